@@ -1,0 +1,1 @@
+"""What ships in a model artifact, and what packs it."""

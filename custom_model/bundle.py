@@ -1,0 +1,540 @@
+"""The model that ships: a fitted pipeline, the columns it expects, and the one way in.
+
+This file is copied into every model artifact and run from there (MLflow's models-from-code), so it
+imports libraries only, nothing of this project. Beside it in the artifact lie `pipeline.skops` and
+`bundle.json`. Training calls the same `conform` and `expand`: there is one path from a raw table to
+the matrix that the pipeline sees.
+
+    raw frame --conform--> one typed column per feature --expand--> what the pipeline was fitted on
+"""
+
+import json
+import logging
+import math
+import numbers
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import mlflow.models
+import numpy as np
+import pandas as pd
+import skops.io
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
+
+Kind = Literal["number", "category", "boolean", "date", "text"]
+Label = str | int | float | bool
+
+TRUSTED = (
+    # What scikit-learn's fitted classifiers hold besides scikit-learn's public classes. The list
+    # stands here and never in the artifact: a file must not be able to vouch for itself.
+    "functools.partial",  # its function and arguments are audited too
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.ManhattanDistance64",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
+)
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers beyond this are refused: forests compute in float32, and squares must stay finite."""
+
+NULL_SPELLINGS = frozenset(
+    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN"
+    "|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")
+)
+"""What pandas, and so MLflow's server, reads as "no value" in CSV: `NA`, `None`, `null`, ..."""
+
+ISO_DATE = (
+    r"\d{4}-\d{2}-\d{2}"
+    r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?\s?(?:Z|[+-]\d{2}:?\d{2})?)?"
+)
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_EXACT_INTEGER = 2**53
+
+_log = logging.getLogger("bundle")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature of the table, as it was found in training.
+
+    Args:
+        name: heading of the column.
+        kind: how its cells are read.
+        required: no cell was missing in training, so a missing one cannot be scored.
+        missing: spellings, other than an empty cell, that stood for "no value" (numbers only).
+        null_level: the category that an absent value stands for, where the training table used a
+            word such as `None` as a value; a CSV request cannot tell the two apart.
+        time: dates carry a time of day.
+    """
+
+    name: str
+    kind: Kind
+    required: bool = True
+    missing: tuple[str, ...] = ()
+    null_level: str | None = None
+    time: bool = False
+
+
+class Refusal(MlflowException):
+    """A request that cannot be scored, told in one sentence (HTTP 400).
+
+    MLflow's server puts the caller's rows before an exception's message; this message cannot be
+    rewritten, so the answer is the sentence and nothing else.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self._message = problems[0]
+        if len(problems) > 1:
+            self._message += f" (and {len(problems) - 1} more columns with problems)"
+        self.problems = list(problems[:20])
+        super().__init__(self._message, error_code=INVALID_PARAMETER_VALUE)
+
+    @property
+    def message(self) -> str:
+        """The sentence."""
+        return self._message
+
+    @message.setter
+    def message(self, _: str) -> None:
+        pass
+
+    def serialize_as_json(self) -> str:
+        """The body of the answer."""
+        return json.dumps(
+            {"error_code": self.error_code, "message": self.message, "problems": self.problems}
+        )
+
+
+def _found(value: Any) -> str:
+    """What was found, in words; at most 40 characters of it."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}" if value.strip() else "an empty text"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return "a list"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, int) and abs(value) > 10**40:
+        return "a number of more than 40 digits"
+    return str(value)[:40]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NaT or value is pd.NA or value != value
+
+
+# Each reader below takes one raw column and returns its typed values and, for every row, whether
+# the cell could not be read. A missing cell is not a bad one.
+Read = tuple[Any, "np.ndarray[Any, np.dtype[np.bool_]]"]
+
+
+def _each(cells: pd.Series, read: Callable[[Any], Any], missing: Any) -> tuple[list[Any], Any]:
+    """Reads cell by cell; `read` raises ValueError, TypeError or OverflowError on a bad one."""
+    values, bad = [], np.zeros(len(cells), dtype=bool)
+    for row, cell in enumerate(cells.array):
+        try:
+            if isinstance(cell, (list, tuple, dict, np.ndarray)):
+                raise TypeError("not a single value")
+            values.append(missing if _is_missing(cell) else read(cell))
+        except (ValueError, TypeError, OverflowError):
+            values.append(missing)
+            bad[row] = True
+    return values, bad
+
+
+def _read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
+    dtype = cells.dtype
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+        return np.full(len(cells), np.nan), cells.notna().to_numpy()
+    if pd.api.types.is_numeric_dtype(dtype):
+        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = np.zeros(len(cells), dtype=bool)
+    elif isinstance(dtype, pd.StringDtype):
+        stripped = cells.str.strip()
+        absent = (cells.isna() | stripped.isin(["", *column.missing])).to_numpy(dtype=bool)
+        values = pd.to_numeric(stripped.where(~absent), errors="coerce").to_numpy(
+            dtype=np.float64, na_value=np.nan
+        )
+        # A text column is a CSV's number column only if a known spelling of "no value" made it one.
+        if as_text or (column.missing and stripped.isin(column.missing).any()):
+            bad = np.isnan(values) & ~absent
+        else:
+            bad = cells.notna().to_numpy()
+    else:
+
+        def read(cell: Any) -> float:
+            if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (numbers.Real, Decimal)):
+                raise TypeError("not a number")
+            return float(cell)
+
+        listed, bad = _each(cells, read, math.nan)
+        values = np.asarray(listed, dtype=np.float64)
+    return values, bad | (np.abs(values) > LARGEST)
+
+
+def canonical(cell: Any) -> str:
+    """The one spelling of a category, whatever form it arrived in: 1, 1.0, "1" and "01" are "1".
+
+    A CSV reader turns codes into numbers and words into booleans, so they must not differ.
+
+    Raises:
+        ValueError: a float too large to be an exact code.
+    """
+    if isinstance(cell, str):
+        text = cell.strip()
+        if _PLAIN_NUMBER.fullmatch(text) and len(text) <= 18:
+            number = float(text)
+            if abs(number) < _EXACT_INTEGER:
+                return canonical(number)
+            return str(int(text)) if text.lstrip("+-").isdigit() else text
+        return text.capitalize() if text.lower() in ("true", "false") else text
+    if isinstance(cell, (bool, np.bool_)):
+        return str(bool(cell))
+    if isinstance(cell, (int, np.integer)):
+        return str(int(cell))
+    if isinstance(cell, (float, np.floating, Decimal)):
+        number = float(cell)
+        if not math.isfinite(number) or abs(number) > _EXACT_INTEGER:
+            raise ValueError("not an exact code")
+        return str(int(number)) if number.is_integer() else repr(number)
+    if isinstance(cell, (datetime, date)):
+        return cell.isoformat()
+    raise TypeError("not a single value")
+
+
+def _read_categories(cells: pd.Series, column: Column, as_text: bool) -> Read:
+    plain = isinstance(cells.dtype, pd.StringDtype) or pd.api.types.is_numeric_dtype(cells.dtype)
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        cells, plain = cells.astype(object), False
+    if plain:  # all cells of one type: read each distinct one once
+        codes, distinct = pd.factorize(cells, use_na_sentinel=True)
+        levels, bad_levels = _each(pd.Series(distinct, dtype=object), canonical, None)
+        values = pd.Series(np.asarray([*levels, None], dtype=object)[codes], dtype=object)
+        bad = np.append(bad_levels, False)[codes]
+    else:
+        listed, bad = _each(cells, canonical, None)
+        values = pd.Series(listed, dtype=object)
+    values = values.mask(values.isin(NULL_SPELLINGS) | (values == ""))
+    if column.null_level is not None:
+        values = values.where(values.notna() | bad, column.null_level)
+    return values.astype("str").array, bad
+
+
+def _read_booleans(cells: pd.Series, column: Column, as_text: bool) -> Read:
+    words = {"true": True, "false": False, "1": True, "0": False}
+
+    def read(cell: Any) -> bool | None:
+        if isinstance(cell, str):
+            word = cell.strip().lower()
+            if as_text and not word:
+                return None
+            return words[word] if word in words else _reject()
+        if isinstance(cell, (bool, np.bool_, numbers.Real)) and cell in (0, 1):
+            return bool(cell)
+        return _reject()
+
+    if pd.api.types.is_bool_dtype(cells.dtype):
+        return cells.astype("boolean").array, np.zeros(len(cells), dtype=bool)
+    values, bad = _each(cells, read, None)
+    return pd.array(values, dtype="boolean"), bad
+
+
+def _reject() -> Any:
+    raise ValueError("not a value of this kind")
+
+
+def _read_dates(cells: pd.Series, column: Column, as_text: bool) -> Read:
+    """ISO dates and date-times, as UTC without a zone."""
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        moments = pd.to_datetime(cells, utc=True)
+        bad = np.zeros(len(cells), dtype=bool)
+    else:
+
+        def read(cell: Any) -> str | None:
+            if isinstance(cell, str):
+                if as_text and not cell.strip():
+                    return None
+                return cell.strip() if re.fullmatch(ISO_DATE, cell.strip()) else _reject()
+            return cell.isoformat() if isinstance(cell, (datetime, date)) else _reject()
+
+        texts, bad = _each(cells, read, None)
+        moments = pd.to_datetime(
+            pd.Series(texts, dtype=object), format="ISO8601", utc=True, errors="coerce"
+        )
+        bad |= moments.isna().to_numpy() & np.array([text is not None for text in texts], bool)
+    return moments.dt.tz_localize(None).dt.as_unit("us").array, bad
+
+
+def _read_texts(cells: pd.Series, column: Column, as_text: bool) -> Read:
+    def read(cell: Any) -> str | None:
+        text = cell if isinstance(cell, str) else canonical(cell)
+        return None if text.strip() in NULL_SPELLINGS else text
+
+    values, bad = _each(cells, read, None)
+    return pd.array(values, dtype="str"), bad
+
+
+_READERS: dict[Kind, tuple[Callable[[pd.Series, Column, bool], Read], str]] = {
+    "number": (_read_numbers, "a finite number"),
+    "category": (_read_categories, "a category"),
+    "boolean": (_read_booleans, "true or false"),
+    "date": (_read_dates, "a date such as 2024-01-31 or 2024-01-31T08:00:00Z"),
+    "text": (_read_texts, "a text"),
+}
+
+
+def conform(
+    frame: pd.DataFrame, columns: Sequence[Column], *, as_text: bool = False
+) -> pd.DataFrame:
+    """Turns a raw frame into a typed one: exactly the given columns, in their order.
+
+    Args:
+        frame: (n_rows, any columns); columns that are not asked for are ignored.
+        columns: the features, as inferred in training.
+        as_text: every cell is text, as a CSV file read without interpretation has it; then "5.1"
+            is a number and an empty cell is a missing value.
+
+    Returns:
+        (n_rows, n_columns): float64, str, boolean, datetime64[us] (UTC) or str, by kind.
+
+    Raises:
+        Refusal: a column is absent or doubled, or a cell cannot be read or may not be missing.
+    """
+    if not all(isinstance(name, str) for name in frame.columns):
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    present = set(frame.columns)
+    doubled = set(frame.columns[frame.columns.duplicated()])
+    typed: dict[str, Any] = {}
+    problems = []
+    for column in columns:
+        name = column.name
+        reader, wanted = _READERS[column.kind]
+        if name in doubled or (f"{name}.1" in present and _is_mangled(name, columns)):
+            problems.append(f"column {name!r} is there more than once; send it once")
+            continue
+        if name not in present and column.required:
+            problems.append(f"column {name!r} is missing; found {_listed(list(frame.columns))}")
+            continue
+        cells = frame[name] if name in present else pd.Series([None] * len(frame), dtype=object)
+        values, bad = reader(cells, column, as_text)
+        if bad.any():
+            row = int(bad.argmax())
+            found = _found(cells.iloc[row])
+            problems.append(f"row {row + 1}, column {name!r}: expected {wanted}, found {found}")
+        elif column.required and (empty := pd.isna(values)).any():
+            row = int(np.asarray(empty).argmax())
+            problems.append(
+                f"row {row + 1}, column {name!r}: no value found, and this column needs one "
+                "(it was never empty in training)"
+            )
+        typed[name] = values
+    if problems:
+        raise Refusal(*problems)
+    return pd.DataFrame(typed, index=pd.RangeIndex(len(frame)), columns=[c.name for c in columns])
+
+
+def _is_mangled(name: str, columns: Sequence[Column]) -> bool:
+    """Whether a column `<name>.1` can only be pandas' mark of a doubled heading in a CSV."""
+    return all(column.name != f"{name}.1" for column in columns)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "no columns"
+
+
+def expanded_names(column: Column) -> list[str]:
+    """Names of the columns that `expand` makes of one feature."""
+    if column.kind != "date":
+        return [column.name]
+    parts = ["day", "month", "weekday", *(["hour"] if column.time else [])]
+    return [f"{column.name} ({part})" for part in parts]
+
+
+def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Turns a typed frame into what the pipeline is fitted on: numbers and strings.
+
+    A boolean becomes 0.0 or 1.0, a date its days since 1970 and its month, weekday and hour.
+
+    Args:
+        typed: (n_rows, n_columns) from `conform`.
+        columns: the same columns.
+
+    Returns:
+        (n_rows, at least n_columns), float64 and str; missing values are NaN, in texts "".
+    """
+    parts: dict[str, Any] = {}
+    for column in columns:
+        cells = typed[column.name]
+        if column.kind == "date":
+            days = (cells - pd.Timestamp(0)) / pd.Timedelta(days=1)
+            calendar = [days, cells.dt.month, cells.dt.day_of_week, cells.dt.hour]
+            for name, part in zip(expanded_names(column), calendar, strict=False):
+                parts[name] = part.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif column.kind == "boolean":
+            parts[column.name] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            parts[column.name] = cells.fillna("") if column.kind == "text" else cells
+    return pd.DataFrame(parts, index=typed.index)
+
+
+def load_pipeline(path: str | Path) -> Any:
+    """Reads a pipeline from skops format, trusting only the types listed in this file.
+
+    Raises:
+        MlflowException: the file holds a type that is not on the list.
+    """
+    unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED))
+    if unknown:
+        raise MlflowException(f"{Path(path).name} holds types that are not trusted: {unknown}")
+    return skops.io.load(path, trusted=list(TRUSTED))
+
+
+def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) -> pd.DataFrame:
+    """Whatever MLflow hands over, as a frame with named columns."""
+    if isinstance(data, dict):
+        data = {name: np.asarray(values) for name, values in data.items()}
+        if not data:
+            raise Refusal("no columns found; send each column with a list of its values")
+        if all(values.ndim == 0 for values in data.values()):
+            data = [data]
+        else:
+            lengths = {name: values.size for name, values in data.items() if values.ndim}
+            if len(lengths) < len(data) or len(set(lengths.values())) > 1:
+                raise Refusal("the columns have unequal lengths; send as many values for each")
+            series = {n: pd.Series(v if v.ndim == 1 else list(v)) for n, v in data.items()}
+            return pd.DataFrame(series)
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        plain = [
+            {n: v.item() if isinstance(v, np.ndarray) and not v.ndim else v for n, v in row.items()}
+            for row in data
+        ]
+        return pd.DataFrame(plain)
+    if isinstance(data, list):
+        data = np.array(data, dtype=object)
+    if isinstance(data, np.ndarray):
+        if data.ndim != 2:
+            raise Refusal(f"expected a list of rows, found {_found(data.tolist())} without rows")
+        data = pd.DataFrame(data).infer_objects()
+    if not isinstance(data, pd.DataFrame):
+        raise Refusal(f"expected rows of named values, found {_found(data)}")
+    if len(data.columns) and data.columns.equals(pd.RangeIndex(len(data.columns))):
+        return _named_by_position(data, columns, table_columns)
+    return data
+
+
+def _named_by_position(
+    frame: pd.DataFrame, columns: Sequence[Column], table_columns: list[str]
+) -> pd.DataFrame:
+    features = [column.name for column in columns]
+    if any(column.kind != "number" for column in columns):
+        raise Refusal("rows without names need a model of numbers only; send names with the values")
+    for names in (table_columns, features):
+        if len(names) == len(frame.columns):
+            return frame.set_axis(names, axis=1)
+    width = len(frame.columns)
+    raise Refusal(f"row 1: expected {len(features)} numbers ({_listed(features)}), found {width}")
+
+
+class _UnknownParams(logging.Filter):
+    """Refuses inference parameters that the model does not know.
+
+    MLflow drops them with a warning, and so answers a mistyped `threshold` as if none was sent.
+    Only the warning is seen in time; attached in a model server's own process alone.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Raises where MLflow warns."""
+        text = record.getMessage()
+        if text.startswith(("Unrecognized params", "`params` can only be specified")):
+            raise Refusal("unknown params; the only one is 'threshold', of models of two classes")
+        return True
+
+
+class Bundle(PythonModel):
+    """Preprocessing, classifier and probabilities behind MLflow's `predict`."""
+
+    def load_context(self, context: Any) -> None:
+        """Reads the artifacts, once, when MLflow loads the model."""
+        spec = json.loads(Path(context.artifacts["bundle"]).read_text(encoding="utf-8"))
+        self.columns = [Column(**{**c, "missing": tuple(c["missing"])}) for c in spec["columns"]]
+        self.labels: list[Any] = spec["labels"]
+        self.table_columns: list[str] = spec["table_columns"]
+        self.outputs = [f"probability_{label}" for label in self.labels]
+        self.pipeline = load_pipeline(context.artifacts["pipeline"])
+        if "__pyfunc_model_path__" in os.environ:  # set by `mlflow models serve`
+            logger = logging.getLogger("mlflow.models.utils")
+            if not any(type(f).__name__ == _UnknownParams.__name__ for f in logger.filters):
+                logger.addFilter(_UnknownParams())
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Scores rows.
+
+        Args:
+            context: of MLflow, unused.
+            model_input: (n_rows, at least the required columns) frame; also a list of dicts, a dict
+                of lists, or an array (n_rows, n_features) where all features are numbers.
+            params: `threshold`: for two classes, the second is predicted where its probability
+                is above it; default 0.5.
+
+        Returns:
+            (n_rows, 1 + n_classes): `prediction`, a label of the training table in its own type,
+            then `probability_<class>` in the order of the classes, each row summing to 1.
+
+        Raises:
+            Refusal: something in the input cannot be scored; the message says what and where.
+        """
+        try:
+            frame = _as_frame(model_input, self.columns, self.table_columns)
+            threshold = float((params or {}).get("threshold", 0.5))
+            if not 0 <= threshold <= 1:
+                raise Refusal(f"params: threshold must lie between 0 and 1, found {threshold}")
+            return self._answer(self.predict_proba(frame), threshold)
+        except Refusal:
+            raise
+        except Exception:
+            _log.exception("a request could not be scored")
+            raise Refusal("the request could not be scored; the server's log says why") from None
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Probabilities, (n_rows, n_classes), of a raw frame with named columns."""
+        if not len(frame):
+            return np.empty((0, len(self.labels)))
+        typed = conform(frame, self.columns)
+        probabilities = self.pipeline.predict_proba(expand(typed, self.columns))
+        if not np.isfinite(probabilities).all():
+            row = int((~np.isfinite(probabilities).all(axis=1)).argmax())
+            raise Refusal(f"row {row + 1}: its values are too extreme to be scored")
+        return np.asarray(probabilities)
+
+    def _answer(self, probabilities: np.ndarray, threshold: float) -> pd.DataFrame:
+        if len(self.labels) == 2:
+            codes = (probabilities[:, 1] > threshold).astype(np.intp)
+        else:
+            codes = probabilities.argmax(axis=1)
+        prediction = pd.Categorical.from_codes(codes, categories=pd.Index(self.labels))
+        answer: dict[str, Any] = {"prediction": prediction}
+        answer |= dict(zip(self.outputs, probabilities.T, strict=True))
+        return pd.DataFrame(answer)
+
+
+mlflow.models.set_model(Bundle())

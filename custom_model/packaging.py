@@ -1,0 +1,136 @@
+"""Packs a fitted pipeline as an MLflow model: `bundle.py`, `pipeline.skops`, `bundle.json`."""
+
+import hashlib
+import importlib.metadata
+import json
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import skops.io
+from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from sklearn.pipeline import Pipeline
+
+from custom_model import bundle
+from custom_model.bundle import Column, Label
+
+BUNDLE_FILE = Path(bundle.__file__)
+
+# What the model server needs, at the versions that trained. Named, because MLflow would otherwise
+# run the model in a subprocess for twenty seconds to find them out.
+_REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
+_FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A logged bundle.
+
+    Args:
+        info: of MLflow, with `model_uri` and `model_id`.
+        sha256: of the three files that decide an answer, see `bundle_sha256`.
+    """
+
+    info: ModelInfo
+    sha256: str
+
+
+def log_bundle(
+    pipeline: Pipeline,
+    columns: Sequence[Column],
+    labels: Sequence[Label],
+    table_columns: Sequence[str],
+    example: pd.DataFrame,
+    *,
+    about: dict[str, Any],
+) -> Packed:
+    """Logs a fitted pipeline as a model of the active run.
+
+    Args:
+        pipeline: fitted on expanded columns, with classes 0 to n_classes - 1.
+        columns: the features.
+        labels: the class names, in the order of the pipeline's classes.
+        table_columns: headings of the training table without the target, in its order.
+        example: (n_rows, n_columns) a few typed rows, as a client would send them.
+        about: further facts for `bundle.json` (data set, classifier, seed).
+    """
+    input_columns = [
+        {"name": column.name, "kind": column.kind, "required": column.required}
+        for column in columns
+    ]
+    spec = {
+        "columns": [asdict(column) for column in columns],
+        "labels": list(labels),
+        "table_columns": list(table_columns),
+        "about": about,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline_file, spec_file = Path(folder, "pipeline.skops"), Path(folder, "bundle.json")
+        skops.io.dump(pipeline, pipeline_file, compression=zipfile.ZIP_DEFLATED)
+        bundle.load_pipeline(pipeline_file)  # what cannot be loaded again must not be logged
+        spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
+        sha256 = bundle_sha256([BUNDLE_FILE, pipeline_file, spec_file])
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(BUNDLE_FILE),
+            artifacts={"pipeline": str(pipeline_file), "bundle": str(spec_file)},
+            signature=make_signature(labels),
+            pip_requirements=requirements(),
+            metadata={"input_columns": input_columns, "bundle_sha256": sha256},
+            input_example=to_request(example),
+        )
+    return Packed(info, sha256)
+
+
+def to_request(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Typed rows as the list of JSON objects that `{"inputs": ...}` takes."""
+    records: list[dict[str, Any]] = json.loads(
+        rows.to_json(orient="records", date_format="iso", date_unit="us", double_precision=15)
+    )
+    return records
+
+
+def make_signature(labels: Sequence[Label]) -> ModelSignature:
+    """Outputs only: named inputs would make MLflow coerce a request before the model sees it.
+
+    It would turn true into 1.0 and "5.1" into 5.1, and refuse a null. What the model takes stands
+    in its metadata under `input_columns`.
+
+    Args:
+        labels: the class names.
+    """
+    types = {str: DataType.string, bool: DataType.boolean, int: DataType.long}
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(types.get(type(labels[0]), DataType.double), "prediction")
+    ]
+    outputs += [ColSpec(DataType.double, f"probability_{label}") for label in labels]
+    if len(labels) != 2:
+        return ModelSignature(outputs=Schema(outputs))
+    threshold = ParamSpec("threshold", DataType.double, default=0.5)
+    return ModelSignature(outputs=Schema(outputs), params=ParamSchema([threshold]))
+
+
+def requirements() -> list[str]:
+    """Pinned requirements of the model server: the versions in use now."""
+    names = [*_REQUIREMENTS, *(_FASTER_SERVER if sys.platform != "win32" else ())]
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+
+
+def bundle_sha256(files: Sequence[Path]) -> str:
+    """One hash over a bundle's files by their names and contents, in the order of the names.
+
+    Args:
+        files: paths of `bundle.py`, `pipeline.skops` and `bundle.json`.
+    """
+    total = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,125 @@
+"""Entry points, one module each: parse, call, print. This file is what they parse with."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from tabular.errors import BadInput, choices
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose every complaint is one line and exit code 2."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process; argparse would print its usage too."""
+        self.exit(2, f"error: {message}\n")
+
+    def option(self, name: str, default: Any, read: Callable[[str], Any], text: str) -> None:
+        """Declares `--name value`."""
+        self.add_argument(f"--{name}", default=default, type=read, help=f"{text} ({default!r})")
+
+    def read(self, arguments: Sequence[str] | None, *, extra: bool = False) -> argparse.Namespace:
+        """Parses; what is not declared is an error, or with `extra` a dict under that name."""
+        known, rest = self.parse_known_args(arguments)
+        names = [action.dest for action in self._actions if action.dest != "help"]
+        pairs = {}
+        while rest:
+            name = rest.pop(0)
+            if not name.startswith("--"):
+                self.error(f"unexpected argument {name!r}; parameters are written --name value")
+            name, equals, value = name[2:].partition("=")
+            if not extra:
+                self.error(f"unknown parameter {name!r}; {choices(name, names)}")
+            if not equals and not rest:
+                self.error(f"parameter {name!r} has no value; write --{name} value")
+            pairs[name] = value if equals else rest.pop(0)
+        if extra:
+            known.extra = pairs
+        return known
+
+
+def one_of(*possible: str) -> Callable[[str], str]:
+    """Reads one of some names."""
+
+    def read(text: str) -> str:
+        if text not in possible:
+            raise argparse.ArgumentTypeError(f"unknown value {text!r}; {choices(text, possible)}")
+        return text
+
+    return read
+
+
+def names_of(*possible: str) -> Callable[[str], list[str]]:
+    """Reads `all` (as no names) or a comma list of names."""
+
+    def read(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        return [] if names in ([], ["all"]) else [one_of(*possible)(name) for name in names]
+
+    return read
+
+
+LARGEST = 2**32 - 1  # of a seed, for numpy
+
+
+def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
+    """Reads an integer from `low` to 2**32 - 1, or `also`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+        if not low <= value <= LARGEST and value != also:
+            wanted = f"{low} to {LARGEST}" + (f", or {also}" if also is not None else "")
+            raise argparse.ArgumentTypeError(f"expected {wanted}, found {text[:40]}")
+        return value
+
+    return read
+
+
+def seconds(text: str) -> float:
+    """Reads a number of seconds, at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, found {text!r}")
+    return value
+
+
+def truth(text: str) -> bool:
+    """Reads true or false."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, found {text!r}")
+    return text.lower() == "true"
+
+
+def run_step(step: Callable[[], None]) -> NoReturn:
+    """Runs a step's work; what the user got wrong ends in one line and exit code 2."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open runs are closed
+    try:
+        step()
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

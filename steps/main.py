@@ -1,0 +1,27 @@
+"""From a table to a model in production: sweep, then promote.
+
+mlflow run . -e main
+mlflow run . -e main -P data=churn.csv -P target=Churn
+"""
+
+from collections.abc import Sequence
+
+from steps import run_step
+from steps.promote import show as show_decision
+from steps.sweep import make_parser
+from steps.sweep import show as show_versions
+from tabular.training import promote, sweep
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses, sweeps, promotes."""
+    options = vars(make_parser(__doc__).read(arguments))
+    versions = sweep(**options, say=print)
+    show_versions(versions)
+    name = versions[0].name
+    decision = promote(model_name=name, metric=options["metric"], dry_run=False, say=print)
+    show_decision(name, decision)
+
+
+if __name__ == "__main__":
+    run_step(main)

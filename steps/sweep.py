@@ -1,0 +1,48 @@
+"""Search classifiers and hyperparameters on a labelled table, and register the best.
+
+mlflow run . -e sweep
+mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=roc_auc
+"""
+
+from collections.abc import Sequence
+
+from custom_model.pipeline import CLASSIFIERS
+from steps import Parser, names_of, one_of, run_step, seconds, whole
+from tabular.metrics import METRICS
+from tabular.training import sweep
+from tabular.versions import Version
+
+
+def make_parser(description: str | None) -> Parser:
+    """The parameters of a sweep, which `main` takes too."""
+    parser = Parser(description)
+    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
+    parser.option("target", "", str, "column to predict")
+    parser.option("model_name", "", str, "in the registry; empty for the data set's name")
+    parser.option("trials", 40, whole(1), "configurations")
+    parser.option("timeout", 0.0, seconds, "seconds for the search, 0 for no limit")
+    parser.option("classifiers", "all", names_of(*CLASSIFIERS), "all, or a comma list")
+    parser.option("metric", "f1_macro", one_of(*METRICS), "objective")
+    parser.option("jobs", -1, whole(1, also=-1), "configurations side by side, -1 for all cores")
+    parser.option("seed", 42, whole(0), "of the split, the search and every fit")
+    parser.option("engine", "local", one_of("local"), "where trials are evaluated")
+    parser.option("register", 1, whole(1), "how many of the best to register")
+    parser.option("resume", "", str, "run id of a sweep to continue")
+    return parser
+
+
+def show(versions: Sequence[Version]) -> None:
+    """Prints each version with its score."""
+    for version in versions:
+        score = version.metrics["holdout_f1_macro"]
+        print(f"{version.name} version {version.number}: f1_macro {score:.4f} on the holdout")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses, searches, prints the versions."""
+    options = vars(make_parser(__doc__).read(arguments))
+    show(sweep(**options, say=print))
+
+
+if __name__ == "__main__":
+    run_step(main)

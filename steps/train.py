@@ -1,0 +1,37 @@
+"""Train one classifier on a labelled table and register it.
+
+    mlflow run . -e train -P classifier=random_forest -P n_estimators=500
+    mlflow run . -e train -P data=churn.csv -P target=Churn
+
+Any further parameter is a hyperparameter of the classifier, by scikit-learn's name.
+"""
+
+from collections.abc import Sequence
+
+from custom_model.pipeline import CLASSIFIERS
+from steps import Parser, one_of, run_step, whole
+from tabular.hyperparameters import read_hyperparameters
+from tabular.training import train
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses, trains, prints the version."""
+    parser = Parser(__doc__)
+    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
+    parser.option("target", "", str, "column to predict")
+    parser.option("model_name", "", str, "in the registry; empty for the data set's name")
+    parser.option("classifier", "logistic_regression", one_of(*CLASSIFIERS), "kind of classifier")
+    parser.option("seed", 42, whole(0), "of the split and every fit")
+    options = vars(parser.read(arguments, extra=True))
+    written = options.pop("extra")
+    version = train(
+        **options,
+        hyperparameters=read_hyperparameters(options["classifier"], written),
+        say=print,
+    )
+    score = version.metrics["holdout_f1_macro"]
+    print(f"{version.name} version {version.number}: f1_macro {score:.4f} on the holdout")
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,1 @@
+"""Plain functions and frozen dataclasses: data, search, metrics, gate, registry, report."""

@@ -1,0 +1,23 @@
+"""The one error that reaches a user."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BadInput(Exception):
+    """What the user gave cannot be used; the message says what, what was found, and what to do."""
+
+
+def choices(found: str, possible: Iterable[str], *, most: int = 12) -> str:
+    """The end of a sentence: the nearest name, if one is near, and what is possible.
+
+    Args:
+        found: what the user wrote.
+        possible: the names that exist.
+        most: how many of them to list.
+    """
+    names = [str(name) for name in possible]
+    near = difflib.get_close_matches(found, names, n=1)
+    listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" * (len(names) > most))
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{guess}possible: {listed}"

@@ -1,0 +1,113 @@
+"""Metrics of classifiers, under the names that versions carry. All of them are scikit-learn's."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn import metrics as sk
+
+from custom_model.bundle import Label
+
+# Each takes the true codes (n_rows,), the predicted codes (n_rows,), the probabilities (n_rows,
+# n_classes) and all codes, and raises ValueError where it is undefined.
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]] = {
+    "f1_macro": lambda y, p, P, k: sk.f1_score(y, p, average="macro", zero_division=0),
+    "f1_weighted": lambda y, p, P, k: sk.f1_score(y, p, average="weighted", zero_division=0),
+    "accuracy": lambda y, p, P, k: sk.accuracy_score(y, p),
+    "balanced_accuracy": lambda y, p, P, k: sk.recall_score(
+        y, p, labels=np.unique(y), average="macro", zero_division=0
+    ),
+    "precision_macro": lambda y, p, P, k: sk.precision_score(
+        y, p, average="macro", zero_division=0
+    ),
+    "recall_macro": lambda y, p, P, k: sk.recall_score(y, p, average="macro", zero_division=0),
+    "log_loss": lambda y, p, P, k: sk.log_loss(y, P, labels=k),
+    "roc_auc": lambda y, p, P, k: _roc_auc(y, P, k),
+    "brier": lambda y, p, P, k: sk.brier_score_loss(y, P, labels=k),
+}
+
+LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+
+
+def predicted(probabilities: np.ndarray) -> np.ndarray:
+    """The class of each row, (n_rows,) codes: the most probable, the first of equals."""
+    return np.asarray(probabilities.argmax(axis=1))
+
+
+def evaluate(codes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """All metrics that are defined.
+
+    Args:
+        codes: (n_rows,) true classes, 0 to n_classes - 1.
+        probabilities: (n_rows, n_classes), rows sum to 1.
+
+    Returns:
+        Value by name; a metric that is undefined on these rows is left out.
+    """
+    results = {}
+    for name in METRICS:
+        value = evaluate_one(name, codes, probabilities)
+        if math.isfinite(value):
+            results[name] = value
+    return results
+
+
+def evaluate_one(name: str, codes: np.ndarray, probabilities: np.ndarray) -> float:
+    """One metric, NaN where it is undefined.
+
+    Args:
+        name: a key of `METRICS`.
+        codes: (n_rows,) true classes.
+        probabilities: (n_rows, n_classes).
+    """
+    every = np.arange(probabilities.shape[1])
+    try:
+        return float(METRICS[name](codes, predicted(probabilities), probabilities, every))
+    except ValueError:
+        return math.nan
+
+
+def _roc_auc(codes: np.ndarray, probabilities: np.ndarray, every: np.ndarray) -> float:
+    if len(np.unique(codes)) < len(every):
+        raise ValueError("undefined: a class has no row")
+    if len(every) == 2:
+        return float(sk.roc_auc_score(codes, probabilities[:, 1]))
+    return float(
+        sk.roc_auc_score(codes, probabilities, multi_class="ovr", average="macro", labels=every)
+    )
+
+
+def f1_per_class(
+    codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]
+) -> dict[str, float]:
+    """F1 of each class that has rows, by the name `f1_class_<class>`.
+
+    Args:
+        codes: (n_rows,) true classes.
+        probabilities: (n_rows, n_classes).
+        labels: the classes.
+    """
+    every = np.arange(len(labels))
+    scores = sk.f1_score(
+        codes, predicted(probabilities), labels=every, average=None, zero_division=0
+    )
+    present = set(codes.tolist())
+    names = metric_names(labels)
+    return {f"f1_class_{names[c]}": float(scores[c]) for c in every if c in present}
+
+
+def metric_names(labels: Sequence[Label]) -> list[str]:
+    """Each class as a part of a metric's name: what MLflow does not allow becomes "_"."""
+    names: list[str] = []
+    for label in labels:
+        name = re.sub(r"[^\w.\- ]", "_", str(label)).strip() or "_"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names
+
+
+def is_better(metric: str, value: float, than: float) -> bool:
+    """Whether one value of a metric beats another."""
+    return value < than if metric in LOWER_IS_BETTER else value > than

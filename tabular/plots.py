@@ -1,0 +1,112 @@
+"""Pictures of a classifier on held-out rows. Each takes arrays and returns a Figure."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
+
+from custom_model.bundle import Label
+from tabular.metrics import predicted
+
+MOST_CURVES = 10
+MOST_CELLS_WITH_NUMBERS = 30
+LONGEST_NAME = 24
+
+
+def confusion_matrix(
+    codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]
+) -> Figure:
+    """Rows by true and predicted class.
+
+    Args:
+        codes: (n_rows,) true classes.
+        probabilities: (n_rows, n_classes).
+        labels: the classes.
+    """
+    n_classes = len(labels)
+    side = min(16.0, 4.0 + 0.45 * n_classes)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    ConfusionMatrixDisplay.from_predictions(
+        codes,
+        predicted(probabilities),
+        labels=np.arange(n_classes),
+        display_labels=[_short(label) for label in labels],
+        include_values=n_classes <= MOST_CELLS_WITH_NUMBERS,
+        xticks_rotation="vertical" if n_classes > 4 else "horizontal",
+        cmap="Blues",
+        ax=axes,
+    )
+    axes.set_title("Confusion matrix")
+    return figure
+
+
+def roc(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -> Figure:
+    """Receiver operating characteristic of each class against the rest."""
+    return _curves(codes, probabilities, labels, RocCurveDisplay.from_predictions, "ROC")
+
+
+def precision_recall(
+    codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]
+) -> Figure:
+    """Precision against recall of each class against the rest."""
+    draw = PrecisionRecallDisplay.from_predictions
+    return _curves(codes, probabilities, labels, draw, "Precision and recall")
+
+
+def calibration(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -> Figure:
+    """How often a class is true where it was given a probability, in ten bins of equal width."""
+
+    def draw(truth: np.ndarray, scores: np.ndarray, **options: object) -> None:
+        CalibrationDisplay.from_predictions(truth, np.clip(scores, 0, 1), n_bins=10, **options)
+
+    return _curves(codes, probabilities, labels, draw, "Calibration")
+
+
+def _curves(
+    codes: np.ndarray,
+    probabilities: np.ndarray,
+    labels: Sequence[Label],
+    draw: Callable[..., object],
+    title: str,
+) -> Figure:
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes: Axes = figure.subplots()
+    counts = np.bincount(codes, minlength=len(labels))
+    drawable = [int(c) for c in np.argsort(-counts, kind="stable") if 0 < counts[c] < len(codes)]
+    if len(labels) == 2:
+        drawable = [int(c) for c in drawable if c == 1]
+    for code in drawable[:MOST_CURVES]:
+        draw(codes == code, probabilities[:, code], name=_short(labels[code]), ax=axes)
+    left_out = len(drawable) - MOST_CURVES
+    axes.set_title(title + (f" (the {MOST_CURVES} most frequent classes)" if left_out > 0 else ""))
+    axes.set_xlabel(axes.get_xlabel().split(" (Positive")[0].split(" (positive")[0])
+    axes.set_ylabel(axes.get_ylabel().split(" (Positive")[0].split(" (positive")[0])
+    if not drawable:
+        axes.text(0.5, 0.5, "undefined: one class only", ha="center", transform=axes.transAxes)
+    return figure
+
+
+def feature_importance(names: Sequence[str], means: np.ndarray, spreads: np.ndarray) -> Figure:
+    """Rise of the log loss when a column is shuffled, the largest twenty.
+
+    Args:
+        names: headings of the columns.
+        means: (n_columns,) rise of the log loss, mean over the shuffles.
+        spreads: (n_columns,) its standard deviation.
+    """
+    order = np.argsort(means)[-20:]
+    figure = Figure(figsize=(8, 1.5 + 0.32 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([_short(names[i]) for i in order], means[order], xerr=spreads[order], color="#3b6ea8")
+    axes.set_xlabel("rise of the log loss when the column is shuffled")
+    axes.set_title("Permutation importance on the holdout")
+    return figure
+
+
+def _short(label: Label) -> str:
+    text = str(label).replace("$", r"\$")  # matplotlib reads $ as mathematics
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"

@@ -1,0 +1,154 @@
+"""Runs in MLflow: the command's own run, the children of a sweep, the data set they used."""
+
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities.run import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from tabular.cross_validation import Trial
+from tabular.dataset import BUILT_IN, Dataset
+from tabular.errors import BadInput
+from tabular.hyperparameters import literal
+from tabular.metrics import METRICS
+
+LONGEST_PARAM = 6000  # MLflow's limit
+
+
+@contextmanager
+def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iterator[Run]:
+    """Opens the command's run, or joins the one that `mlflow run` has made for it.
+
+    An exception leaves the run FAILED.
+
+    Args:
+        name: of the run.
+        resume: id of an older run to go on with instead.
+        params: of the command; those that `mlflow run` has logged already are left as they are.
+    """
+    with mlflow.start_run(run_id=resume or None) as run:
+        mlflow.set_tag("mlflow.runName", name)
+        known = MlflowClient().get_run(run.info.run_id).data.params
+        mlflow.log_params({key: value for key, value in params.items() if key not in known})
+        yield run
+
+
+def log_dataset(dataset: Dataset) -> None:
+    """Logs the table as an input of the active run: its columns, types, digest and source."""
+    everything = np.ones(len(dataset.codes), dtype=bool)
+    source = None if dataset.source in BUILT_IN else dataset.source
+    with warnings.catch_warnings():
+        # MLflow hints that integers cannot hold missing values; this schema is for the eye
+        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
+        logged = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+            dataset.labelled(everything),
+            source=source,
+            targets=dataset.target,
+            name=dataset.name,
+            digest=dataset.digest,
+        )
+        mlflow.log_input(logged, context="training")
+
+
+def log_trial(parent: Run, trial: Trial, metric: str) -> str:
+    """Logs one trial as a child of the sweep's run, in one batch.
+
+    Args:
+        parent: the sweep's run.
+        trial: evaluated or failed.
+        metric: the objective, for the child's name.
+
+    Returns:
+        The child's run id.
+    """
+    client = MlflowClient()
+    now = int(time.time() * 1000)
+    started = now - int(trial.seconds * 1000)
+    score = f"{metric}={trial.metrics[metric]:.3f}" if not trial.error else "failed"
+    child = client.create_run(
+        parent.info.experiment_id,
+        start_time=started,
+        run_name=f"t{trial.number:03d} {trial.classifier} {score}",
+        tags={MLFLOW_PARENT_RUN_ID: parent.info.run_id, **_inherited(parent)},
+    )
+    metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
+    if not trial.error:
+        metrics[f"cv_std_{metric}"] = trial.spread
+    client.log_batch(
+        child.info.run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+        params=[Param(name, str(value)) for name, value in params_of(trial).items()],
+        tags=[RunTag("error", trial.error[:LONGEST_PARAM])] if trial.error else [],
+    )
+    client.set_terminated(child.info.run_id, "FAILED" if trial.error else "FINISHED", now)
+    return str(child.info.run_id)
+
+
+def read_trials(run_id: str, metric: str) -> dict[str, Trial]:
+    """The trials that a sweep has logged, in their order.
+
+    Args:
+        run_id: of the sweep's run.
+        metric: its objective.
+
+    Returns:
+        Trial by the run id of its child.
+
+    Raises:
+        BadInput: there is no such run, or it has no trials of this objective.
+    """
+    client = MlflowClient()
+    try:
+        parent = client.get_run(run_id)
+    except MlflowException:
+        raise BadInput(f"no run {run_id!r} to resume; give the id of a sweep's run") from None
+    ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
+    page = client.search_runs([parent.info.experiment_id], ours)
+    children = list(page)
+    while page.token:
+        page = client.search_runs([parent.info.experiment_id], ours, page_token=page.token)
+        children += page
+    trials = {}
+    for child in children:
+        number = re.match(r"t(\d+) ", child.info.run_name or "")
+        if number and child.info.status in ("FINISHED", "FAILED"):
+            trials[child.info.run_id] = _trial(int(number[1]), child, metric)
+    trials = dict(sorted(trials.items(), key=lambda item: item[1].number))
+    if [trial.number for trial in trials.values()] != list(range(len(trials))) or not trials:
+        raise BadInput(f"run {run_id!r} has no complete series of trials; start a new sweep")
+    if not any(metric in trial.metrics for trial in trials.values()):
+        raise BadInput(f"the trials of run {run_id!r} have no {metric!r}; name its own metric")
+    return trials
+
+
+def _trial(number: int, child: Run, metric: str) -> Trial:
+    params = {name: literal(text) for name, text in child.data.params.items()}
+    metrics = child.data.metrics
+    return Trial(
+        number,
+        classifier=str(params.pop("classifier", "")),
+        params=params,
+        metrics={name: metrics[f"cv_{name}"] for name in METRICS if f"cv_{name}" in metrics},
+        spread=metrics.get(f"cv_std_{metric}", 0.0),
+        seconds=(child.info.end_time - child.info.start_time) / 1000,
+        error=child.data.tags.get("error", ""),
+    )
+
+
+def params_of(trial: Trial) -> dict[str, Any]:
+    """What a run of this trial logs as its parameters."""
+    return {"classifier": trial.classifier, **trial.params}
+
+
+def _inherited(parent: Run) -> dict[str, str]:
+    keys = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
+    return {key: parent.data.tags[key] for key in keys if key in parent.data.tags}

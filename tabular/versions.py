@@ -1,0 +1,184 @@
+"""From a chosen configuration to a registered version: fit, evaluate once, log, register."""
+
+import json
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.entities.run import Run
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import classification_report
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from custom_model.packaging import Packed, log_bundle, to_request
+from custom_model.pipeline import make_model
+from tabular import plots, registry, report
+from tabular.cross_validation import Trial
+from tabular.dataset import Dataset, digest
+from tabular.errors import BadInput
+from tabular.importance import column_importance
+from tabular.metrics import evaluate, f1_per_class, metric_names, predicted
+from tabular.split import Split
+
+ROW_HASH = "__row_hash__"
+"""Index of `holdout.parquet`: tells which rows two versions have both not seen."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Args:
+        name: of the model.
+        number: of the version.
+        run_id: of the run that carries its metrics and artifacts.
+        metrics: `holdout_*` and `cv_*`.
+    """
+
+    name: str
+    number: int
+    run_id: str
+    metrics: dict[str, float]
+
+
+def fit(dataset: Dataset, split: Split, trial: Trial, *, seed: int) -> Pipeline:
+    """Fits a configuration on the whole training side.
+
+    Raises:
+        BadInput: scikit-learn refuses the table with these hyperparameters.
+    """
+    pipeline = make_model(dataset.columns, trial.classifier, trial.params, seed=seed)
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return pipeline.fit(dataset.expanded[split.train], dataset.codes[split.train])
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"{trial.classifier} cannot be fitted to {dataset.source}: {reason}"
+        ) from None
+
+
+def register_version(
+    run: Run, dataset: Dataset, split: Split, trial: Trial, *, model_name: str, seed: int
+) -> Version:
+    """Fits, evaluates on the holdout, logs everything to the active run, and registers last.
+
+    Args:
+        run: the active run.
+        dataset: the table.
+        split: its sides.
+        trial: the configuration with its cross-validated metrics.
+        model_name: in the registry.
+        seed: of the fit.
+
+    Raises:
+        BadInput: the configuration cannot be fitted; nothing is registered then.
+    """
+    pipeline = fit(dataset, split, trial, seed=seed)
+    codes = dataset.codes[split.holdout]
+    probabilities = pipeline.predict_proba(dataset.expanded[split.holdout])
+    metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
+    metrics |= {f"holdout_{name}": value for name, value in evaluate(codes, probabilities).items()}
+    per_class = f1_per_class(codes, probabilities, dataset.labels)
+    metrics |= {f"holdout_{name}": value for name, value in per_class.items()}
+    # the model goes first: MLflow copies every metric that a run has to a model logged after it
+    packed = log_bundle(
+        pipeline,
+        dataset.columns,
+        dataset.labels,
+        dataset.table_columns,
+        dataset.typed[split.train][:3],
+        about={"dataset": dataset.name, "classifier": trial.classifier, "seed": seed},
+    )
+    summary = (
+        f"{trial.classifier} on {dataset.name}: f1_macro {metrics['holdout_f1_macro']:.3f} on "
+        f"{split.holdout.sum()} held-out rows, after {split.train.sum()} rows of training with "
+        f"{len(dataset.columns)} features and {len(dataset.labels)} classes."
+    )
+    mlflow.log_metrics(metrics)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_artifacts(
+            Path(folder), pipeline, dataset, split, probabilities, metrics, summary, seed
+        )
+        mlflow.log_artifacts(folder)
+    number = registry.register(
+        model_name,
+        model_id=str(packed.info.model_id),
+        run_id=run.info.run_id,
+        tags=_tags(run, dataset, split, trial, packed, metrics),
+        description=summary,
+    )
+    return Version(model_name, number, run.info.run_id, metrics)
+
+
+def _tags(
+    run: Run,
+    dataset: Dataset,
+    split: Split,
+    trial: Trial,
+    packed: Packed,
+    metrics: dict[str, float],
+) -> dict[str, str]:
+    return {
+        "dataset": dataset.name,
+        "data_digest": dataset.digest,
+        "holdout_digest": digest(dataset, split.holdout),
+        "classifier": trial.classifier,
+        "f1_macro": f"{metrics['holdout_f1_macro']:.4f}",
+        "bundle_sha256": packed.sha256,
+        "git_commit": run.data.tags.get("mlflow.source.git.commit", "unknown"),
+    }
+
+
+def _write_artifacts(
+    folder: Path,
+    pipeline: Pipeline,
+    dataset: Dataset,
+    split: Split,
+    probabilities: np.ndarray,
+    metrics: dict[str, float],
+    summary: str,
+    seed: int,
+) -> None:
+    codes, labels = dataset.codes[split.holdout], dataset.labels
+    typed = dataset.typed[split.holdout]
+    means, spreads = column_importance(pipeline, typed, codes, dataset.columns, seed=seed)
+    figures = {
+        "confusion_matrix": plots.confusion_matrix(codes, probabilities, labels),
+        "roc": plots.roc(codes, probabilities, labels),
+        "precision_recall": plots.precision_recall(codes, probabilities, labels),
+        "calibration": plots.calibration(codes, probabilities, labels),
+        "feature_importance": plots.feature_importance(list(typed.columns), means, spreads),
+    }
+    pictures = []
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=100)
+        pictures.append(folder / f"{name}.png")
+    present = np.unique(np.concatenate([codes, predicted(probabilities)]))
+    names = metric_names(labels)
+    options: dict[str, Any] = {
+        "labels": present, "target_names": [names[code] for code in present], "zero_division": 0
+    }  # fmt: skip
+    text = classification_report(codes, predicted(probabilities), **options)
+    as_dict = classification_report(codes, predicted(probabilities), output_dict=True, **options)
+    (folder / "classification_report.txt").write_text(text, encoding="utf-8")
+    (folder / "classification_report.json").write_text(json.dumps(as_dict, indent=1), "utf-8")
+    holdout = dataset.labelled(split.holdout)
+    holdout.index = dataset.row_hashes[split.holdout]
+    holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
+    page = report.render(
+        dataset,
+        split,
+        title=f"{dataset.name}: {dataset.target}",
+        summary=summary,
+        metrics=metrics,
+        pictures=pictures,
+        example=to_request(typed[:1]),
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
