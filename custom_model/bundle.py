@@ -54,8 +54,8 @@ LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond this are refused: forests compute in float32, and squares must stay finite."""
 
 NULL_SPELLINGS = frozenset(
-    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN"
-    "|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
+    | {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 )
 """What pandas, and so MLflow's server, reads as "no value" in CSV: `NA`, `None`, `null`, ..."""
 
@@ -407,37 +407,47 @@ def load_pipeline(path: str | Path) -> Any:
     return skops.io.load(path, trusted=list(TRUSTED))
 
 
+def _plain(value: Any) -> Any:
+    """The value that MLflow wrapped into an array without dimensions."""
+    return value.item() if isinstance(value, np.ndarray) and not value.ndim else value
+
+
 def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) -> pd.DataFrame:
     """Whatever MLflow hands over, as a frame with named columns."""
     if isinstance(data, dict):
-        data = {name: np.asarray(values) for name, values in data.items()}
         if not data:
             raise Refusal("no columns found; send each column with a list of its values")
-        if all(values.ndim == 0 for values in data.values()):
-            data = [data]
-        else:
-            lengths = {name: values.size for name, values in data.items() if values.ndim}
-            if len(lengths) < len(data) or len(set(lengths.values())) > 1:
-                raise Refusal("the columns have unequal lengths; send as many values for each")
-            series = {n: pd.Series(v if v.ndim == 1 else list(v)) for n, v in data.items()}
-            return pd.DataFrame(series)
+        if any(np.ndim(values) for values in data.values()):
+            return _from_lists(data)
+        data = [data]
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
-        plain = [
-            {n: v.item() if isinstance(v, np.ndarray) and not v.ndim else v for n, v in row.items()}
-            for row in data
-        ]
-        return pd.DataFrame(plain)
+        return pd.DataFrame([{name: _plain(cell) for name, cell in row.items()} for row in data])
     if isinstance(data, list):
         data = np.array(data, dtype=object)
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
-            raise Refusal(f"expected a list of rows, found {_found(data.tolist())} without rows")
+            raise Refusal("expected a list of rows, each an object or a list of values")
         data = pd.DataFrame(data).infer_objects()
     if not isinstance(data, pd.DataFrame):
         raise Refusal(f"expected rows of named values, found {_found(data)}")
     if len(data.columns) and data.columns.equals(pd.RangeIndex(len(data.columns))):
         return _named_by_position(data, columns, table_columns)
     return data
+
+
+def _from_lists(data: dict[str, Any]) -> pd.DataFrame:
+    lengths = {len(values) if np.ndim(values) else None for values in data.values()}
+    if len(lengths) > 1:
+        raise Refusal("the columns have unequal lengths; send as many values for each")
+    arrays = {name: np.asarray(values) for name, values in data.items()}
+    return pd.DataFrame(
+        {
+            name: pd.Series([_plain(cell) for cell in cells] if cells.dtype == object else cells)
+            if cells.ndim == 1
+            else pd.Series(list(cells))
+            for name, cells in arrays.items()
+        }
+    )
 
 
 def _named_by_position(

@@ -10,7 +10,8 @@ from steps import run_step
 from steps.promote import show as show_decision
 from steps.sweep import make_parser
 from steps.sweep import show as show_versions
-from tabular.training import promote, sweep
+from tabular.promotion import promote
+from tabular.sweep import sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from steps import Parser, one_of, run_step, truth
 from tabular.gate import Decision
 from tabular.metrics import METRICS
-from tabular.training import promote
+from tabular.promotion import promote
 
 
 def show(model_name: str, decision: Decision, *, dry_run: bool = False) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from custom_model.pipeline import CLASSIFIERS
 from steps import Parser, names_of, one_of, run_step, seconds, whole
 from tabular.metrics import METRICS
-from tabular.training import sweep
+from tabular.sweep import sweep
 from tabular.versions import Version
 
 

@@ -30,7 +30,7 @@ from tabular.metrics import LOWER_IS_BETTER
 SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration fits it five times
 NEIGHBORS_ROWS = 50_000  # it keeps every row and compares each new one with all of them
 MLP_ROW_PASSES = 600_000  # rows times epochs
-IN_PROCESS_CELLS = 20_000  # a table this small is searched faster without worker processes
+IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
 
 
 def suggest(
@@ -151,7 +151,7 @@ def search(
     matrices: dict[bool, Matrices] = {}
     small = features.size <= IN_PROCESS_CELLS
     backend = {"backend": "sequential"} if small or n_jobs == 1 else _loky(n_jobs)
-    with joblib.parallel_config(**backend), joblib.Parallel() as parallel:
+    with joblib.parallel_config(**backend):  # loky keeps its workers from one call to the next
         for first in range(len(done), trials, n_jobs):
             if timeout and time.monotonic() - started > timeout:
                 return
@@ -170,7 +170,7 @@ def search(
                         n_categories=sum(c.kind == "category" for c in columns) * for_trees,
                     )
                 )  # fmt: skip
-            for trial, result in zip(asked, parallel(batch), strict=True):
+            for trial, result in zip(asked, joblib.Parallel()(batch), strict=True):
                 value = result.metrics.get(metric)
                 state = optuna.trial.TrialState.FAIL if value is None else None
                 study.tell(trial, value, state=state)

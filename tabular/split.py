@@ -61,7 +61,7 @@ def _hash_cells(cells: pd.Series) -> np.ndarray:
     if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         return _hash_moments(cells)
     if pd.api.types.is_bool_dtype(cells.dtype) or not pd.api.types.is_numeric_dtype(cells.dtype):
-        texts = cells.where(cells.notna(), "").map(str).str.strip().astype("str")
+        texts = cells.astype(object).where(cells.notna(), "").map(str).str.strip().astype("str")
         lower = texts.str.lower()
         texts = texts.where(~lower.isin(["true", "false"]), lower).mask(lower.isin(NULL_WORDS), "")
         hashes = pd.util.hash_array(texts.to_numpy(dtype=object))

@@ -47,8 +47,10 @@ def log_dataset(dataset: Dataset) -> None:
     everything = np.ones(len(dataset.codes), dtype=bool)
     source = None if dataset.source in BUILT_IN else dataset.source
     with warnings.catch_warnings():
-        # MLflow hints that integers cannot hold missing values; this schema is for the eye
+        # MLflow hints that integers cannot hold missing values; this schema is for the eye. It
+        # also finds its own source for local files twice.
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
+        warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
         logged = mlflow.data.from_pandas(  # type: ignore[attr-defined]
             dataset.labelled(everything),
             source=source,

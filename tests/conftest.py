@@ -1,0 +1,154 @@
+"""A real MLflow store for each test, and model servers that live for the whole session."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import requests
+
+from steps import promote, train
+from tests.tables import mixed_table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A migrated SQLite store of one test."""
+
+    uri: str
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a process that shall use this store and these packages."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {
+            **os.environ,
+            "PATH": path,
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_EXPERIMENT_NAME": "tests",
+        }
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store; migrating takes seconds, copying does not."""
+    file = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+def use_store(folder: Path, migrated: Path) -> Store:
+    shutil.copy(migrated, folder / "mlflow.db")
+    store = Store(f"sqlite:///{folder}/mlflow.db", folder)
+    mlflow.set_tracking_uri(store.uri)
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("tests", artifact_location=str(folder / "artifacts"))
+    mlflow.set_experiment(experiment_id=experiment)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    yield use_store(tmp_path, migrated)
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(before)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `mlflow models serve`."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def post(self, body: Any = None, **options: Any) -> requests.Response:
+        """POST /invocations: a JSON body, or `data` and `headers`."""
+        if body is not None:
+            options["json"] = body
+        return requests.post(f"{self.url}/invocations", timeout=60, **options)
+
+    def healthy(self) -> bool:
+        return requests.get(f"{self.url}/ping", timeout=10).status_code == 200
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_server(store: Store, model_uri: str) -> Server:
+    port = free_port()
+    log = store.folder / f"server-{port}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "models", "serve", "-m", model_uri),
+                *("--env-manager", "local", "-p", str(port)),
+            ],
+            cwd=store.folder,
+            env=store.environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = Server(f"http://127.0.0.1:{port}", log, process)
+    for _ in range(600):
+        try:
+            if server.healthy():
+                return server
+        except requests.ConnectionError:
+            time.sleep(0.2)
+        if process.poll() is not None:
+            break
+    raise RuntimeError(f"the server did not start:\n{log.read_text()[-3000:]}")
+
+
+def stop_server(server: Server) -> None:
+    os.killpg(server.process.pid, signal.SIGTERM)
+    server.process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Store]:
+    """A store with `iris` and `mixed` in production."""
+    folder = tmp_path_factory.mktemp("served")
+    before = mlflow.get_tracking_uri()
+    store = use_store(folder, migrated)
+    mixed_table().to_csv(folder / "mixed.csv", index=False)
+    train.main([])
+    train.main(["--data", str(folder / "mixed.csv"), "--target", "label"])
+    promote.main([])
+    promote.main(["--model_name", "mixed"])
+    yield store
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="session")
+def iris_server(served: Store) -> Iterator[Server]:
+    server = start_server(served, "models:/iris/Production")
+    yield server
+    stop_server(server)
+
+
+@pytest.fixture(scope="session")
+def mixed_server(served: Store) -> Iterator[Server]:
+    server = start_server(served, "models:/mixed/Production")
+    yield server
+    stop_server(server)
