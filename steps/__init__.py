@@ -100,6 +100,15 @@ def seconds(text: str) -> float:
     return value
 
 
+def registry_name(text: str) -> str:
+    """Reads a name that MLflow's registry takes."""
+    if any(sign in text for sign in "/:") or len(text) > 200:
+        raise argparse.ArgumentTypeError(
+            f"expected at most 200 characters without '/' and ':', found {text[:60]!r}"
+        )
+    return text
+
+
 def truth(text: str) -> bool:
     """Reads true or false."""
     if text.lower() not in ("true", "false"):

@@ -6,7 +6,7 @@ mlflow run . -e promote -P model_name=churn -P metric=roc_auc -P dry_run=true
 
 from collections.abc import Sequence
 
-from steps import Parser, one_of, run_step, truth
+from steps import Parser, one_of, registry_name, run_step, truth
 from tabular.gate import Decision
 from tabular.metrics import METRICS
 from tabular.promotion import promote
@@ -22,7 +22,7 @@ def show(model_name: str, decision: Decision, *, dry_run: bool = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, compares, prints the decision."""
     parser = Parser(__doc__)
-    parser.option("model_name", "iris", str, "in the registry")
+    parser.option("model_name", "iris", registry_name, "in the registry")
     parser.option("metric", "f1_macro", one_of(*METRICS), "compared on the holdout")
     parser.option("dry_run", False, truth, "compare, and move nothing")
     options = vars(parser.read(arguments))

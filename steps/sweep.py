@@ -7,7 +7,7 @@ mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=
 from collections.abc import Sequence
 
 from custom_model.pipeline import CLASSIFIERS
-from steps import Parser, names_of, one_of, run_step, seconds, whole
+from steps import Parser, names_of, one_of, registry_name, run_step, seconds, whole
 from tabular.metrics import METRICS
 from tabular.sweep import sweep
 from tabular.versions import Version
@@ -18,7 +18,7 @@ def make_parser(description: str | None) -> Parser:
     parser = Parser(description)
     parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
     parser.option("target", "", str, "column to predict")
-    parser.option("model_name", "", str, "in the registry; empty for the data set's name")
+    parser.option("model_name", "", registry_name, "in the registry; empty for the data set's name")
     parser.option("trials", 40, whole(1), "configurations")
     parser.option("timeout", 0.0, seconds, "seconds for the search, 0 for no limit")
     parser.option("classifiers", "all", names_of(*CLASSIFIERS), "all, or a comma list")

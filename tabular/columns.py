@@ -166,15 +166,15 @@ def _infer_text(name: str, cells: pd.Series, markers: frozenset[str]) -> Column 
         if moments.notna().all():
             time = bool((moments != moments.dt.normalize()).any())
             return Column(name, "date", required, time=time)
+    dates = texts.str.fullmatch(r"\d{1,2}[./]\d{1,2}[./]\d{4}").all()
+    if dates and len(counts) > CODES_AT_MOST:
+        return LeftOut(name, "holds dates that are not written as year-month-day")
     distinct = len(counts) / n_cells
     words = float((texts.str.count(r"\s+") + 1).mean())
     if words >= WORDS_OF_TEXT and len(counts) > CODES_AT_MOST and distinct > 0.1:
         return Column(name, "text", required)
     if distinct > UNIQUE_SHARE and len(counts) > CODES_AT_MOST:
         return LeftOut(name, f"is an identifier ({len(counts)} values in {n_cells} rows)")
-    dates = texts.str.fullmatch(r"\d{1,2}[./]\d{1,2}[./]\d{4}").all()
-    if dates and len(counts) > CODES_AT_MOST:
-        return LeftOut(name, "holds dates that are not written as year-month-day")
     level = _null_level(cells.dropna(), markers)
     absent = counts.index.isin([s for s in NULL_SPELLINGS & markers if level is None]).any()
     return Column(name, "category", required and not absent, null_level=level)

@@ -17,7 +17,8 @@ def choices(found: str, possible: Iterable[str], *, most: int = 12) -> str:
         most: how many of them to list.
     """
     names = [str(name) for name in possible]
-    near = difflib.get_close_matches(found, names, n=1)
+    by_lower = {name.lower(): name for name in names}
+    near = [by_lower[name] for name in difflib.get_close_matches(found.lower(), by_lower, n=1)]
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" * (len(names) > most))
     guess = f"did you mean {near[0]!r}? " if near else ""
     return f"{guess}possible: {listed}"

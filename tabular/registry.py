@@ -146,8 +146,8 @@ def _mirror_stages(client: MlflowClient, name: str, version: int) -> None:
 def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:
     token = None
     while True:
-        quoted = name.replace("'", "''")
-        page = client.search_model_versions(f"name='{quoted}'", page_token=token)
+        quote = '"' if "'" in name else "'"
+        page = client.search_model_versions(f"name={quote}{name}{quote}", page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -4,6 +4,7 @@ The same row falls on the same side in any order, in any file format, in any lat
 version of the table. That makes versions trained months apart comparable on rows that neither saw.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,8 +138,10 @@ def make_folds(
     fold_of_group = np.empty(len(first), dtype=np.int64)
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     order = np.argsort(row_hashes[first])  # folds do not depend on the table's order
-    for fold, (_, test) in enumerate(splitter.split(order, codes[first][order])):
-        fold_of_group[order[test]] = fold
+    with warnings.catch_warnings():  # a class of two rows is in two folds only, which is right
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        for fold, (_, test) in enumerate(splitter.split(order, codes[first][order])):
+            fold_of_group[order[test]] = fold
     fold_of_row = fold_of_group[group]
     return [
         (np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold))

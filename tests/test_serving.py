@@ -266,7 +266,7 @@ def test_an_absent_feature_is_named(iris_server: Server, form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_no_value_is_refused_where_training_always_had_one(iris_server: Server, form: str) -> None:
-    rows = [IRIS_ROW, {**IRIS_ROW, IRIS_COLUMNS[3]: None}]
+    rows: list[dict[str, Any]] = [IRIS_ROW, {**IRIS_ROW, IRIS_COLUMNS[3]: None}]
     refusal(send(iris_server, bodies(rows)[form]), "row 2", "petal width (cm)", "no value")
 
 

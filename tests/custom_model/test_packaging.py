@@ -1,0 +1,130 @@
+"""The artifact stands alone: without the repo, without pickle, beside another version of itself."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from mlflow.exceptions import MlflowException
+
+from custom_model import bundle, packaging
+from custom_model.packaging import bundle_sha256
+from custom_model.pipeline import make_model
+from tabular.dataset import Dataset, load_dataset
+from tests.conftest import Store
+
+
+def log(dataset: Dataset, classifier: str) -> packaging.Packed:
+    model = make_model(dataset.columns, classifier, {}, seed=0)
+    model.fit(dataset.expanded, dataset.codes)
+    with mlflow.start_run():
+        return packaging.log_bundle(
+            model,
+            dataset.columns,
+            dataset.labels,
+            dataset.table_columns,
+            dataset.typed[:2],
+            about={"classifier": classifier},
+        )
+
+
+@pytest.fixture
+def packed(store: Store) -> packaging.Packed:
+    return log(load_dataset("iris"), "logistic_regression")
+
+
+def local(packed: packaging.Packed) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(packed.info.model_uri))
+
+
+def test_the_artifact_loads_where_the_repo_has_never_been(
+    packed: packaging.Packed, store: Store
+) -> None:
+    script = f"""
+import sys, mlflow, pandas as pd
+model = mlflow.pyfunc.load_model({packed.info.model_uri!r})
+answer = model.predict([[5.1, 3.5, 1.4, 0.2]])
+assert list(answer["prediction"]) == ["setosa"], answer
+assert not [name for name in sys.modules if name.split(".")[0] in ("custom_model", "tabular")]
+"""
+    environment = store.environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    environment.pop("PYTHONPATH", None)
+    subprocess.run([sys.executable, "-c", script], cwd=store.folder, env=environment, check=True)
+
+
+def test_two_versions_of_the_code_live_in_one_process(
+    packed: packaging.Packed, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "bundle.py"
+    source = Path(bundle.__file__).read_text(encoding="utf-8")
+    changed.write_text(source.replace('"probability_{label}"', '"share_{label}"'), "utf-8")
+    monkeypatch.setattr(packaging, "BUNDLE_FILE", changed)
+    other = log(load_dataset("iris"), "random_forest")
+    row = [[5.1, 3.5, 1.4, 0.2]]
+    columns = []
+    for version in (packed, other, packed):
+        columns.append(list(mlflow.pyfunc.load_model(version.info.model_uri).predict(row))[1])
+    assert columns == ["probability_setosa", "share_setosa", "probability_setosa"]
+
+
+def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
+    names = sorted(p.relative_to(local(packed)).as_posix() for p in local(packed).rglob("*.*"))
+    assert "bundle.py" in names
+    assert "artifacts/pipeline.skops" in names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
+
+
+def test_the_hash_is_of_the_three_files_that_decide_an_answer(packed: packaging.Packed) -> None:
+    folder = local(packed)
+    files = [folder / "bundle.py", *(folder / "artifacts").iterdir()]
+    assert bundle_sha256(files) == packed.sha256
+    (folder / "artifacts" / "bundle.json").write_text("{}")
+    assert bundle_sha256(files) != packed.sha256
+
+
+def test_a_file_of_untrusted_types_is_refused(tmp_path: Path) -> None:
+    import skops.io
+
+    class Stranger:
+        pass
+
+    skops.io.dump({"a": Stranger()}, tmp_path / "model.skops")
+    with pytest.raises(MlflowException, match="not trusted"):
+        bundle.load_pipeline(tmp_path / "model.skops")
+
+
+def test_the_model_says_what_it_takes_and_gives(packed: packaging.Packed) -> None:
+    model = yaml.safe_load((local(packed) / "MLmodel").read_text())
+    assert model["signature"]["inputs"] is None
+    outputs = [column["name"] for column in json.loads(model["signature"]["outputs"])]
+    assert outputs[:2] == ["prediction", "probability_setosa"]
+    first = model["metadata"]["input_columns"][0]
+    assert first == {"name": "sepal length (cm)", "kind": "number", "required": True}
+
+
+def test_requirements_are_pinned_and_few(packed: packaging.Packed) -> None:
+    lines = (local(packed) / "requirements.txt").read_text().split()
+    assert all("==" in line for line in lines)
+    assert "optuna" not in " ".join(lines)
+
+
+def test_labels_keep_their_type(store: Store) -> None:
+    answer = mlflow.pyfunc.load_model(log(load_dataset("digits"), "k_neighbors").info.model_uri)
+    row = load_dataset("digits").typed[:1]
+    assert answer.predict(row).to_dict("records")[0]["prediction"] == 0
+    assert list(answer.predict(row))[1] == "probability_0"
+
+
+def test_positions_follow_the_table_also_where_a_constant_column_was_left_out(
+    store: Store,
+) -> None:
+    dataset = load_dataset("digits")
+    model = mlflow.pyfunc.load_model(log(dataset, "k_neighbors").info.model_uri)
+    assert (len(dataset.table_columns), len(dataset.columns)) == (64, 61)
+    expected = model.predict(dataset.typed[:1])
+    width_64 = dataset.typed[:1].reindex(columns=list(dataset.table_columns), fill_value=0.0)
+    for rows in (width_64.to_numpy(), dataset.typed[:1].to_numpy()):
+        assert model.predict(rows).equals(expected)

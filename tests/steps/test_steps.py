@@ -1,0 +1,299 @@
+"""The commands: from a table to production, and one line for every mistake."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from steps import main, promote, run_step, sweep, train
+from tests.conftest import ROOT, Store
+from tests.tables import mixed_table
+
+METRICS = (
+    *("f1_macro", "f1_weighted", "accuracy", "balanced_accuracy", "precision_macro"),
+    *("recall_macro", "log_loss", "roc_auc", "brier"),
+)
+ARTIFACTS = {
+    *("confusion_matrix.png", "classification_report.txt", "classification_report.json", "roc.png"),
+    *("precision_recall.png", "calibration.png", "feature_importance.png", "report.html"),
+    "holdout.parquet",
+}
+TAGS = {
+    *("dataset", "data_digest", "holdout_digest", "classifier", "f1_macro", "bundle_sha256"),
+    "git_commit",
+}
+
+
+@pytest.fixture
+def mixed(store: Store) -> str:
+    file = store.folder / "mixed.csv"
+    mixed_table().to_csv(file, index=False)
+    return str(file)
+
+
+def run_module(store: Store, step: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as MLproject has it."""
+    return subprocess.run(
+        [sys.executable, "-m", f"steps.{step}", *arguments],
+        cwd=ROOT,
+        env=store.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_registered_version_carries_all_that_is_promised(store: Store, mixed: str) -> None:
+    train.main(["--data", mixed, "--target", "label", "--C", "0.5"])
+    client = MlflowClient()
+    version = client.get_model_version("mixed", "1")
+    run = client.get_run(version.run_id or "")
+    assert run.info.status == "FINISHED"
+    names = {f"{side}_{metric}" for side in ("holdout", "cv") for metric in METRICS}
+    assert names | {"holdout_f1_class_yes", "holdout_f1_class_no"} == set(run.data.metrics)
+    assert run.data.params == {
+        "data": mixed,
+        "target": "label",
+        "model_name": "",
+        "seed": "42",
+        "classifier": "logistic_regression",
+        "C": "0.5",
+    }
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == ARTIFACTS
+    assert set(version.tags) == TAGS
+    assert version.description.startswith("logistic_regression on mixed: f1_macro 0.")
+    assert version.description.endswith("features and 2 classes.")
+    logged = run.inputs.dataset_inputs[0].dataset
+    columns = {c["name"]: c["type"] for c in json.loads(logged.schema)["mlflow_colspec"]}
+    assert (columns["amount"], columns["plan"], columns["joined"]) == (
+        "double",
+        "string",
+        "datetime",
+    )
+    assert logged.digest == version.tags["data_digest"]
+
+
+def test_the_holdout_can_be_read_again_and_scores_as_logged(store: Store, mixed: str) -> None:
+    train.main(["--data", mixed, "--target", "label"])
+    version = MlflowClient().get_model_version("mixed", "1")
+    holdout = pd.read_parquet(
+        mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="holdout.parquet")
+    )
+    answer = mlflow.pyfunc.load_model("models:/mixed/1").predict(holdout.drop(columns="label"))
+    hits = (np.asarray(answer["prediction"]) == holdout["label"].to_numpy()).mean()
+    metrics = mlflow.get_run(version.run_id).data.metrics
+    assert hits == pytest.approx(metrics["holdout_accuracy"])
+
+
+def test_a_sweep_has_a_child_for_each_trial_and_registers_its_best(store: Store) -> None:
+    sweep.main(["--trials", "4", "--jobs", "1", "--classifiers", "logistic_regression,k_neighbors"])
+    client = MlflowClient()
+    runs = client.search_runs([mlflow.get_experiment_by_name("tests").experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(parents) == 1
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
+    assert sorted(run.info.run_name.split()[0] for run in children) == [
+        "t000",
+        "t001",
+        "t002",
+        "t003",
+    ]
+    assert all(run.info.status == "FINISHED" for run in runs)
+    best = max(children, key=lambda run: run.data.metrics["cv_f1_macro"])
+    version = client.get_model_version("iris", "1")
+    assert (
+        mlflow.get_run(version.run_id).data.metrics["cv_f1_macro"]
+        == best.data.metrics["cv_f1_macro"]
+    )
+    assert parents[0].data.tags["best_child_run_id"] == version.run_id
+    assert parents[0].data.metrics["holdout_f1_macro"] > 0.8
+
+
+def test_the_best_few_are_registered_on_demand(store: Store) -> None:
+    sweep.main(["--trials", "4", "--classifiers", "k_neighbors", "--register", "3", "--jobs", "1"])
+    versions = [MlflowClient().get_model_version("iris", str(n)) for n in (1, 2, 3)]
+    scores = [mlflow.get_run(v.run_id).data.metrics["cv_f1_macro"] for v in versions]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_sweep_goes_on_where_it_stopped(store: Store) -> None:
+    options = ["--classifiers", "k_neighbors", "--jobs", "1"]
+    sweep.main(["--trials", "2", *options])
+    [parent] = [
+        r for r in mlflow.search_runs(output_format="list") if "best_child_run_id" in r.data.tags
+    ]
+    sweep.main(["--trials", "5", *options, "--resume", parent.info.run_id])
+    children = MlflowClient().search_runs(
+        [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+    )
+    assert sorted(c.info.run_name.split()[0] for c in children) == [f"t00{n}" for n in range(5)]
+    params = [str(c.data.params) for c in children]
+    assert len(set(params)) == len(params)
+
+
+def test_main_goes_from_nothing_to_production(store: Store, mixed: str, capsys: Any) -> None:
+    main.main(["--data", mixed, "--target", "label", "--trials", "2", "--jobs", "1"])
+    assert MlflowClient().get_model_version_by_alias("mixed", "champion").version == 1
+    assert "mixed version 1 goes to Production" in capsys.readouterr().out
+    answer = mlflow.pyfunc.load_model("models:/mixed@champion").predict(mixed_table(5))
+    assert set(answer["prediction"]) <= {"yes", "no"}
+
+
+def test_promote_is_a_cycle_that_ends_where_it_is(store: Store, capsys: Any) -> None:
+    train.main(["--C", "0.001"])
+    promote.main([])
+    train.main(["--C", "10"])
+    promote.main(["--dry_run", "true"])
+    assert "version 2 would go to Production" in capsys.readouterr().out
+    assert MlflowClient().get_model_version_by_alias("iris", "champion").version == 1
+    promote.main([])
+    promote.main([])
+    assert "version 2 stays in Production" in capsys.readouterr().out
+    aliases = MlflowClient().get_registered_model("iris").aliases
+    assert {name: int(version) for name, version in aliases.items()} == {
+        "champion": 2,
+        "previous": 1,
+    }
+
+
+def test_a_run_that_mlflow_has_opened_is_joined(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient()
+    opened = client.create_run(mlflow.get_experiment_by_name("tests").experiment_id)
+    client.log_param(opened.info.run_id, "seed", "042")
+    monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
+    train.main(["--seed", "042"])
+    assert client.get_model_version("iris", "1").run_id == opened.info.run_id
+
+
+# --- the user's own tables ----------------------------------------------------------------------
+
+
+def write(store: Store, frame: pd.DataFrame) -> list[str]:
+    frame.to_csv(store.folder / "own.csv", index=False)
+    return ["--data", str(store.folder / "own.csv"), "--target", "y"]
+
+
+@pytest.mark.parametrize(
+    "classifier", ["logistic_regression", "random_forest", "hist_gradient_boosting"]
+)
+def test_classes_of_one_or_two_rows_train(store: Store, classifier: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = ["a"] * 40 + ["b"] * 40 + ["two"] * 2 + ["one"]
+    frame = pd.DataFrame({"x": rng.normal(size=83), "z": rng.normal(size=83), "y": labels})
+    train.main([*write(store, frame), "--classifier", classifier])
+    answer = mlflow.pyfunc.load_model("models:/own/1").predict(frame)
+    assert list(answer.columns[1:]) == [f"probability_{c}" for c in ("a", "b", "one", "two")]
+
+
+def test_more_columns_than_rows_train(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(30, 200))).add_prefix("gene ").assign(y=["a", "b"] * 15)
+    train.main(write(store, frame))
+    assert MlflowClient().get_model_version("own", "1")
+
+
+def test_headings_and_labels_of_any_character_train_and_serve(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    names = ['quote " and, comma', "üñí", "a/b:c;d", "$x^2$", "<b>&amp;</b>"]
+    frame = pd.DataFrame(rng.normal(size=(60, 5)), columns=names)
+    frame["y"] = np.where(frame["üñí"] > 0, "<=50K & “more”", "$lots$ / 100%")
+    train.main(write(store, frame))
+    answer = mlflow.pyfunc.load_model("models:/own/1").predict(frame)
+    assert (np.asarray(answer["prediction"]) == frame["y"]).mean() > 0.9
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+MISTAKES: list[tuple[str, list[str], list[str]]] = [
+    ("train", ["--data", "irs"], ["'irs' not found", "did you mean 'iris'"]),
+    ("train", ["--data", "absent.csv", "--target", "y"], ["'absent.csv' not found"]),
+    ("train", ["--target", "specis"], ["'specis' not found", "did you mean 'species'"]),
+    ("train", ["--classifier", "svm"], ["unknown value 'svm'", "did you mean 'svc'"]),
+    ("train", ["--c", "1"], ["no hyperparameter 'c'", "did you mean 'C'"]),
+    ("train", ["--C", "-1"], ["'C' parameter of LogisticRegression must be", "-1"]),
+    ("train", ["--C", "ten"], ["'C' parameter", "'ten'"]),
+    ("train", ["--seed", "x"], ["expected a whole number, found 'x'"]),
+    ("train", ["--seed", "-1"], ["expected 0 to"]),
+    ("train", ["--seed"], ["expected one argument"]),
+    ("train", ["--model_name", "a/b"], ["without '/' and ':'"]),
+    ("sweep", ["--trails", "3"], ["unknown parameter 'trails'", "did you mean 'trials'"]),
+    ("sweep", ["--trials", "0"], ["expected 1 to"]),
+    ("sweep", ["--timeout", "-5"], ["expected seconds", "'-5'"]),
+    ("sweep", ["--metric", "f1"], ["unknown value 'f1'", "possible: f1_macro"]),
+    ("sweep", ["--classifiers", "svc,forest"], ["unknown value 'forest'"]),
+    ("sweep", ["--jobs", "0"], ["expected 1 to", "or -1"]),
+    ("sweep", ["--resume", "nothing"], ["no run 'nothing' to resume"]),
+    ("promote", ["--model_name", "irs"], ["'irs' has no registered version"]),
+    ("promote", ["--dry_run", "maybe"], ["expected true or false, found 'maybe'"]),
+    ("main", ["--data", "iris", "iris"], ["unexpected argument 'iris'"]),
+]
+
+
+def mistaken(store: Store, step: str, arguments: list[str], capfd: Any) -> str:
+    """What a command that ends with exit code 2 and leaves nothing behind says."""
+    module = {"train": train, "sweep": sweep, "promote": promote, "main": main}[step]
+    with pytest.raises(SystemExit) as ended:
+        run_step(lambda: module.main(arguments))
+    assert ended.value.code == 2
+    said: str = capfd.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert mlflow.search_runs(output_format="list") == []
+    assert MlflowClient().search_registered_models() == []
+    return said
+
+
+@pytest.mark.parametrize(("step", "arguments", "words"), MISTAKES)
+def test_a_mistake_ends_in_one_line_and_leaves_nothing(
+    store: Store, step: str, arguments: list[str], words: list[str], capfd: Any
+) -> None:
+    said = mistaken(store, step, arguments, capfd)
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "cannot be read"),
+        ("x,y\n", "no rows"),
+        ("x,y\n1.5,a\n2.5,a\n", "one class only"),
+        ("x,y\n1.5,a\n2.5,b\n", "class of its own"),
+        ("x,y\n1,a\n1,a\n1,b\n1,b\n", "no column is left"),
+        ("x,y\n1.5,a\n1.5,a\n2.5,b\n2.5,b\n", "too few rows"),
+    ],
+)
+def test_a_table_that_cannot_be_learned_from_ends_in_one_line(
+    store: Store, content: str, words: str, capfd: Any
+) -> None:
+    (store.folder / "t.csv").write_text(content)
+    arguments = ["--data", str(store.folder / "t.csv"), "--target", "y"]
+    assert words in mistaken(store, "train", arguments, capfd)
+
+
+def test_a_mistake_ends_the_process_with_exit_code_2(store: Store) -> None:
+    ended = run_module(store, "train", "--data", "irs")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: data 'irs' not found")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_run_that_fails_midway_is_closed_and_registers_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = store.folder / "artifacts"
+    artifacts.write_text("a file where a folder should be")
+    with pytest.raises(OSError, match="artifacts"):
+        train.main([])
+    [run] = mlflow.search_runs(output_format="list")
+    assert run.info.status == "FAILED"
+    assert MlflowClient().search_registered_models() == []

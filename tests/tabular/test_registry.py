@@ -1,0 +1,81 @@
+"""Stages and aliases on a real SQLite registry."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from tabular import registry
+from tabular.errors import BadInput
+from tests.conftest import Store
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def make_versions(name: str, n: int) -> None:
+    client = MlflowClient()
+    client.create_registered_model(name)
+    for number in range(n):
+        with mlflow.start_run() as run:
+            mlflow.log_metric("holdout_f1_macro", number / 10)
+        client.create_model_version(name, f"runs:/{run.info.run_id}/m", run.info.run_id)
+
+
+def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
+    stages = {c.version: c.stage for c in registry.candidates(name)}
+    aliases = MlflowClient().get_registered_model(name).aliases
+    return stages, {alias: int(version) for alias, version in aliases.items()}
+
+
+def test_the_first_promotion_sets_stage_and_alias() -> None:
+    make_versions("m", 2)
+    assert registry.promote("m", 1, reason="first") is None
+    assert state("m") == ({1: "Production", 2: "None"}, {"champion": 1})
+
+
+def test_the_next_promotion_archives_the_one_before() -> None:
+    make_versions("m", 3)
+    for version in (1, 3):
+        registry.promote("m", version, reason=f"to {version}")
+    stages = {1: "Archived", 2: "None", 3: "Production"}
+    assert state("m") == (stages, {"champion": 3, "previous": 1})
+    tags = MlflowClient().get_model_version("m", "3").tags
+    assert (tags["promoted_from"], tags["promotion_reason"]) == ("1", "to 3")
+    assert tags["promoted_at"].endswith("+00:00")
+
+
+def test_promoting_again_changes_nothing(store: Store) -> None:
+    make_versions("m", 2)
+    registry.promote("m", 2, reason="once")
+    before = state("m"), MlflowClient().get_model_version("m", "2").last_updated_timestamp
+    registry.promote("m", 2, reason="twice")
+    assert (state("m"), MlflowClient().get_model_version("m", "2").last_updated_timestamp) == before
+
+
+def test_a_promotion_that_was_interrupted_is_completed_by_the_next_call() -> None:
+    make_versions("m", 2)
+    registry.promote("m", 1, reason="first")
+    MlflowClient().set_registered_model_alias("m", "champion", "2")  # and then the power went
+    registry.promote("m", 2, reason="again")
+    assert state("m")[0] == {1: "Archived", 2: "Production"}
+
+
+def test_every_version_is_read_however_many_there_are() -> None:
+    client = MlflowClient()
+    client.create_registered_model("many")
+    for _ in range(210):
+        client.create_model_version("many", "somewhere/m")
+    assert [c.version for c in registry.candidates("many")] == list(range(1, 211))
+
+
+def test_an_unknown_model_is_named_and_guessed() -> None:
+    make_versions("churn", 1)
+    with pytest.raises(BadInput, match="did you mean 'churn'"):
+        registry.candidates("chrun")
+    assert registry.champion("chrun") is None
+
+
+def test_a_quote_in_a_name_is_no_filter_syntax(tmp_path: Path) -> None:
+    make_versions("it's", 1)
+    assert [c.version for c in registry.candidates("it's")] == [1]
