@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,36 +94,45 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(store: Store, model_uri: str) -> Server:
+@contextmanager
+def serving(command: str, folder: Path, env: dict[str, str]) -> Iterator[Server]:
+    """Runs a command that serves a model, on a free port, until the block ends.
+
+    Args:
+        command: a line of shell, `mlflow models serve ...`.
+        folder: where to run it.
+        env: its environment.
+    """
     port = free_port()
-    log = store.folder / f"server-{port}.log"
+    log = folder / f"server-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "models", "serve", "-m", model_uri),
-                *("--env-manager", "local", "-p", str(port)),
-            ],
-            cwd=store.folder,
-            env=store.environment,
+            ["bash", "-c", f"exec {command}"],
+            cwd=folder,
+            env=env | {"MLFLOW_PORT": str(port)},
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     server = Server(f"http://127.0.0.1:{port}", log, process)
-    for _ in range(600):
+    try:
+        wait_until_healthy(server)
+        yield server
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def wait_until_healthy(server: Server) -> None:
+    deadline = time.monotonic() + 600  # an environment may have to be built first
+    while time.monotonic() < deadline and server.process.poll() is None:
         try:
             if server.healthy():
-                return server
+                return
         except requests.ConnectionError:
             time.sleep(0.2)
-        if process.poll() is not None:
-            break
-    raise RuntimeError(f"the server did not start:\n{log.read_text()[-3000:]}")
-
-
-def stop_server(server: Server) -> None:
-    os.killpg(server.process.pid, signal.SIGTERM)
-    server.process.wait(30)
+    raise RuntimeError(f"the server did not start:\n{server.log.read_text()[-3000:]}")
 
 
 @pytest.fixture(scope="session")
@@ -142,13 +152,13 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def iris_server(served: Store) -> Iterator[Server]:
-    server = start_server(served, "models:/iris/Production")
-    yield server
-    stop_server(server)
+    command = "mlflow models serve -m models:/iris/Production --env-manager local"
+    with serving(command, served.folder, served.environment) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def mixed_server(served: Store) -> Iterator[Server]:
-    server = start_server(served, "models:/mixed/Production")
-    yield server
-    stop_server(server)
+    command = "mlflow models serve -m models:/mixed/Production --env-manager local"
+    with serving(command, served.folder, served.environment) as server:
+        yield server

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-PROJECT = "mlflow-pipeline-test"  # the same each time, so that its images are built once
+PROJECT = "mlflow-pipeline-test"  # the same each time, so that its images do not pile up
 
 TRACKING = "http://localhost:5001"
 MODEL = "http://localhost:5000"
@@ -124,6 +124,7 @@ def find_compose() -> tuple[str, ...]:
 def stack() -> Iterator[Stack]:
     stack = Stack(find_compose())
     stack.run("down", "-v")  # what an interrupted run has left
+    stack.run("build")  # `up` takes an older image as it finds it
     yield stack
     stack.run("down", "-v")
 

@@ -24,7 +24,7 @@ def defaults_of(step: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     def spy(self: steps.Parser, name: str, default: object, *rest: object) -> None:
         seen[name] = str(default).lower() if isinstance(default, bool) else str(default)
-        real(self, name, default, *rest)  # type: ignore[arg-type]
+        real(self, name, default, *rest)
 
     monkeypatch.setattr(steps.Parser, "option", spy)
     with pytest.raises(SystemExit):
@@ -50,6 +50,19 @@ def test_an_entry_point_has_the_parameters_and_defaults_of_its_step(
     assert words[:3] == ["python", "-m", f"steps.{step}"]
     expected = [word for name in declared for word in (f"--{name}", f"{{{name}}}")]
     assert words[3:] == expected
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_readme_names_each_parameter_with_its_default(step: str) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    said = dict(rows)[step]
+    if "those of `sweep`" in said:
+        step, said = "sweep", dict(rows)["sweep"]
+    parameters = PROJECT["entry_points"][step]["parameters"]
+    assert re.findall(r"`(\w+)`", said)[: len(parameters)] == list(parameters)
+    for name, spec in parameters.items():
+        if spec["default"]:
+            assert f"`{name}` ({spec['default']}" in said
 
 
 @pytest.mark.parametrize("step", STEPS)
