@@ -68,4 +68,7 @@ def decide(candidates: Sequence[Candidate], champion: int | None, *, metric: str
         losses = [c.metrics.get("holdout_log_loss", float("nan")) for c in (best, before)]
         reason = f"{metric} {value:.4f} as before, log loss {losses[0]:.4f} after {losses[1]:.4f}"
         return Decision(best.version, True, reason)
-    return Decision(best.version, True, f"{metric} {value:.4f} after {before.metrics[name]:.4f}")
+    reason = f"{metric} {value:.4f} after {before.metrics[name]:.4f}"
+    if best.holdout_digest != before.holdout_digest:
+        reason += ", on other held-out rows"
+    return Decision(best.version, True, reason)

@@ -106,8 +106,3 @@ def metric_names(labels: Sequence[Label]) -> list[str]:
             name += "_"
         names.append(name)
     return names
-
-
-def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether one value of a metric beats another."""
-    return value < than if metric in LOWER_IS_BETTER else value > than

@@ -10,7 +10,7 @@ from tabular.errors import BadInput
 from tabular.preparation import Say, prepare
 from tabular.search import affordable, ranked, search
 from tabular.tracking import log_dataset, log_trial, read_trials, start_run
-from tabular.versions import Version, register_version
+from tabular.versions import Version, fit, register_version
 
 
 def sweep(
@@ -104,6 +104,7 @@ def sweep(
                     dataset,
                     prepared.split,
                     trial,
+                    fit(dataset, prepared.split, trial, seed=seed),
                     model_name=model_name or dataset.name,
                     seed=seed,
                 )

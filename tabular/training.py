@@ -35,7 +35,7 @@ def train(
     """
     prepared = prepare(data, target, seed=seed, say=say)
     dataset, split = prepared.dataset, prepared.split
-    fit(dataset, split, Trial(0, classifier, hyperparameters), seed=seed)  # before a run is opened
+    pipeline = fit(dataset, split, Trial(0, classifier, hyperparameters), seed=seed)
     trial = cross_validate(
         prepared.features,
         prepared.codes,
@@ -52,5 +52,5 @@ def train(
     with start_run(f"train {classifier} {dataset.name}", given | params_of(trial)) as run:
         log_dataset(dataset)
         return register_version(
-            run, dataset, split, trial, model_name=model_name or dataset.name, seed=seed
+            run, dataset, split, trial, pipeline, model_name=model_name or dataset.name, seed=seed
         )

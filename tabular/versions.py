@@ -65,22 +65,26 @@ def fit(dataset: Dataset, split: Split, trial: Trial, *, seed: int) -> Pipeline:
 
 
 def register_version(
-    run: Run, dataset: Dataset, split: Split, trial: Trial, *, model_name: str, seed: int
+    run: Run,
+    dataset: Dataset,
+    split: Split,
+    trial: Trial,
+    pipeline: Pipeline,
+    *,
+    model_name: str,
+    seed: int,
 ) -> Version:
-    """Fits, evaluates on the holdout, logs everything to the active run, and registers last.
+    """Evaluates on the holdout, logs everything to the active run, and registers last.
 
     Args:
         run: the active run.
         dataset: the table.
         split: its sides.
         trial: the configuration with its cross-validated metrics.
+        pipeline: fitted to the training side with this configuration.
         model_name: in the registry.
-        seed: of the fit.
-
-    Raises:
-        BadInput: the configuration cannot be fitted; nothing is registered then.
+        seed: of the split and the fit.
     """
-    pipeline = fit(dataset, split, trial, seed=seed)
     codes = dataset.codes[split.holdout]
     probabilities = pipeline.predict_proba(dataset.expanded[split.holdout])
     metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}

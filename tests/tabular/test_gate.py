@@ -1,5 +1,6 @@
 """Which version is put into production."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def test_the_best_metric_wins_and_log_loss_breaks_ties(
     decision = decide(candidates, champion, metric="f1_macro")
     assert (decision.version, decision.changed) == (chosen, changed)
     assert "f1_macro" in decision.reason
+
+
+def test_a_comparison_on_other_rows_says_so() -> None:
+    refreshed = dataclasses.replace(version(2, 0.9), holdout_digest="another")
+    assert (
+        "other held-out rows" in decide([version(1, 0.8), refreshed], 1, metric="f1_macro").reason
+    )
 
 
 def test_a_loss_wins_when_it_is_lower() -> None:

@@ -8,7 +8,6 @@ from tabular.metrics import (
     evaluate,
     evaluate_one,
     f1_per_class,
-    is_better,
     metric_names,
     predicted,
 )
@@ -64,8 +63,3 @@ def test_f1_per_class_leaves_out_classes_without_rows() -> None:
 
 def test_names_of_classes_become_names_that_mlflow_takes() -> None:
     assert metric_names(["a&b", "a_b", "<=50K", 1, True]) == ["a_b", "a_b_", "__50K", "1", "True"]
-
-
-def test_losses_are_better_when_lower() -> None:
-    assert is_better("log_loss", 0.1, 0.2)
-    assert is_better("f1_macro", 0.2, 0.1)
