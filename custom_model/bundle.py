@@ -141,19 +141,20 @@ def _is_missing(value: Any) -> bool:
 
 
 # Each reader below takes one raw column and returns its typed values and, for every row, whether
-# the cell could not be read. A missing cell is not a bad one.
+# the cell could not be read. A missing cell is not a bad one; an empty text is one only where no
+# cell was missing in training.
 Read = tuple[Any, "np.ndarray[Any, np.dtype[np.bool_]]"]
 
 
 def _each(cells: pd.Series, read: Callable[[Any], Any], missing: Any) -> tuple[list[Any], Any]:
-    """Reads cell by cell; `read` raises ValueError, TypeError or OverflowError on a bad one."""
+    """Reads cell by cell; `read` raises an error of Python's own on a bad one."""
     values, bad = [], np.zeros(len(cells), dtype=bool)
     for row, cell in enumerate(cells.array):
         try:
             if isinstance(cell, (list, tuple, dict, np.ndarray)):
                 raise TypeError("not a single value")
             values.append(missing if _is_missing(cell) else read(cell))
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, AttributeError, LookupError, OverflowError):
             values.append(missing)
             bad[row] = True
     return values, bad
@@ -165,27 +166,24 @@ def _read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
         return np.full(len(cells), np.nan), cells.notna().to_numpy()
     if pd.api.types.is_numeric_dtype(dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = np.zeros(len(cells), dtype=bool)
-    elif isinstance(dtype, pd.StringDtype):
-        stripped = cells.str.strip()
-        absent = (cells.isna() | stripped.isin(["", *column.missing])).to_numpy(dtype=bool)
-        values = pd.to_numeric(stripped.where(~absent), errors="coerce").to_numpy(
-            dtype=np.float64, na_value=np.nan
-        )
-        # A text column is a CSV's number column only if a known spelling of "no value" made it one.
-        if as_text or (column.missing and stripped.isin(column.missing).any()):
-            bad = np.isnan(values) & ~absent
-        else:
-            bad = cells.notna().to_numpy()
-    else:
+        return values, np.abs(values) > LARGEST
+    is_text = np.array([isinstance(cell, str) for cell in cells.array], dtype=bool)
+    texts = cells[is_text].astype("str").str.strip()
+    absent = texts.isin(column.missing) | ((texts == "") & (as_text or not column.required))
+    values, bad = np.full(len(cells), np.nan), is_text.copy()
+    # A CSV reader leaves a column of numbers as text if a cell is a word, so a word that is known
+    # to mean "no number" tells that the other texts are numbers.
+    if as_text or absent.any():
+        parsed = pd.to_numeric(texts.mask(absent), errors="coerce")
+        values[is_text] = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+        bad[is_text] = np.isnan(values[is_text]) & ~absent.to_numpy(dtype=bool)
 
-        def read(cell: Any) -> float:
-            if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (numbers.Real, Decimal)):
-                raise TypeError("not a number")
-            return float(cell)
+    def read(cell: Any) -> float:
+        if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (numbers.Real, Decimal)):
+            raise TypeError("not a number")
+        return float(cell)
 
-        listed, bad = _each(cells, read, math.nan)
-        values = np.asarray(listed, dtype=np.float64)
+    values[~is_text], bad[~is_text] = _each(cells[~is_text], read, math.nan)
     return values, bad | (np.abs(values) > LARGEST)
 
 
@@ -199,11 +197,11 @@ def canonical(cell: Any) -> str:
     """
     if isinstance(cell, str):
         text = cell.strip()
-        if _PLAIN_NUMBER.fullmatch(text) and len(text) <= 18:
-            number = float(text)
-            if abs(number) < _EXACT_INTEGER:
+        if _PLAIN_NUMBER.fullmatch(text) and len(text) <= 40:
+            if text.lstrip("+-").isdigit():
+                return str(int(text))
+            if abs(number := float(text)) < _EXACT_INTEGER:
                 return canonical(number)
-            return str(int(text)) if text.lstrip("+-").isdigit() else text
         return text.capitalize() if text.lower() in ("true", "false") else text
     if isinstance(cell, (bool, np.bool_)):
         return str(bool(cell))
@@ -239,25 +237,20 @@ def _read_categories(cells: pd.Series, column: Column, as_text: bool) -> Read:
 
 def _read_booleans(cells: pd.Series, column: Column, as_text: bool) -> Read:
     words = {"true": True, "false": False, "1": True, "0": False}
+    blank_is_missing = as_text or not column.required
 
     def read(cell: Any) -> bool | None:
         if isinstance(cell, str):
             word = cell.strip().lower()
-            if as_text and not word:
-                return None
-            return words[word] if word in words else _reject()
+            return None if not word and blank_is_missing else words[word]
         if isinstance(cell, (bool, np.bool_, numbers.Real)) and cell in (0, 1):
             return bool(cell)
-        return _reject()
+        raise TypeError("not a truth value")
 
     if pd.api.types.is_bool_dtype(cells.dtype):
         return cells.astype("boolean").array, np.zeros(len(cells), dtype=bool)
     values, bad = _each(cells, read, None)
     return pd.array(values, dtype="boolean"), bad
-
-
-def _reject() -> Any:
-    raise ValueError("not a value of this kind")
 
 
 def _read_dates(cells: pd.Series, column: Column, as_text: bool) -> Read:
@@ -268,11 +261,14 @@ def _read_dates(cells: pd.Series, column: Column, as_text: bool) -> Read:
     else:
 
         def read(cell: Any) -> str | None:
-            if isinstance(cell, str):
-                if as_text and not cell.strip():
-                    return None
-                return cell.strip() if re.fullmatch(ISO_DATE, cell.strip()) else _reject()
-            return cell.isoformat() if isinstance(cell, (datetime, date)) else _reject()
+            if isinstance(cell, (datetime, date)):
+                return cell.isoformat()
+            text = cell.strip()
+            if not text and (as_text or not column.required):
+                return None
+            if not re.fullmatch(ISO_DATE, text):
+                raise ValueError("not an ISO date")
+            return text
 
         texts, bad = _each(cells, read, None)
         moments = pd.to_datetime(
@@ -284,8 +280,8 @@ def _read_dates(cells: pd.Series, column: Column, as_text: bool) -> Read:
 
 def _read_texts(cells: pd.Series, column: Column, as_text: bool) -> Read:
     def read(cell: Any) -> str | None:
-        text = cell if isinstance(cell, str) else canonical(cell)
-        return None if text.strip() in NULL_SPELLINGS else text
+        text = canonical(cell)
+        return None if text in NULL_SPELLINGS else text
 
     values, bad = _each(cells, read, None)
     return pd.array(values, dtype="str"), bad

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -58,9 +57,13 @@ def register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = mlflow.get_logged_model(model_id).artifact_location
     version = client.create_model_version(
-        name, source, run_id=run_id, tags=tags, description=description, model_id=model_id
+        name,
+        f"models:/{model_id}",
+        run_id=run_id,
+        tags=tags,
+        description=description,
+        model_id=model_id,
     )
     return int(version.version)
 

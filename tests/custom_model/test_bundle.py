@@ -66,6 +66,23 @@ def test_a_known_spelling_of_no_number_makes_a_text_column_one_of_numbers() -> N
         typed(["1.5", "?", "!"], column)
 
 
+def test_an_empty_text_is_missing_where_a_value_may_be_missing() -> None:
+    for kind in ("number", "boolean", "date", "category", "text"):
+        column = Column("x", kind, required=False)
+        assert pd.isna(typed([""], column)[0]) and pd.isna(typed(["  "], column)[0])
+        with pytest.raises(Refusal, match=r"empty text|no value"):
+            typed([""], Column("x", kind))
+
+
+def test_blanks_among_the_numbers_of_a_csv_are_missing() -> None:
+    column = Column("x", "number", required=False)
+    assert typed(["29.85", " "], column)[0] == 29.85
+    chunks = pd.Series([1.5, "29.85", " ", True], dtype=object)  # as a CSV of many rows is read
+    assert typed(chunks[:3], column)[:2] == [1.5, 29.85]
+    with pytest.raises(Refusal, match=r"row 4.*found true"):
+        typed(chunks, column)
+
+
 def test_dates_of_every_type_are_the_same_moment() -> None:
     column = Column("d", "date")
     cells = ["2024-01-02", "2024-01-02T00:00Z", "2024-01-02 01:00+01:00", date(2024, 1, 2)]

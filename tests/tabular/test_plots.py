@@ -1,0 +1,44 @@
+"""Pictures for any number of classes, also those without rows or with odd names."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tabular import plots
+
+DRAW = [plots.confusion_matrix, plots.roc, plots.precision_recall, plots.calibration]
+
+
+def case(n_classes: int) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, max(1, n_classes - 1), 200)  # the last class has no row
+    shares = rng.dirichlet(np.ones(n_classes), 200)
+    return codes, shares, [f"class ${code} with a long, long name" for code in range(n_classes)]
+
+
+@pytest.mark.parametrize("draw", DRAW)
+@pytest.mark.parametrize("n_classes", [2, 3, 12, 120])
+def test_a_picture_is_drawn(draw: Any, n_classes: int) -> None:
+    buffer = BytesIO()
+    draw(*case(n_classes)).savefig(buffer, format="png")
+    assert buffer.getvalue().startswith(b"\x89PNG")
+
+
+def test_curves_are_of_the_most_frequent_classes() -> None:
+    axes = plots.roc(*case(40)).axes[0]
+    assert len(axes.get_lines()) == plots.MOST_CURVES
+    assert "most frequent" in axes.get_title()
+
+
+def test_two_classes_have_one_curve() -> None:
+    codes, shares, labels = case(3)
+    assert len(plots.roc(codes, shares[:, :2], labels[:2]).axes[0].get_lines()) == 1
+
+
+def test_importance_shows_the_largest_twenty() -> None:
+    names = [f"column {i}" for i in range(50)]
+    figure = plots.feature_importance(names, np.arange(50.0), np.zeros(50))
+    shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert shown == names[30:]
