@@ -89,6 +89,21 @@ def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
     return read
 
 
+def real(low: float, high: float) -> Callable[[str], float]:
+    """Reads a number from `low` to `high`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected {low} to {high}, found {text!r}")
+        return value
+
+    return read
+
+
 def seconds(text: str) -> float:
     """Reads a number of seconds, at least 0."""
     try:

@@ -7,9 +7,10 @@ mlflow run . -e main -P data=churn.csv -P target=Churn
 from collections.abc import Sequence
 
 from steps import run_step
-from steps.promote import show as show_decision
+from steps.promote import show as show_outcome
 from steps.sweep import make_parser
 from steps.sweep import show as show_versions
+from tabular.gate import Rule
 from tabular.promotion import promote
 from tabular.sweep import sweep
 
@@ -20,8 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     versions = sweep(**options, say=print)
     show_versions(versions)
     name = versions[0].name
-    decision = promote(model_name=name, metric=options["metric"], dry_run=False, say=print)
-    show_decision(name, decision)
+    rule = Rule(metric=options["metric"])
+    outcome = promote(model_name=name, rule=rule, version=0, force=False, dry_run=False, say=print)
+    show_outcome(name, outcome)
 
 
 if __name__ == "__main__":

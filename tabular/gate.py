@@ -1,74 +1,232 @@
-"""Which version belongs into production. Pure: candidates in, a decision with its reason out."""
+"""Whether a challenger takes the champion's place. Pure: answers in, a decision out."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from tabular.errors import BadInput
-from tabular.metrics import LOWER_IS_BETTER
-from tabular.registry import Candidate
+import numpy as np
+from sklearn.metrics import recall_score
+
+from custom_model.bundle import Label
+from tabular.metrics import LOWER_IS_BETTER, evaluate, evaluate_one, predicted
+from tabular.resampling import Gain, Paired, gain, mcnemar
+
+Mode = Literal["superior", "best"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a challenger has to show.
+
+    Args:
+        metric: a key of `METRICS`.
+        mode: `superior`: better with confidence, or after a refresh of the data no worse with a log
+            loss that is lower with confidence; `best`: the higher value wins.
+        floor: worst value of the metric that is let into production; None for any.
+        min_gain: gain that the lower end of the interval must exceed.
+        confidence: of the one-sided interval and tests.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        max_mcnemar: largest p-value of McNemar's test on the labels; 1 for any.
+        max_class_loss: largest fall of a class's recall, where the class has `CLASS_ROWS` rows.
+        max_loss_rise: largest rise of the log loss.
+        max_latency_ratio: largest ratio of the times for one row.
+    """
+
+    metric: str = "f1_macro"
+    mode: Mode = "superior"
+    floor: float | None = None
+    min_gain: float = 0.0
+    confidence: float = 0.95
+    resamples: int = 2000
+    seed: int = 42
+    max_mcnemar: float = 1.0
+    max_class_loss: float = 0.1
+    max_loss_rise: float = 0.05
+    max_latency_ratio: float = 20.0
+
+
+CLASS_ROWS = 10  # a recall on fewer rows moves by more than a tenth with one row
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule, applied.
+
+    Args:
+        name: of the rule.
+        passed: whether the challenger satisfies it.
+        said: one clause with the numbers.
+    """
+
+    name: str
+    passed: bool
+    said: str
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What should be in production, and why.
+    """Whether to promote, with all that it rests on.
 
     Args:
-        version: to be in production.
-        changed: it is not there yet.
-        reason: one sentence with the numbers.
+        promote: the outcome.
+        reason: one sentence.
+        checks: every rule.
+        evidence: numbers, for `promotion.json`.
+        resampled: (n_resamples,) gains under the bootstrap, empty without a champion.
     """
 
-    version: int
-    changed: bool
+    promote: bool
     reason: str
+    checks: tuple[Check, ...]
+    evidence: dict[str, Any]
+    resampled: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
-def decide(candidates: Sequence[Candidate], champion: int | None, *, metric: str) -> Decision:
-    """Picks the version with the best holdout metric.
-
-    Equals are told apart by log loss; where that is equal too, the version in production stays, and
-    else the older one is taken.
+@dataclass(frozen=True)
+class Answers:
+    """What one version answered on the common rows.
 
     Args:
-        candidates: all versions.
-        champion: the version in production, None if there is none.
-        metric: a key of `METRICS`.
-
-    Raises:
-        BadInput: no version has the metric.
+        probabilities: (n_rows, n_classes).
+        latency: seconds for one row.
     """
-    name = f"holdout_{metric}"
-    scored = [candidate for candidate in candidates if name in candidate.metrics]
-    if not scored:
-        known = sorted({m for c in candidates for m in c.metrics if m.startswith("holdout_")})
-        raise BadInput(
-            f"no version has the metric {metric!r}; "
-            f"found: {', '.join(m.removeprefix('holdout_') for m in known) or 'no holdout metrics'}"
-        )
-    sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
 
-    def order(candidate: Candidate) -> tuple[float, float, bool, int]:
-        return (
-            sign * candidate.metrics[name],
-            candidate.metrics.get("holdout_log_loss", float("inf")),
-            candidate.version != champion,
-            candidate.version,
-        )
+    probabilities: np.ndarray
+    latency: float
 
-    best = min(scored, key=order)
-    value = best.metrics[name]
-    if best.version == champion:
-        return Decision(best.version, False, f"{metric} {value:.4f} is still the best")
+
+def decide(
+    codes: np.ndarray,
+    challenger: Answers,
+    champion: Answers | None,
+    rule: Rule,
+    *,
+    labels: Sequence[Label],
+    refreshed: bool = False,
+    challengers: int = 1,
+) -> Decision:
+    """Applies the rule.
+
+    Args:
+        codes: (n_rows,) true classes of rows that neither was trained on.
+        challenger: its answers.
+        champion: those of the version in production, None if there is none.
+        rule: what is asked.
+        labels: the classes.
+        refreshed: the challenger was trained on a newer table than the champion.
+        challengers: from how many the challenger was picked on these rows; the level of the tests
+            is divided by it (Bonferroni), as the best of many looks good by chance.
+    """
+    scores = evaluate(codes, challenger.probabilities)
+    value = scores.get(rule.metric, float("nan"))
+    checks = [_floor(value, rule)]
+    evidence: dict[str, Any] = {
+        "rule": dataclasses.asdict(rule),
+        "rows": len(codes),
+        "challengers": challengers,
+        "challenger": scores,
+    }
     if champion is None:
-        return Decision(best.version, True, f"{metric} {value:.4f} is the best; none was before")
-    before = next((c for c in scored if c.version == champion), None)
-    if before is None:
-        return Decision(best.version, True, f"{metric} {value:.4f}; version {champion} has none")
-    if before.metrics[name] == value:
-        losses = [c.metrics.get("holdout_log_loss", float("nan")) for c in (best, before)]
-        reason = f"{metric} {value:.4f} as before, log loss {losses[0]:.4f} after {losses[1]:.4f}"
-        return Decision(best.version, True, reason)
-    reason = f"{metric} {value:.4f} after {before.metrics[name]:.4f}"
-    if best.holdout_digest != before.holdout_digest:
-        reason += ", on other held-out rows"
-    return Decision(best.version, True, reason)
+        return _decision(checks, f"{rule.metric} {value:.4f}; none was before", evidence)
+    before = evaluate_one(rule.metric, codes, champion.probabilities)
+    paired = Paired(codes, champion.probabilities, challenger.probabilities)
+    found = gain(paired, rule.metric, resamples=rule.resamples, seed=rule.seed)
+    losses = gain(paired, "log_loss", resamples=rule.resamples, seed=rule.seed)
+    checks += [
+        _better(found, losses, rule, refreshed, 1 - (1 - rule.confidence) / challengers),
+        _mcnemar(mcnemar(paired), rule),
+        _classes(paired, labels, rule),
+        _loss(losses, rule),
+        _latency(challenger.latency / champion.latency, rule),
+    ]
+    evidence |= {
+        "champion": evaluate(codes, champion.probabilities),
+        "gain": _numbers(found, rule),
+        "log_loss_gain": _numbers(losses, rule),
+        "mcnemar_p": mcnemar(paired),
+        "latency_ms": {"champion": champion.latency * 1e3, "challenger": challenger.latency * 1e3},
+    }
+    said = f"{rule.metric} {value:.4f} against {before:.4f} on {len(codes)} rows"
+    return _decision(checks, said, evidence, found.resampled)
+
+
+def _decision(
+    checks: list[Check], said: str, evidence: dict[str, Any], resampled: np.ndarray | None = None
+) -> Decision:
+    failed = [check for check in checks if not check.passed]
+    because = "; ".join(check.said for check in failed or checks[1:2])
+    reason = f"{said}: {because}" if because else said
+    evidence["checks"] = [dataclasses.asdict(check) for check in checks]
+    return Decision(
+        not failed, reason, tuple(checks), evidence, np.empty(0) if resampled is None else resampled
+    )
+
+
+def _numbers(found: Gain, rule: Rule) -> dict[str, float]:
+    return {
+        "value": found.value,
+        "lower": found.bound(rule.confidence),
+        "upper": found.bound(1 - rule.confidence),
+        "p_value": found.p_value,
+    }
+
+
+def _floor(value: float, rule: Rule) -> Check:
+    if np.isnan(value):
+        return Check("floor", False, f"{rule.metric} is undefined on these rows")
+    if rule.floor is None:
+        return Check("floor", True, "no floor is set")
+    below = value > rule.floor if rule.metric in LOWER_IS_BETTER else value < rule.floor
+    side = "worse than" if below else "within"
+    return Check("floor", not below, f"{rule.metric} {value:.4f} is {side} the floor {rule.floor}")
+
+
+def _better(found: Gain, losses: Gain, rule: Rule, refreshed: bool, confidence: float) -> Check:
+    if rule.mode == "best":
+        wins = found.value > rule.min_gain or (found.value == rule.min_gain and losses.value > 0)
+        word = "higher" if wins else "not higher"
+        return Check("better", wins, f"the gain {found.value:+.4f} is {word} than {rule.min_gain}")
+    level = 1 - confidence
+    lower = found.bound(confidence)
+    wins = lower > rule.min_gain and found.p_value <= level
+    said = f"the gain {found.value:+.4f} is at least {lower:+.4f} with {confidence:.1%} confidence"
+    if not wins and refreshed:
+        no_worse = found.value >= 0 or found.bound(level) >= 0
+        surer = losses.bound(confidence) > 0 and losses.p_value <= level
+        wins = no_worse and surer
+        if wins:
+            said = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"
+    return Check("better", wins, f"{said} (p {found.p_value:.4f}, level {level:.4f})")
+
+
+def _mcnemar(p_value: float, rule: Rule) -> Check:
+    said = f"McNemar's p {p_value:.4f}, at most {rule.max_mcnemar} is asked"
+    return Check("mcnemar", p_value <= rule.max_mcnemar, said)
+
+
+def _classes(paired: Paired, labels: Sequence[Label], rule: Rule) -> Check:
+    counts = np.bincount(paired.codes, minlength=len(labels))
+    every = np.flatnonzero(counts >= CLASS_ROWS)
+    if not len(every):
+        return Check("classes", True, "no class has enough rows to compare")
+    recalls = [
+        recall_score(paired.codes, predicted(shares), labels=every, average=None, zero_division=0)
+        for shares in (paired.champion, paired.challenger)
+    ]
+    falls = recalls[0] - recalls[1]
+    worst = int(falls.argmax())
+    said = f"the recall of {labels[every[worst]]!r} falls by {max(falls[worst], 0):.4f}"
+    return Check("classes", falls[worst] <= rule.max_class_loss, said)
+
+
+def _loss(losses: Gain, rule: Rule) -> Check:
+    rise = -losses.value
+    word = "rises" if rise > 0 else "falls"
+    return Check("log loss", rise <= rule.max_loss_rise, f"the log loss {word} by {abs(rise):.4f}")
+
+
+def _latency(ratio: float, rule: Rule) -> Check:
+    said = f"one row takes {ratio:.1f} times as long"
+    return Check("latency", ratio <= rule.max_latency_ratio, said)

@@ -107,6 +107,26 @@ def feature_importance(names: Sequence[str], means: np.ndarray, spreads: np.ndar
     return figure
 
 
+def bootstrap(resampled: np.ndarray, value: float, metric: str) -> Figure:
+    """How much better the challenger is, over the resamples of the paired bootstrap.
+
+    Args:
+        resampled: (n_resamples,) gains.
+        value: the gain on the rows as they are.
+        metric: its name.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(resampled, bins=50, color="#3b6ea8")
+    axes.axvline(0, color="black", linewidth=1, label="no gain")
+    axes.axvline(value, color="#c44e52", linewidth=2, label=f"gain {value:+.4f}")
+    axes.set_xlabel(f"gain in {metric} over the version in production")
+    axes.set_ylabel("resamples")
+    axes.set_title("Paired bootstrap on rows that neither was trained on")
+    axes.legend()
+    return figure
+
+
 def _short(label: Label) -> str:
     text = str(label).replace("$", r"\$")  # matplotlib reads $ as mathematics
     return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"

@@ -4,8 +4,10 @@ The alias `champion` says which version is in production; the stage `Production`
 `models:/<name>/Production` is what users serve and MLflow may one day drop stages.
 """
 
+import dataclasses
+import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,17 +32,15 @@ class Candidate:
         version: its number.
         run_id: of the run that made it.
         stage: of MLflow.
-        classifier: from its tag.
         metrics: of its run, all of them, by full name (`holdout_f1_macro`).
-        holdout_digest: which rows it was scored on.
+        tags: of the version.
     """
 
     version: int
     run_id: str
     stage: str
-    classifier: str
     metrics: dict[str, float]
-    holdout_digest: str
+    tags: dict[str, str]
 
 
 def register(
@@ -83,9 +83,8 @@ def candidates(name: str) -> list[Candidate]:
                 version=int(version.version),
                 run_id=version.run_id or "",
                 stage=_stage(version),
-                classifier=version.tags.get("classifier", ""),
                 metrics=dict(run.data.metrics) if run else {},
-                holdout_digest=version.tags.get("holdout_digest", ""),
+                tags=dict(version.tags),
             )
         )
     if not found:
@@ -106,44 +105,162 @@ def champion(name: str) -> int | None:
     return int(aliases[CHAMPION]) if CHAMPION in aliases else None
 
 
-def promote(name: str, version: int, *, reason: str) -> int | None:
+@dataclass(frozen=True)
+class Move:
+    """One change of the version in production.
+
+    Args:
+        action: `promote` or `rollback`.
+        source: version that was in production before, None if there was none.
+        target: version that is since then.
+        at: UTC, ISO.
+        by: who.
+        reason: one sentence.
+    """
+
+    action: str
+    source: int | None
+    target: int
+    at: str
+    by: str
+    reason: str
+
+
+def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
     """Puts a version into production; the one before is archived and keeps the alias `previous`.
 
-    The alias decides: before it moves nothing has happened, and after it a second call completes
-    what an interruption left. Where nothing is left to do, nothing is written.
+    The alias `champion` decides: before it moves nothing has happened, and after it any later call
+    completes what an interruption left. Where nothing is left to do, nothing is written.
 
     Args:
         name: of the model.
         version: to put into production.
-        reason: one sentence for the version's tags.
+        reason: one sentence.
+        by: who.
 
     Returns:
-        The version that was in production before, None if there was none.
+        The move, None if the version was in production already.
+    """
+    before = champion(name)
+    repair(name)
+    if before == version:
+        return None
+    move = Move("promote", before, version, _now(), by, reason)
+    origin = "" if before is None else str(before)
+    client = MlflowClient()
+    tags = {"promoted_at": move.at, "promoted_from": origin, "promotion_reason": reason}
+    for tag, value in tags.items():
+        client.set_model_version_tag(name, str(version), tag, value)
+    _move(name, move)
+    return move
+
+
+def rollback(name: str, *, reason: str, by: str) -> Move:
+    """Puts the version before back into production; called twice, the one before that.
+
+    Args:
+        name: of the model.
+        reason: one sentence.
+        by: who.
+
+    Raises:
+        BadInput: there is no version before.
+    """
+    repair(name)
+    before = champion(name)
+    target = version_before(name)
+    if before is None or target is None:
+        raise BadInput(f"model {name!r} has no version to go back to; promote another one first")
+    move = Move("rollback", before, target, _now(), by, reason)
+    client = MlflowClient()
+    for tag, value in (("rolled_back_at", move.at), ("rollback_reason", reason)):
+        client.set_model_version_tag(name, str(before), tag, value)
+    _move(name, move)
+    return move
+
+
+def history(name: str) -> list[Move]:
+    """Every change of the version in production, oldest first."""
+    tags = MlflowClient().get_registered_model(name).tags
+    moves = [Move(**json.loads(text)) for key, text in tags.items() if key.startswith(_MOVE)]
+    return sorted(moves, key=lambda move: move.at)
+
+
+def version_before(name: str) -> int | None:
+    """The version that a rollback would put back, None if there is none."""
+    stack = _stack(history(name))
+    return stack[-2] if len(stack) > 1 else None
+
+
+def _stack(moves: Sequence[Move]) -> list[int]:
+    """Versions in the order in which a rollback goes back, the one in production last."""
+    stack: list[int] = []
+    for move in moves:
+        if move.action == "rollback" and move.target in stack:
+            while stack[-1] != move.target:
+                stack.pop()
+        elif stack[-1:] != [move.target]:
+            stack.append(move.target)
+    return stack
+
+
+def repair(name: str) -> None:
+    """Completes a move that was interrupted: the history, the alias `previous`, the stages."""
+    now = champion(name)
+    if now is None:
+        return
+    moves = history(name)
+    if not moves or moves[-1].target != now:
+        version = MlflowClient().get_model_version(name, str(now))
+        source = moves[-1].target if moves else None
+        reason = version.tags.get("promotion_reason", "completed after an interruption")
+        rolled_back = now in _stack(moves)[:-1]
+        action = "rollback" if rolled_back else "promote"
+        _write(name, Move(action, source, now, _now(), "repair", reason))
+    _settle(name)
+
+
+_MOVE = "move."  # registered models' tags: one for each move, by its time
+
+
+def _move(name: str, move: Move) -> None:
+    MlflowClient().set_registered_model_alias(name, CHAMPION, str(move.target))
+    _write(name, move)
+    _settle(name)
+
+
+def _write(name: str, move: Move) -> None:
+    text = json.dumps(dataclasses.asdict(move))
+    MlflowClient().set_registered_model_tag(name, _MOVE + move.at, text)
+
+
+def _settle(name: str) -> None:
+    """Makes stages and the alias `previous` follow the alias `champion`.
+
+    Whoever writes last looks again, so that of several at once the last alias wins everywhere.
     """
     client = MlflowClient()
-    before = champion(name)
-    if before != version:
-        tags = {
-            "promoted_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "promoted_from": "" if before is None else str(before),
-            "promotion_reason": reason,
-        }
-        for tag, value in tags.items():
-            client.set_model_version_tag(name, str(version), tag, value)
-        if before is not None:
-            client.set_registered_model_alias(name, PREVIOUS, str(before))
-        client.set_registered_model_alias(name, CHAMPION, str(version))
-    _mirror_stages(client, name, version)
-    return before
+    while True:
+        now = champion(name)
+        wanted = version_before(name)
+        aliases = client.get_registered_model(name).aliases
+        if wanted is None and PREVIOUS in aliases:
+            client.delete_registered_model_alias(name, PREVIOUS)
+        elif wanted is not None and str(aliases.get(PREVIOUS)) != str(wanted):
+            client.set_registered_model_alias(name, PREVIOUS, str(wanted))
+        changed = False
+        for version in _versions(client, name):
+            stage = PRODUCTION if int(version.version) == now else ARCHIVED
+            if _stage(version) != stage and PRODUCTION in (_stage(version), stage):
+                changed = True
+                with _stages_are_deprecated():
+                    client.transition_model_version_stage(name, version.version, stage)
+        if not changed and champion(name) == now:
+            return
 
 
-def _mirror_stages(client: MlflowClient, name: str, version: int) -> None:
-    for other in _versions(client, name):
-        wanted = PRODUCTION if int(other.version) == version else ARCHIVED
-        stage = _stage(other)
-        if stage != wanted and PRODUCTION in (stage, wanted):
-            with _stages_are_deprecated():
-                client.transition_model_version_stage(name, other.version, wanted)
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:

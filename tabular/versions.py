@@ -9,6 +9,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow.entities.run import Run
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import classification_report
@@ -26,7 +27,7 @@ from tabular.metrics import evaluate, f1_per_class, metric_names, predicted
 from tabular.split import Split
 
 ROW_HASH = "__row_hash__"
-"""Index of `holdout.parquet`: tells which rows two versions have both not seen."""
+"""Index of `holdout.parquet` and column of `training_rows.parquet`: tells what was seen."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,8 @@ def _write_artifacts(
     holdout = dataset.labelled(split.holdout)
     holdout.index = dataset.row_hashes[split.holdout]
     holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
+    rows = pd.DataFrame({ROW_HASH: dataset.row_hashes[split.train]})
+    rows.to_parquet(folder / "training_rows.parquet", index=False)
     page = report.render(
         dataset,
         split,
