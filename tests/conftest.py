@@ -17,7 +17,8 @@ import mlflow
 import pytest
 import requests
 
-from steps import promote, train
+from steps import train
+from tabular import registry
 from tests.tables import mixed_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,8 +145,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     mixed_table().to_csv(folder / "mixed.csv", index=False)
     train.main([])
     train.main(["--data", str(folder / "mixed.csv"), "--target", "label"])
-    promote.main([])
-    promote.main(["--model_name", "mixed"])
+    for name in ("iris", "mixed"):
+        registry.promote(name, 1, reason="the only one", by="tests")
     yield store
     mlflow.set_tracking_uri(before)
 

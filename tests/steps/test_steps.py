@@ -1,5 +1,6 @@
 """The commands: from a table to production, and one line for every mistake."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import main, promote, run_step, sweep, train
+from steps import main, promote, rollback, run_step, sweep, train
 from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
@@ -22,7 +23,7 @@ METRICS = (
 ARTIFACTS = {
     *("confusion_matrix.png", "classification_report.txt", "classification_report.json", "roc.png"),
     *("precision_recall.png", "calibration.png", "feature_importance.png", "report.html"),
-    "holdout.parquet",
+    *("holdout.parquet", "training_rows.parquet"),
 }
 TAGS = {
     *("dataset", "data_digest", "holdout_digest", "classifier", "f1_macro", "bundle_sha256"),
@@ -147,20 +148,18 @@ def test_main_goes_from_nothing_to_production(store: Store, mixed: str, capsys: 
 
 
 def test_promote_is_a_cycle_that_ends_where_it_is(store: Store, capsys: Any) -> None:
-    train.main(["--C", "0.001"])
-    promote.main([])
-    train.main(["--C", "10"])
-    promote.main(["--dry_run", "true"])
+    for cost in ("0.0001", "10"):
+        train.main(["--C", cost])
+    promote.main(["--version", "1"])
+    promote.main(["--mode", "best", "--dry_run", "true"])
     assert "version 2 would go to Production" in capsys.readouterr().out
     assert MlflowClient().get_model_version_by_alias("iris", "champion").version == 1
-    promote.main([])
+    promote.main(["--mode", "best"])
     promote.main([])
     assert "version 2 stays in Production" in capsys.readouterr().out
-    aliases = MlflowClient().get_registered_model("iris").aliases
-    assert {name: int(version) for name, version in aliases.items()} == {
-        "champion": 2,
-        "previous": 1,
-    }
+    rollback.main([])
+    assert "iris version 1 is in Production: back from version 2" in capsys.readouterr().out
+    assert MlflowClient().get_model_version_by_alias("iris", "champion").version == 1
 
 
 def test_a_run_that_mlflow_has_opened_is_joined(
@@ -234,13 +233,16 @@ MISTAKES: list[tuple[str, list[str], list[str]]] = [
     ("sweep", ["--resume", "nothing"], ["no run 'nothing' to resume"]),
     ("promote", ["--model_name", "irs"], ["'irs' has no registered version"]),
     ("promote", ["--dry_run", "maybe"], ["expected true or false, found 'maybe'"]),
+    ("promote", ["--confidence", "2"], ["expected 0.5 to 0.9999, found '2'"]),
+    ("promote", ["--mode", "bst"], ["did you mean 'best'"]),
+    ("rollback", ["--model_name", "irs"], ["'irs' has no registered version"]),
     ("main", ["--data", "iris", "iris"], ["unexpected argument 'iris'"]),
 ]
 
 
 def mistaken(store: Store, step: str, arguments: list[str], capfd: Any) -> str:
     """What a command that ends with exit code 2 and leaves nothing behind says."""
-    module = {"train": train, "sweep": sweep, "promote": promote, "main": main}[step]
+    module = importlib.import_module(f"steps.{step}")
     with pytest.raises(SystemExit) as ended:
         run_step(lambda: module.main(arguments))
     assert ended.value.code == 2

@@ -30,35 +30,60 @@ def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
 
 def test_the_first_promotion_sets_stage_and_alias() -> None:
     make_versions("m", 2)
-    assert registry.promote("m", 1, reason="first") is None
+    assert registry.promote("m", 1, reason="first", by="me") is not None
     assert state("m") == ({1: "Production", 2: "None"}, {"champion": 1})
 
 
 def test_the_next_promotion_archives_the_one_before() -> None:
     make_versions("m", 3)
     for version in (1, 3):
-        registry.promote("m", version, reason=f"to {version}")
+        registry.promote("m", version, reason=f"to {version}", by="me")
     stages = {1: "Archived", 2: "None", 3: "Production"}
     assert state("m") == (stages, {"champion": 3, "previous": 1})
     tags = MlflowClient().get_model_version("m", "3").tags
     assert (tags["promoted_from"], tags["promotion_reason"]) == ("1", "to 3")
-    assert tags["promoted_at"].endswith("+00:00")
+    assert tags["promoted_at"].endswith("Z")
 
 
 def test_promoting_again_changes_nothing(store: Store) -> None:
     make_versions("m", 2)
-    registry.promote("m", 2, reason="once")
+    registry.promote("m", 2, reason="once", by="me")
     before = state("m"), MlflowClient().get_model_version("m", "2").last_updated_timestamp
-    registry.promote("m", 2, reason="twice")
+    registry.promote("m", 2, reason="twice", by="me")
     assert (state("m"), MlflowClient().get_model_version("m", "2").last_updated_timestamp) == before
 
 
 def test_a_promotion_that_was_interrupted_is_completed_by_the_next_call() -> None:
     make_versions("m", 2)
-    registry.promote("m", 1, reason="first")
+    registry.promote("m", 1, reason="first", by="me")
     MlflowClient().set_registered_model_alias("m", "champion", "2")  # and then the power went
-    registry.promote("m", 2, reason="again")
-    assert state("m")[0] == {1: "Archived", 2: "Production"}
+    registry.promote("m", 2, reason="again", by="me")
+    assert state("m") == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
+    assert [move.target for move in registry.history("m")] == [1, 2]
+
+
+def test_a_rollback_that_was_interrupted_is_completed() -> None:
+    make_versions("m", 3)
+    for version in (1, 2, 3):
+        registry.promote("m", version, reason="on", by="me")
+    MlflowClient().set_registered_model_alias("m", "champion", "2")
+    registry.repair("m")
+    assert state("m") == (
+        {1: "Archived", 2: "Production", 3: "Archived"},
+        {"champion": 2, "previous": 1},
+    )
+    assert registry.history("m")[-1].action == "rollback"
+
+
+def test_a_rollback_goes_back_along_the_history() -> None:
+    make_versions("m", 4)
+    for version in (1, 2, 3):
+        registry.promote("m", version, reason="on", by="me")
+    assert registry.rollback("m", reason="bad", by="me").target == 2
+    registry.promote("m", 4, reason="better", by="me")
+    assert [registry.rollback("m", reason="bad", by="me").target for _ in range(2)] == [2, 1]
+    with pytest.raises(BadInput, match="no version to go back to"):
+        registry.rollback("m", reason="bad", by="me")
 
 
 def test_every_version_is_read_however_many_there_are() -> None:

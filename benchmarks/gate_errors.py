@@ -1,0 +1,323 @@
+"""How often the gate errs: equal challengers that it promotes, better ones that it refuses.
+
+    python -m benchmarks.gate_errors
+
+A simulation with the real `decide` under the default rule, but for 1,000 resamples instead of
+2,000. Each row has a class, all equally frequent, and a score for each class: normal noise, plus
+the classifier's strength for the true one. Its probabilities are the softmax that makes them
+calibrated. A share of the noise's variance is common to the classifiers; at equal strength they
+are exchangeable. The strength gives the champion a macro-F1 of 0.80 and the challenger the gain
+asked for; both are found by bisection on 200,000 rows. All latencies are equal.
+
+`Decision.promote` is false where the check `better` is, so `decide` is called only where the same
+`gain` passes it; that this agrees is asserted, there and on the first refusals of each setting.
+Seeds are fixed; +- is the binomial standard error.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import softmax
+
+from tabular.gate import Answers, Rule, decide
+from tabular.metrics import predicted
+from tabular.resampling import Paired, gain, log_losses
+
+ROOT = Path(__file__).resolve().parents[1]
+RULE = Rule(resamples=1000)
+CHAMPION = 0.80  # its macro-F1
+ROWS = (30, 300, 3000)
+CLASSES = (2, 3, 5, 10)
+SHARED = {"nearly independent": 0.1, "strongly correlated": 0.95}  # of the noise's variance
+GAINS = (1, 3, 5)  # points of macro-F1
+POWER_CLASSES = 3
+MANY = 5  # challengers of which the best is picked
+MANY_ROWS = 300
+LARGE = 200_000  # rows for the calibration
+CONFIRMED = 3  # refusals of each setting for which `decide` is called, too
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is simulated.
+
+    Args:
+        rows: of the holdout.
+        classes: how many.
+        dependence: a key of `SHARED`.
+        points: by which the challenger's true macro-F1 is higher.
+        picked_from: challengers, of which the best on these rows is compared.
+        divided: the gate knows how many they are.
+        repetitions: of the simulation.
+    """
+
+    rows: int
+    classes: int
+    dependence: str
+    points: int = 0
+    picked_from: int = 1
+    divided: bool = True
+    repetitions: int = 1000
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of the repetitions.
+
+    Args:
+        promoted: by the whole gate.
+        better: by the check `better` alone.
+        repetitions: how many.
+    """
+
+    promoted: float
+    better: float
+    repetitions: int
+
+    @property
+    def error(self) -> float:
+        """Standard error of `promoted`."""
+        return float(np.sqrt(self.promoted * (1 - self.promoted) / self.repetitions))
+
+    def __str__(self) -> str:
+        return f"{self.promoted:.1%} ± {self.error:.1%} ({self.better:.1%})"
+
+
+Measured = dict[Setting, Rates]
+
+
+def views(
+    rng: np.random.Generator,
+    codes: np.ndarray,
+    strengths: Sequence[float],
+    classes: int,
+    share: float,
+) -> list[np.ndarray]:
+    """Each classifier's probabilities, (n_rows, n_classes)."""
+    shape = (len(codes), classes)
+    true = np.eye(classes)[codes]
+    common = np.sqrt(share) * rng.standard_normal(shape)
+    found = []
+    for strength in strengths:
+        score = strength * true + common + np.sqrt(1 - share) * rng.standard_normal(shape)
+        found.append(softmax(strength * score, axis=1))
+    return found
+
+
+def macro_f1(codes: np.ndarray, shares: np.ndarray) -> float:
+    """That of scikit-learn, in a fortieth of the time."""
+    said, classes = predicted(shares), shares.shape[1]
+    hits = np.bincount(codes[said == codes], minlength=classes)
+    true, found = (np.bincount(labels, minlength=classes) for labels in (codes, said))
+    occurs = true + found > 0
+    return float((2 * hits[occurs] / (true + found)[occurs]).mean())
+
+
+@cache
+def strength(classes: int, points: int) -> float:
+    """Strength with which the macro-F1 is the champion's plus so many points."""
+    low, high = 0.0, 8.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        rng = np.random.default_rng(classes)  # the same rows and noise at any strength
+        codes = rng.integers(0, classes, LARGE)
+        (shares,) = views(rng, codes, [middle], classes, 1.0)
+        if macro_f1(codes, shares) < CHAMPION + points / 100:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def disagreement(classes: int, dependence: str) -> float:
+    """Share of rows on which two classifiers of the champion's strength predict unlike classes."""
+    rng = np.random.default_rng([classes, LARGE])
+    codes = rng.integers(0, classes, LARGE)
+    one, other = views(rng, codes, [strength(classes, 0)] * 2, classes, SHARED[dependence])
+    return float((one.argmax(axis=1) != other.argmax(axis=1)).mean())
+
+
+def simulate(setting: Setting, champion: float, challenger: float) -> Rates:
+    """Rates of one setting, at these strengths."""
+    picked, share = setting.picked_from, SHARED[setting.dependence]
+    told = picked if setting.divided else 1
+    rng = np.random.default_rng([setting.rows, setting.classes, int(share * 100), setting.points])
+    promoted = better = refused = 0
+    for _ in range(setting.repetitions):
+        codes = rng.integers(0, setting.classes, setting.rows)
+        strengths = [champion, *[challenger] * picked]
+        before, *others = views(rng, codes, strengths, setting.classes, share)
+        best = max(others, key=lambda shares: _key(codes, shares)) if picked > 1 else others[0]
+        passes = _passes(Paired(codes, before, best), told)
+        refused += not passes
+        if not passes and refused > CONFIRMED:
+            continue
+        decision = decide(
+            codes,
+            Answers(best, 1e-3),
+            Answers(before, 1e-3),
+            RULE,
+            labels=range(setting.classes),
+            challengers=told,
+        )
+        assert np.isclose(decision.evidence["challenger"]["f1_macro"], macro_f1(codes, best))
+        assert passes == next(check.passed for check in decision.checks if check.name == "better")
+        better += passes
+        promoted += decision.promote
+    return Rates(promoted / setting.repetitions, better / setting.repetitions, setting.repetitions)
+
+
+def _key(codes: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    """As `promote` orders the challengers."""
+    return macro_f1(codes, shares), -float(log_losses(codes, shares).mean())
+
+
+def _passes(paired: Paired, challengers: int) -> bool:
+    if macro_f1(paired.codes, paired.challenger) <= macro_f1(paired.codes, paired.champion):
+        return False  # by symmetry at least half of the swaps gain as much
+    found = gain(paired, RULE.metric, resamples=RULE.resamples, seed=RULE.seed)
+    confidence = 1 - (1 - RULE.confidence) / challengers
+    return found.bound(confidence) > RULE.min_gain and found.p_value <= 1 - confidence
+
+
+def settings() -> list[Setting]:
+    """Everything that is measured."""
+    pairs = [(rows, dependence) for rows in ROWS for dependence in SHARED]
+    equal = [Setting(rows, classes, kind) for rows, kind in pairs for classes in CLASSES]
+    power = [
+        Setting(rows, POWER_CLASSES, kind, points=points, repetitions=300)
+        for rows, kind in pairs
+        for points in GAINS
+    ]
+    best = [
+        Setting(MANY_ROWS, POWER_CLASSES, kind, picked_from=MANY, divided=divided)
+        for kind in SHARED
+        for divided in (False, True)
+    ]
+    return equal + power + best
+
+
+def measure(every: Sequence[Setting]) -> Measured:
+    """Rates of every setting, two at once."""
+    jobs = [(s, strength(s.classes, 0), strength(s.classes, s.points)) for s in every]
+    rates = Parallel(n_jobs=2, batch_size=1)(delayed(simulate)(*job) for job in jobs)
+    return dict(zip(every, rates, strict=True))
+
+
+def tables(measured: Measured) -> str:
+    """The rates as Markdown."""
+    equal, power, best = _parts(measured)
+    columns = [(kind, classes) for kind in SHARED for classes in CLASSES]
+    lines = ["Disagreement of equal classifiers:", ""]
+    lines += _head("errors", [f"{classes} classes" for classes in CLASSES])
+    for kind in SHARED:
+        lines.append(_line(kind, [f"{disagreement(classes, kind):.0%}" for classes in CLASSES]))
+    lines += ["", "Equal challenger promoted (by the check `better` alone):", ""]
+    lines += _head("errors, classes", [f"{rows:,} rows" for rows in ROWS])
+    for kind, classes in columns:
+        found = [r for s, r in equal.items() if (s.dependence, s.classes) == (kind, classes)]
+        lines.append(_line(f"{kind}, {classes}", found))
+    lines += ["", f"Better challenger promoted, {POWER_CLASSES} classes:", ""]
+    lines += _head("errors, true gain", [f"{rows:,} rows" for rows in ROWS])
+    for kind in SHARED:
+        for points in GAINS:
+            found = [r for s, r in power.items() if (s.dependence, s.points) == (kind, points)]
+            lines.append(_line(f"{kind}, {points} points", found))
+    lines += [
+        "",
+        f"Best of {MANY} equal challengers, {MANY_ROWS} rows, {POWER_CLASSES} classes:",
+        "",
+    ]
+    lines += _head("errors", ["level undivided", f"level divided by {MANY}"])
+    for kind in SHARED:
+        lines.append(_line(kind, [r for s, r in best.items() if s.dependence == kind]))
+    return "\n".join(lines)
+
+
+def _parts(measured: Measured) -> tuple[Measured, Measured, Measured]:
+    power = {s: rates for s, rates in measured.items() if s.points}
+    best = {s: rates for s, rates in measured.items() if s.picked_from > 1}
+    equal = {s: r for s, r in measured.items() if s not in power and s not in best}
+    return equal, power, best
+
+
+def _head(first: str, heads: Sequence[str]) -> list[str]:
+    return [_line(first, heads), "|---" * (len(heads) + 1) + "|"]
+
+
+def _line(first: str, cells: Sequence[object]) -> str:
+    return f"| {first} | {' | '.join(map(str, cells))} |"
+
+
+def draw(measured: Measured) -> Figure:
+    """False promotions on the left, power on the right."""
+    equal, power, _ = _parts(measured)
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_equal(left, equal)
+    _draw_power(right, power)
+    return figure
+
+
+def _draw_equal(axes: Axes, equal: Measured) -> None:
+    width = len(CLASSES) + 1
+    for shift, (kind, color) in enumerate(zip(SHARED, ("#3b6ea8", "#c44e52"), strict=True)):
+        of_kind = {s: r for s, r in equal.items() if s.dependence == kind}
+        places = [
+            ROWS.index(s.rows) * width + CLASSES.index(s.classes) - 0.12 + 0.24 * shift
+            for s in of_kind
+        ]
+        heights = [100 * rates.promoted for rates in of_kind.values()]
+        errors = [200 * rates.error for rates in of_kind.values()]
+        axes.errorbar(places, heights, errors, fmt="o", color=color, capsize=3, label=kind)
+    level = 100 * (1 - RULE.confidence)
+    axes.axhline(level, color="black", linestyle="--", label=f"stated level, {level:.0f} %")
+    ticks = [row * width + place for row in range(len(ROWS)) for place in range(len(CLASSES))]
+    axes.set_xticks(ticks, [str(classes) for classes in CLASSES] * len(ROWS))
+    for row, rows in enumerate(ROWS):
+        middle = row * width + (len(CLASSES) - 1) / 2
+        place = axes.get_xaxis_transform()
+        axes.text(middle, 0.02, f"{rows:,} rows", ha="center", transform=place)
+    axes.set(xlabel="classes", ylabel="promoted, % of holdouts", ylim=(-1, 10))
+    axes.set_title("Equal challenger (bars: 2 standard errors)")
+    axes.legend(loc="upper left")
+
+
+def _draw_power(axes: Axes, power: Measured) -> None:
+    for rows, color in zip(ROWS, ("#999999", "#dd8452", "#55a868"), strict=True):
+        for kind, line in zip(SHARED, ("--", "-"), strict=True):
+            found = {
+                s.points: r for s, r in power.items() if (s.rows, s.dependence) == (rows, kind)
+            }
+            axes.errorbar(
+                list(found),
+                [100 * rates.promoted for rates in found.values()],
+                [200 * rates.error for rates in found.values()],
+                color=color,
+                linestyle=line,
+                marker="o",
+                capsize=3,
+                label=f"{rows:,} rows, {kind}",
+            )
+    axes.axhline(100 * (1 - RULE.confidence), color="black", linestyle="--", linewidth=1)
+    axes.set_xticks(GAINS)
+    axes.set(xlabel="true gain, points of macro-F1", ylabel="promoted, % of holdouts")
+    axes.set(ylim=(-3, 103))
+    axes.set_title(f"Better challenger, {POWER_CLASSES} classes (bars: 2 standard errors)")
+    axes.legend(fontsize="small")
+
+
+def main() -> None:
+    measured = measure(settings())
+    print(tables(measured))
+    draw(measured).savefig(ROOT / "docs" / "gate-errors.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
