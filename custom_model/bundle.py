@@ -40,12 +40,19 @@ TRUSTED = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.BrayCurtisDistance64",
+    "sklearn.metrics._dist_metrics.CanberraDistance64",
+    "sklearn.metrics._dist_metrics.ChebyshevDistance64",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.HammingDistance64",
+    "sklearn.metrics._dist_metrics.JaccardDistance64",
     "sklearn.metrics._dist_metrics.ManhattanDistance64",
     "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.metrics._dist_metrics.SEuclideanDistance64",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
@@ -78,6 +85,8 @@ class Column:
         kind: how its cells are read.
         required: no cell was missing in training, so a missing one cannot be scored.
         missing: spellings, other than an empty cell, that stood for "no value" (numbers only).
+        text: numbers stood as text in a typed file, or beside words that a CSV reader takes for
+            text; a text is read as a number then.
         null_level: the category that an absent value stands for, where the training table used a
             word such as `None` as a value; a CSV request cannot tell the two apart.
         time: dates carry a time of day.
@@ -89,6 +98,7 @@ class Column:
     missing: tuple[str, ...] = ()
     null_level: str | None = None
     time: bool = False
+    text: bool = False
 
 
 class Refusal(MlflowException):
@@ -166,14 +176,15 @@ def _read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
         return np.full(len(cells), np.nan), cells.notna().to_numpy()
     if pd.api.types.is_numeric_dtype(dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        if any("inf" in word.lower() for word in column.missing):
+            values = np.where(np.isinf(values), np.nan, values)
         return values, np.abs(values) > LARGEST
     is_text = np.array([isinstance(cell, str) for cell in cells.array], dtype=bool)
     texts = cells[is_text].astype("str").str.strip()
     absent = texts.isin(column.missing) | ((texts == "") & (as_text or not column.required))
     values, bad = np.full(len(cells), np.nan), is_text.copy()
-    # A CSV reader leaves a column of numbers as text if a cell is a word, so a word that is known
-    # to mean "no number" tells that the other texts are numbers.
-    if as_text or absent.any():
+    bad[is_text] = ~absent
+    if as_text or column.text:
         parsed = pd.to_numeric(texts.mask(absent), errors="coerce")
         values[is_text] = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
         bad[is_text] = np.isnan(values[is_text]) & ~absent.to_numpy(dtype=bool)
@@ -322,7 +333,7 @@ def conform(
     for column in columns:
         name = column.name
         reader, wanted = _READERS[column.kind]
-        if name in doubled or (f"{name}.1" in present and _is_mangled(name, columns)):
+        if name in doubled:
             problems.append(f"column {name!r} is there more than once; send it once")
             continue
         if name not in present and column.required:
@@ -344,11 +355,6 @@ def conform(
     if problems:
         raise Refusal(*problems)
     return pd.DataFrame(typed, index=pd.RangeIndex(len(frame)), columns=[c.name for c in columns])
-
-
-def _is_mangled(name: str, columns: Sequence[Column]) -> bool:
-    """Whether a column `<name>.1` can only be pandas' mark of a doubled heading in a CSV."""
-    return all(column.name != f"{name}.1" for column in columns)
 
 
 def _listed(names: list[str]) -> str:
@@ -380,7 +386,8 @@ def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     for column in columns:
         cells = typed[column.name]
         if column.kind == "date":
-            days = (cells - pd.Timestamp(0)) / pd.Timedelta(days=1)
+            microseconds = cells.to_numpy("datetime64[us]").astype(np.int64)
+            days = pd.Series(microseconds / 86.4e9).mask(cells.isna().to_numpy())
             calendar = [days, cells.dt.month, cells.dt.day_of_week, cells.dt.hour]
             for name, part in zip(expanded_names(column), calendar, strict=False):
                 parts[name] = part.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -409,7 +416,7 @@ def _plain(value: Any) -> Any:
 
 
 def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) -> pd.DataFrame:
-    """Whatever MLflow hands over, as a frame with named columns."""
+    """Whatever MLflow hands over, as a frame with named columns; names win over positions."""
     if isinstance(data, dict):
         if not data:
             raise Refusal("no columns found; send each column with a list of its values")
@@ -423,11 +430,12 @@ def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) ->
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
             raise Refusal("expected a list of rows, each an object or a list of values")
-        data = pd.DataFrame(data).infer_objects()
+        return _named_by_position(pd.DataFrame(data).infer_objects(), columns, table_columns)
     if not isinstance(data, pd.DataFrame):
         raise Refusal(f"expected rows of named values, found {_found(data)}")
-    if len(data.columns) and data.columns.equals(pd.RangeIndex(len(data.columns))):
-        return _named_by_position(data, columns, table_columns)
+    needed = {column.name for column in columns if column.required}
+    if isinstance(data.columns, pd.RangeIndex) and not needed <= set(map(str, data.columns)):
+        return data if data.empty else _named_by_position(data, columns, table_columns)
     return data
 
 
@@ -459,6 +467,14 @@ def _named_by_position(
     raise Refusal(f"row 1: expected {len(features)} numbers ({_listed(features)}), found {width}")
 
 
+def _refuse_doubled(frame: pd.DataFrame, features: Sequence[Column], known: set[str]) -> None:
+    """Refuses `x.1` beside a feature `x`: pandas' mark of a heading that is there twice."""
+    present = set(frame.columns)
+    for column in features:
+        if f"{column.name}.1" in present and f"{column.name}.1" not in known:
+            raise Refusal(f"column {column.name!r} is there more than once; send it once")
+
+
 class _UnknownParams(logging.Filter):
     """Refuses inference parameters that the model does not know.
 
@@ -483,6 +499,7 @@ class Bundle(PythonModel):
         self.columns = [Column(**{**c, "missing": tuple(c["missing"])}) for c in spec["columns"]]
         self.labels: list[Any] = spec["labels"]
         self.table_columns: list[str] = spec["table_columns"]
+        self.target: str = spec["target"]
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.pipeline = load_pipeline(context.artifacts["pipeline"])
         if "__pyfunc_model_path__" in os.environ:  # set by `mlflow models serve`
@@ -525,6 +542,7 @@ class Bundle(PythonModel):
         """Probabilities, (n_rows, n_classes), of a raw frame with named columns."""
         if not len(frame):
             return np.empty((0, len(self.labels)))
+        _refuse_doubled(frame, self.columns, {*self.table_columns, self.target})
         typed = conform(frame, self.columns)
         probabilities = self.pipeline.predict_proba(expand(typed, self.columns))
         if not np.isfinite(probabilities).all():

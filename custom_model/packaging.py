@@ -48,6 +48,7 @@ def log_bundle(
     columns: Sequence[Column],
     labels: Sequence[Label],
     table_columns: Sequence[str],
+    target: str,
     example: pd.DataFrame,
     *,
     about: dict[str, Any],
@@ -59,6 +60,7 @@ def log_bundle(
         columns: the features.
         labels: the class names, in the order of the pipeline's classes.
         table_columns: headings of the training table without the target, in its order.
+        target: heading of the predicted column.
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         about: further facts for `bundle.json` (data set, classifier, seed).
     """
@@ -70,6 +72,7 @@ def log_bundle(
         "columns": [asdict(column) for column in columns],
         "labels": list(labels),
         "table_columns": list(table_columns),
+        "target": target,
         "about": about,
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -88,6 +91,19 @@ def log_bundle(
             input_example=to_request(example),
         )
     return Packed(info, sha256)
+
+
+def check_packable(pipeline: Pipeline) -> None:
+    """Sees whether a fitted pipeline survives its file.
+
+    Raises:
+        MlflowException: it holds a type that is not trusted.
+        TypeError: it holds something that skops cannot write.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "pipeline.skops")
+        skops.io.dump(pipeline, file)
+        bundle.load_pipeline(file)
 
 
 def to_request(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -123,7 +123,9 @@ def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTr
         steps.append(("categories", encode, categories))
     if others:
         steps.append(("numbers", scale, others))
-    steps += [(f"text {name}", TfidfVectorizer(max_features=MOST_WORDS), name) for name in texts]
+    for number, name in enumerate(texts):
+        words = TfidfVectorizer(max_features=MOST_WORDS, token_pattern=r"(?u)\b\w+\b")
+        steps.append((f"text {number}", words, name))
     return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
 
 

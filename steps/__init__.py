@@ -8,6 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
 from tabular.errors import BadInput, choices
 
 
@@ -117,9 +121,10 @@ def seconds(text: str) -> float:
 
 def registry_name(text: str) -> str:
     """Reads a name that MLflow's registry takes."""
-    if any(sign in text for sign in "/:") or len(text) > 200:
+    plain = text.isprintable() and not any(sign in text for sign in "/:'\"")
+    if text and (not plain or not text.strip(" .") or len(text) > 200):
         raise argparse.ArgumentTypeError(
-            f"expected at most 200 characters without '/' and ':', found {text[:60]!r}"
+            f"expected at most 200 characters without '/', ':' and quotes, found {text[:60]!r}"
         )
     return text
 
@@ -129,6 +134,12 @@ def truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"expected true or false, found {text!r}")
     return text.lower() == "true"
+
+
+def _complain(error: Exception) -> None:
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    said = " ".join(lines) if isinstance(error, BadInput) else lines[0]
+    print(f"error: {said}", file=sys.stderr)
 
 
 def run_step(step: Callable[[], None]) -> NoReturn:
@@ -141,8 +152,11 @@ def run_step(step: Callable[[], None]) -> NoReturn:
     try:
         step()
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
         sys.exit(2)
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        _complain(error)  # the store or the disk, not the command
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

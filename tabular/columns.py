@@ -8,6 +8,7 @@ import datetime
 import decimal
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -54,17 +55,18 @@ def infer_columns(frame: pd.DataFrame) -> tuple[list[Column], list[LeftOut]]:
         BadInput: no feature is left, or a heading is the name of a part of a date column.
     """
     markers = missing_markers(frame)
+    typed = not all(is_text(frame[name]) for name in frame.columns)
     columns: list[Column] = []
     left_out: list[LeftOut] = []
     for name in frame.columns:
-        found = _infer(str(name), frame[name], markers)
+        found = _infer(str(name), frame[name], markers, typed)
         (columns if isinstance(found, Column) else left_out).append(found)  # type: ignore[arg-type]
     if not columns:
         why = "; ".join(f"{left.name!r} {left.reason}" for left in left_out[:5]) or "no others"
         raise BadInput(f"no column is left to predict from ({why}); add columns to the table")
     names = [name for column in columns for name in expanded_names(column)]
-    if clash := {name for name in names if names.count(name) > 1}:
-        raise BadInput(f"column {min(clash)!r} has the name of a part of a date; rename it")
+    if clash := [name for name, times in Counter(names).items() if times > 1]:
+        raise BadInput(f"column {clash[0]!r} has the name of a part of a date; rename it")
     return columns, left_out
 
 
@@ -109,11 +111,11 @@ def _number_spellings(counts: pd.Series) -> set[str] | None:
     return set(spelled.index) if strays.sum() <= STRAY_SHARE * counts.sum() else None
 
 
-def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | LeftOut:
+def _infer(name: str, cells: pd.Series, markers: frozenset[str], typed: bool) -> Column | LeftOut:
     if cells.isna().all():
         return LeftOut(name, "is empty")
     if is_text(cells):
-        return _infer_text(name, cells, markers)
+        return _infer_text(name, cells, markers, typed)
     dtype, types = cells.dtype, _types(cells)
     required = not cells.isna().any()
     if types and not all(issubclass(t, _SCALARS) for t in types):
@@ -121,7 +123,7 @@ def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | Lef
     if required and cells.nunique() == 1:
         return LeftOut(name, f"has one value only ({cells.iloc[0]})")
     if isinstance(dtype, pd.CategoricalDtype) or len(types) > 1:
-        return Column(name, "category", required, null_level=_null_level(cells.dropna(), markers))
+        return _category(name, cells.astype(object).where(cells.notna(), ""), markers)
     if pd.api.types.is_bool_dtype(dtype) or types == {bool}:
         return Column(name, "boolean", required)
     if pd.api.types.is_datetime64_any_dtype(dtype) or (
@@ -129,19 +131,23 @@ def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | Lef
     ):
         moments = pd.to_datetime(cells, utc=True)
         return Column(name, "date", required, time=bool((moments != moments.dt.normalize()).any()))
-    if pd.api.types.is_numeric_dtype(dtype) or types <= {int, float, decimal.Decimal}:
+    if pd.api.types.is_numeric_dtype(dtype) or (types and types <= _NUMBERS):
         values = cells.dropna().astype(np.float64)
-        required = required and bool(np.isfinite(values).all())
+        if np.isinf(values).any():
+            return Column(name, "number", required=False, missing=("inf",))
         if pd.api.types.is_integer_dtype(dtype):
             return _infer_integers(name, values, required)
         return Column(name, "number", required)
     return LeftOut(name, f"holds values of type {dtype}, which is not supported")
 
 
+_NUMBERS = {int, float, decimal.Decimal}
 _SCALARS = (str, bool, int, float, decimal.Decimal, datetime.date)
 
 
-def _infer_text(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | LeftOut:
+def _infer_text(
+    name: str, cells: pd.Series, markers: frozenset[str], typed: bool
+) -> Column | LeftOut:
     counts = _stripped(cells)
     n_cells = int(counts.sum())
     required = n_cells == len(cells)
@@ -157,7 +163,11 @@ def _infer_text(name: str, cells: pd.Series, markers: frozenset[str]) -> Column 
             found = _infer_integers(name, values, required and not spellings)
             if not isinstance(found, Column) or found.kind == "category":
                 return found
-        return Column(name, "number", required and not spellings, tuple(sorted(spellings)))
+        # what a CSV reader does not take for a missing number makes it read the column as text
+        odd = not spellings <= NULL_SPELLINGS or bool(cells.astype("str").str.isspace().any())
+        return Column(
+            name, "number", required and not spellings, tuple(sorted(spellings)), text=odd or typed
+        )
     texts = counts.index.to_series()
     if set(texts.str.lower()) == {"true", "false"}:
         return Column(name, "boolean", required)
@@ -171,20 +181,23 @@ def _infer_text(name: str, cells: pd.Series, markers: frozenset[str]) -> Column 
         return LeftOut(name, "holds dates that are not written as year-month-day")
     distinct = len(counts) / n_cells
     words = float((texts.str.count(r"\s+") + 1).mean())
-    if words >= WORDS_OF_TEXT and len(counts) > CODES_AT_MOST and distinct > 0.1:
-        return Column(name, "text", required)
+    written = texts.str.contains(r"\w").all()
+    if words >= WORDS_OF_TEXT and len(counts) > CODES_AT_MOST and distinct > 0.1 and written:
+        return Column(name, "text", required and not texts.isin(NULL_SPELLINGS).any())
     if distinct > UNIQUE_SHARE and len(counts) > CODES_AT_MOST:
         return LeftOut(name, f"is an identifier ({len(counts)} values in {n_cells} rows)")
-    level = _null_level(cells.dropna(), markers)
-    absent = counts.index.isin([s for s in NULL_SPELLINGS & markers if level is None]).any()
-    return Column(name, "category", required and not absent, null_level=level)
+    if texts.str.fullmatch(r"[+-]?[\d.]*,\d+|[+-]?\d+").all() and texts.str.contains(",").any():
+        return LeftOut(name, "holds numbers with a comma; write them as 1234.5")
+    return _category(name, cells.fillna(""), markers)
 
 
-def _null_level(cells: pd.Series, markers: Iterable[str]) -> str | None:
-    """The most frequent word among the values that a CSV request could not tell from "no value"."""
+def _category(name: str, cells: pd.Series, markers: Iterable[str]) -> Column:
+    """A category; the most frequent word that a CSV request cannot tell from "no value" is one."""
     texts = cells.astype("str").str.strip()
     words = texts[texts.isin(NULL_SPELLINGS - set(markers) - {""})]
-    return str(words.mode()[0]) if len(words) else None
+    level = str(words.mode()[0]) if len(words) else None
+    absent = texts.isin({""} if level else NULL_SPELLINGS & {"", *markers})
+    return Column(name, "category", not absent.any(), null_level=level)
 
 
 def _infer_integers(name: str, values: pd.Series, required: bool) -> Column | LeftOut:

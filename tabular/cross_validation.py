@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from custom_model.bundle import Column
 from custom_model.pipeline import TREES, make_classifier, make_preprocessor
+from tabular.errors import BadInput
 from tabular.metrics import evaluate, evaluate_one
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -53,8 +54,12 @@ def fold_matrices(
     matrices = []
     for fitted, validated in folds:
         preprocessor = make_preprocessor(columns, for_trees=for_trees)
-        inside = preprocessor.fit_transform(features.iloc[fitted])
-        outside = preprocessor.transform(features.iloc[validated])
+        try:
+            inside = preprocessor.fit_transform(features.iloc[fitted])
+            outside = preprocessor.transform(features.iloc[validated])
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise BadInput(f"the columns cannot be prepared: {reason}") from None
         matrices.append((inside, codes[fitted], outside, codes[validated]))
     return matrices
 

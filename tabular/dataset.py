@@ -1,7 +1,9 @@
 """A labelled table, read once: from a built-in set, CSV or Parquet to features and classes."""
 
 import hashlib
+import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,8 +118,8 @@ def make_dataset(frame: pd.DataFrame, target: str, *, name: str, source: str) ->
         BadInput: the table cannot be learned from.
     """
     names = [str(column) for column in frame.columns]
-    if doubled := {column for column in names if names.count(column) > 1}:
-        raise BadInput(f"column {min(doubled)!r} is in {source} more than once; rename one of them")
+    if doubled := [column for column, times in Counter(names).items() if times > 1]:
+        raise BadInput(f"column {doubled[0]!r} is in {source} more than once; rename one of them")
     frame = frame.set_axis(names, axis=1)
     if not target:
         raise BadInput(
@@ -128,10 +130,12 @@ def make_dataset(frame: pd.DataFrame, target: str, *, name: str, source: str) ->
         raise BadInput(f"target column {target!r} not found in {source}; {choices(target, names)}")
     if frame.empty:
         raise BadInput(f"{source} has no rows; give a table with at least two rows of two classes")
-    labels = read_labels(frame[target], missing_markers(frame.drop(columns=target)))
+    spelled = all(is_text(frame[column]) for column in names)
+    markers = missing_markers(frame.drop(columns=target))
+    labels = read_labels(frame[target], markers, spelled=spelled)
     known = labels.notna().to_numpy()
     classes, codes = _classes(labels[known], target, source)
-    features = _finite(frame[known].drop(columns=target).reset_index(drop=True))
+    features = frame[known].drop(columns=target).reset_index(drop=True)
     columns, left_out = infer_columns(features)
     try:
         typed = conform(features, columns, as_text=True)
@@ -161,12 +165,14 @@ def read_table(source: str) -> pd.DataFrame:
     Raises:
         BadInput: there is no such file, or it is not what its ending says.
     """
+    source = source.removeprefix("file://")
     lower = source.lower()
     is_uri = "://" in source
-    if not is_uri and not Path(source).exists():
+    if not is_uri and not os.path.exists(source):  # noqa: PTH110 - Path.exists raises on long names
         hint = choices(source, BUILT_IN)
         raise BadInput(
-            f"data {source!r} not found: no such file or folder, and no built-in set; {hint}"
+            f"data {source[:200]!r} not found: no such file or folder in {Path.cwd()}, and no "
+            f"built-in set; {hint}"
         )
     folder = not is_uri and Path(source).is_dir()
     if not folder and not lower.endswith(TABLE_ENDINGS):
@@ -195,8 +201,8 @@ def _read_csv(source: str, separator: str) -> pd.DataFrame:
     head = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str, na_filter=False)
     names = [str(cell).removeprefix("\ufeff") for cell in head.iloc[0]]
     names = [name or f"Unnamed: {position}" for position, name in enumerate(names)]
-    if doubled := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"column {min(doubled)!r} is there more than once; rename one of them")
+    if doubled := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"column {doubled[0]!r} is there more than once; rename one of them")
     return pd.read_csv(
         source,
         sep=separator,
@@ -224,25 +230,23 @@ def _built_in(name: str) -> tuple[pd.DataFrame, str]:
     return loaded.data.assign(**{target: pd.Series(labels).infer_objects()}), target
 
 
-def _finite(frame: pd.DataFrame) -> pd.DataFrame:
-    """Infinite numbers count as missing, as the word "inf" does in a CSV."""
-    floats = frame.select_dtypes("float").columns
-    return frame.assign(**{name: frame[name].replace([np.inf, -np.inf], np.nan) for name in floats})
-
-
-def read_labels(cells: pd.Series, markers: frozenset[str] = frozenset()) -> pd.Series:
+def read_labels(
+    cells: pd.Series, markers: frozenset[str] = frozenset(), *, spelled: bool = True
+) -> pd.Series:
     """Reads a target column; labels keep their type and spelling.
 
-    A text becomes an integer, a boolean or a float only where it is written as Python writes one,
-    in all rows.
+    In a CSV a text becomes an integer, a boolean or a float only where it is written as Python
+    writes one, in all rows.
 
     Args:
         cells: (n_rows,) raw.
         markers: words that stand for a missing value elsewhere in the table.
+        spelled: the table is a CSV, whose every cell is text.
 
     Returns:
         (n_rows,) object: str, int, bool or float; None where there is no label.
     """
+    cells = cells.astype(object) if isinstance(cells.dtype, pd.CategoricalDtype) else cells
     if not is_text(cells):
         cells = cells.astype(object)
         return cells.map(lambda c: c.item() if isinstance(c, np.generic) else c).where(
@@ -251,9 +255,9 @@ def read_labels(cells: pd.Series, markers: frozenset[str] = frozenset()) -> pd.S
     texts = cells.astype(object).where(cells.notna(), "")
     stripped = texts.str.strip()
     texts = texts.mask((stripped == "") | stripped.isin(markers & NULL_SPELLINGS | markers & {"?"}))
-    spelled = texts.dropna().unique()
-    for read in (_as_int, _as_bool, _as_float):
-        known: dict[Any, Any] = {text: read(text) for text in spelled}
+    distinct = texts.dropna().unique()
+    for read in (_as_int, _as_bool, _as_float) if spelled else ():
+        known: dict[Any, Any] = {text: read(text) for text in distinct}
         if all(value is not None for value in known.values()):
             return texts.map(known).astype(object).where(texts.notna(), None)
     return texts.where(texts.notna(), None)

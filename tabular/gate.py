@@ -22,7 +22,8 @@ class Rule:
     Args:
         metric: a key of `METRICS`.
         mode: `superior`: better with confidence, or after a refresh of the data no worse with a log
-            loss that is lower with confidence; `best`: the higher value wins.
+            loss that is lower with confidence (each at half the level then, as there are two ways
+            to pass); `best`: the higher value wins.
         floor: worst value of the metric that is let into production; None for any.
         min_gain: gain that the lower end of the interval must exceed.
         confidence: of the one-sided interval and tests.
@@ -132,10 +133,11 @@ def decide(
         return _decision(checks, f"{rule.metric} {value:.4f}; none was before", evidence)
     before = evaluate_one(rule.metric, codes, champion.probabilities)
     paired = Paired(codes, champion.probabilities, challenger.probabilities)
-    found = gain(paired, rule.metric, resamples=rule.resamples, seed=rule.seed)
-    losses = gain(paired, "log_loss", resamples=rule.resamples, seed=rule.seed)
+    level, resamples = sharpness(rule, challengers=challengers, refreshed=refreshed)
+    found = gain(paired, rule.metric, resamples=resamples, seed=rule.seed)
+    losses = gain(paired, "log_loss", resamples=resamples, seed=rule.seed)
     checks += [
-        _better(found, losses, rule, refreshed, 1 - (1 - rule.confidence) / challengers),
+        _better(found, losses, rule, refreshed, level),
         _mcnemar(mcnemar(paired), rule),
         _classes(paired, labels, rule),
         _loss(losses, rule),
@@ -143,13 +145,27 @@ def decide(
     ]
     evidence |= {
         "champion": evaluate(codes, champion.probabilities),
-        "gain": _numbers(found, rule),
-        "log_loss_gain": _numbers(losses, rule),
+        "level": level,
+        "gain": _numbers(found, level),
+        "log_loss_gain": _numbers(losses, level),
         "mcnemar_p": mcnemar(paired),
         "latency_ms": {"champion": champion.latency * 1e3, "challenger": challenger.latency * 1e3},
     }
     said = f"{rule.metric} {value:.4f} against {before:.4f} on {len(codes)} rows"
     return _decision(checks, said, evidence, found.resampled)
+
+
+def sharpness(rule: Rule, *, challengers: int, refreshed: bool) -> tuple[float, int]:
+    """Level of each test, and how many resamples it takes to tell so small a p-value.
+
+    Args:
+        rule: with the confidence and the resamples.
+        challengers: from how many the challenger was picked.
+        refreshed: there are two ways to pass, and the level is halved.
+    """
+    ways = 2 if refreshed and rule.mode == "superior" else 1
+    level = (1 - rule.confidence) / challengers / ways
+    return level, max(rule.resamples, round(20 / level))
 
 
 def _decision(
@@ -164,11 +180,11 @@ def _decision(
     )
 
 
-def _numbers(found: Gain, rule: Rule) -> dict[str, float]:
+def _numbers(found: Gain, level: float) -> dict[str, float]:
     return {
         "value": found.value,
-        "lower": found.bound(rule.confidence),
-        "upper": found.bound(1 - rule.confidence),
+        "lower": found.bound(1 - level),
+        "upper": found.bound(level),
         "p_value": found.p_value,
     }
 
@@ -183,18 +199,17 @@ def _floor(value: float, rule: Rule) -> Check:
     return Check("floor", not below, f"{rule.metric} {value:.4f} is {side} the floor {rule.floor}")
 
 
-def _better(found: Gain, losses: Gain, rule: Rule, refreshed: bool, confidence: float) -> Check:
+def _better(found: Gain, losses: Gain, rule: Rule, refreshed: bool, level: float) -> Check:
     if rule.mode == "best":
         wins = found.value > rule.min_gain or (found.value == rule.min_gain and losses.value > 0)
         word = "higher" if wins else "not higher"
         return Check("better", wins, f"the gain {found.value:+.4f} is {word} than {rule.min_gain}")
-    level = 1 - confidence
-    lower = found.bound(confidence)
+    lower = found.bound(1 - level)
     wins = lower > rule.min_gain and found.p_value <= level
-    said = f"the gain {found.value:+.4f} is at least {lower:+.4f} with {confidence:.1%} confidence"
+    said = f"the gain {found.value:+.4f} is at least {lower:+.4f} with {1 - level:.1%} confidence"
     if not wins and refreshed:
         no_worse = found.value >= 0 or found.bound(level) >= 0
-        surer = losses.bound(confidence) > 0 and losses.p_value <= level
+        surer = losses.bound(1 - level) > 0 and losses.p_value <= level
         wins = no_worse and surer
         if wins:
             said = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"

@@ -28,6 +28,8 @@ def read_hyperparameters(classifier: str, written: dict[str, str]) -> dict[str, 
                 f"{choices(name, [*possible, 'data', 'target', 'model_name', 'seed'], most=30)}"
             )
     values = {name: literal(text) for name, text in written.items()}
+    if isinstance(values.get("class_weight"), dict):
+        raise BadInput("class_weight is 'balanced' or None here; found weights of single classes")
     try:
         make_classifier(classifier, values, seed=0)
     except InvalidParameterError as error:
@@ -39,5 +41,5 @@ def literal(text: str) -> Any:
     """Reads a value as Python writes it; what is none is a word."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

@@ -27,6 +27,8 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], fl
     "brier": lambda y, p, P, k: sk.brier_score_loss(y, P, labels=k),
 }
 
+LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters in all
+
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 
@@ -101,7 +103,7 @@ def metric_names(labels: Sequence[Label]) -> list[str]:
     """Each class as a part of a metric's name: what MLflow does not allow becomes "_"."""
     names: list[str] = []
     for label in labels:
-        name = re.sub(r"[^\w.\- ]", "_", str(label)).strip() or "_"
+        name = re.sub(r"[^\w.\- ]", "_", str(label)).strip()[:LONGEST_NAME] or "_"
         while name in names:
             name += "_"
         names.append(name)

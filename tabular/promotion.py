@@ -69,13 +69,13 @@ def promote(
         registry.repair(model_name)
     champion = registry.champion(model_name)
     _show(candidates, champion, rule.metric, say)
-    pool = _challengers(candidates, champion, version, rule)
+    pool, ranked = _challengers(candidates, champion, version, rule)
     if not pool:
         return Outcome(champion, False, "no version is newer than the one in production")
     given = {"model_name": model_name, "metric": rule.metric, "mode": rule.mode}
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        match = _compare(model_name, candidates, champion, pool, rule, folder, say)
+        match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, say)
         target, decision = match.challenger.candidate.version, match.decision
         say(f"version {target}: {decision.reason}")
         if dry_run or not (decision.promote or force):
@@ -126,15 +126,16 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
 
 def _challengers(
     candidates: Sequence[Candidate], champion: int | None, version: int, rule: Rule
-) -> list[Candidate]:
+) -> tuple[list[Candidate], int]:
+    """The versions to compare, and from how many they were picked."""
     if version:
         if version == champion:
-            return []
+            return [], 0
         chosen = [candidate for candidate in candidates if candidate.version == version]
         if not chosen:
             known = ", ".join(str(candidate.version) for candidate in candidates[-10:])
             raise BadInput(f"there is no version {version}; possible: {known}")
-        return chosen
+        return chosen, 1
     newer = [c for c in candidates if champion is None or c.version > champion]
     kept = [c for c in newer if "rolled_back_at" not in c.tags]
     name = f"holdout_{rule.metric}"
@@ -145,7 +146,7 @@ def _challengers(
     )
     if kept and not scored:
         raise BadInput(f"no version has the metric {rule.metric!r}; train or sweep again")
-    return scored[: 1 if champion is None else MOST_CHALLENGERS]
+    return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored)
 
 
 def _compare(
@@ -153,6 +154,7 @@ def _compare(
     candidates: Sequence[Candidate],
     champion: int | None,
     pool: Sequence[Candidate],
+    ranked: int,
     rule: Rule,
     folder: str,
     say: Say,
@@ -187,8 +189,10 @@ def _compare(
     if not scored:
         raise BadInput(f"no version of {name!r} can be compared with the one in production")
     _, challenger, codes, given, current_answers, labels = max(scored, key=lambda item: item[0])
-    refreshed = current is not None and (
-        current.tags.get("data_digest") != challenger.candidate.tags.get("data_digest")
+    refreshed = (
+        current is not None
+        and current.version < challenger.candidate.version
+        and current.tags.get("data_digest") != challenger.candidate.tags.get("data_digest")
     )
     decision = decide(
         codes,
@@ -197,7 +201,7 @@ def _compare(
         rule,
         labels=labels,
         refreshed=refreshed,
-        challengers=len(scored),
+        challengers=ranked,
     )
     return _Match(challenger, decision)
 

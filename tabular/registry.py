@@ -7,10 +7,10 @@ The alias `champion` says which version is in production; the stage `Production`
 import dataclasses
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -22,6 +22,7 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 PRODUCTION = "Production"
 ARCHIVED = "Archived"
+TRIES = 5  # of a write that another one of the same moment refuses
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,10 @@ def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
     repair(name)
     if before == version:
         return None
-    move = Move("promote", before, version, _now(), by, reason)
+    move = Move("promote", before, version, _now(history(name)), by, reason)
     origin = "" if before is None else str(before)
-    client = MlflowClient()
     tags = {"promoted_at": move.at, "promoted_from": origin, "promotion_reason": reason}
-    for tag, value in tags.items():
-        client.set_model_version_tag(name, str(version), tag, value)
+    _tag(name, version, tags)
     _move(name, move)
     return move
 
@@ -168,27 +167,38 @@ def rollback(name: str, *, reason: str, by: str) -> Move:
     """
     repair(name)
     before = champion(name)
-    target = version_before(name)
+    moves = history(name)
+    target = _before(moves)
     if before is None or target is None:
         raise BadInput(f"model {name!r} has no version to go back to; promote another one first")
-    move = Move("rollback", before, target, _now(), by, reason)
-    client = MlflowClient()
-    for tag, value in (("rolled_back_at", move.at), ("rollback_reason", reason)):
-        client.set_model_version_tag(name, str(before), tag, value)
+    move = Move("rollback", before, target, _now(moves), by, reason)
+    _tag(name, before, {"rolled_back_at": move.at, "rollback_reason": reason})
     _move(name, move)
     return move
 
 
 def history(name: str) -> list[Move]:
-    """Every change of the version in production, oldest first."""
+    """Every change of the version in production, oldest first.
+
+    What several processes wrote of one change counts once.
+    """
     tags = MlflowClient().get_registered_model(name).tags
-    moves = [Move(**json.loads(text)) for key, text in tags.items() if key.startswith(_MOVE)]
-    return sorted(moves, key=lambda move: move.at)
+    moves: list[Move] = []
+    for key in sorted(key for key in tags if key.startswith(_MOVE)):
+        source = moves[-1].target if moves else None
+        move = dataclasses.replace(Move(**json.loads(tags[key])), source=source)
+        if move.target != source:
+            moves.append(move)
+    return moves
 
 
 def version_before(name: str) -> int | None:
     """The version that a rollback would put back, None if there is none."""
-    stack = _stack(history(name))
+    return _before(history(name))
+
+
+def _before(moves: Sequence[Move]) -> int | None:
+    stack = _stack(moves)
     return stack[-2] if len(stack) > 1 else None
 
 
@@ -206,61 +216,96 @@ def _stack(moves: Sequence[Move]) -> list[int]:
 
 def repair(name: str) -> None:
     """Completes a move that was interrupted: the history, the alias `previous`, the stages."""
-    now = champion(name)
-    if now is None:
-        return
-    moves = history(name)
-    if not moves or moves[-1].target != now:
-        version = MlflowClient().get_model_version(name, str(now))
-        source = moves[-1].target if moves else None
-        reason = version.tags.get("promotion_reason", "completed after an interruption")
-        rolled_back = now in _stack(moves)[:-1]
-        action = "rollback" if rolled_back else "promote"
-        _write(name, Move(action, source, now, _now(), "repair", reason))
-    _settle(name)
+    if champion(name) is not None:
+        _settle(name)
 
 
 _MOVE = "move."  # registered models' tags: one for each move, by its time
 
 
 def _move(name: str, move: Move) -> None:
-    MlflowClient().set_registered_model_alias(name, CHAMPION, str(move.target))
-    _write(name, move)
+    _write(MlflowClient().set_registered_model_alias, name, CHAMPION, str(move.target))
+    _record(name, _MOVE + move.at, move)
     _settle(name)
 
 
-def _write(name: str, move: Move) -> None:
+def _record(name: str, key: str, move: Move) -> None:
     text = json.dumps(dataclasses.asdict(move))
-    MlflowClient().set_registered_model_tag(name, _MOVE + move.at, text)
+    _write(MlflowClient().set_registered_model_tag, name, key, text)
+
+
+def _tag(name: str, version: int, tags: dict[str, str]) -> None:
+    for tag, value in tags.items():
+        _write(MlflowClient().set_model_version_tag, name, str(version), tag, value)
+
+
+def _write(write: Callable[..., object], *arguments: str) -> None:
+    """MLflow looks, then inserts; of two at once one is refused and updates at its next try."""
+    for _ in range(TRIES - 1):
+        try:
+            write(*arguments)
+        except MlflowException as error:
+            if error.error_code not in ("BAD_REQUEST", "TEMPORARILY_UNAVAILABLE"):
+                raise
+        else:
+            return
+    write(*arguments)
 
 
 def _settle(name: str) -> None:
-    """Makes stages and the alias `previous` follow the alias `champion`.
+    """Makes the history, the alias `previous` and the stages follow the alias `champion`.
 
-    Whoever writes last looks again, so that of several at once the last alias wins everywhere.
+    Whoever writes looks again, so that of several at once the last alias wins everywhere. The
+    history is read before the alias, and written after it: one that lags was not written yet.
     """
     client = MlflowClient()
-    while True:
-        now = champion(name)
-        wanted = version_before(name)
-        aliases = client.get_registered_model(name).aliases
-        if wanted is None and PREVIOUS in aliases:
-            client.delete_registered_model_alias(name, PREVIOUS)
-        elif wanted is not None and str(aliases.get(PREVIOUS)) != str(wanted):
-            client.set_registered_model_alias(name, PREVIOUS, str(wanted))
+    changed = True
+    while changed:
         changed = False
-        for version in _versions(client, name):
+        moves = history(name)
+        aliases = client.get_registered_model(name).aliases
+        if CHAMPION not in aliases:
+            return
+        now, wanted = int(aliases[CHAMPION]), _before(moves)
+        versions = list(_versions(client, name))
+        if not moves or moves[-1].target != now:
+            changed = True
+            move = _unwritten(moves, now, {int(v.version): v.tags for v in versions})
+            _record(name, f"{_MOVE}{move.at}.repair", move)  # beside what a slow process may write
+            continue
+        if wanted is None and PREVIOUS in aliases:
+            changed = True
+            _write(client.delete_registered_model_alias, name, PREVIOUS)
+        elif wanted is not None and str(aliases.get(PREVIOUS)) != str(wanted):
+            changed = True
+            _write(client.set_registered_model_alias, name, PREVIOUS, str(wanted))
+        for version in versions:
             stage = PRODUCTION if int(version.version) == now else ARCHIVED
             if _stage(version) != stage and PRODUCTION in (_stage(version), stage):
                 changed = True
                 with _stages_are_deprecated():
-                    client.transition_model_version_stage(name, version.version, stage)
-        if not changed and champion(name) == now:
-            return
+                    _write(client.transition_model_version_stage, name, version.version, stage)
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _unwritten(moves: Sequence[Move], now: int, tags: dict[int, dict[str, str]]) -> Move:
+    """The move that brought the alias here, as the versions' tags tell it, which came before it."""
+    source, last = (moves[-1].target, moves[-1].at) if moves else (None, "")
+    to, back = tags.get(now, {}), tags.get(source or 0, {})
+    promoted, rolled_back = to.get("promoted_at", ""), back.get("rolled_back_at", "")
+    if max(promoted, rolled_back) <= last:  # somebody moved the alias by hand
+        action = "rollback" if now in _stack(moves) else "promote"
+        return Move(action, source, now, _now(moves), "repair", "the alias was moved by hand")
+    if promoted > rolled_back:
+        return Move("promote", source, now, promoted, "repair", to.get("promotion_reason", ""))
+    return Move("rollback", source, now, rolled_back, "repair", back.get("rollback_reason", ""))
+
+
+def _now(moves: Sequence[Move]) -> str:
+    """The time, but later than every move, whoever's clock it was."""
+    time = datetime.now(UTC)
+    if moves:
+        time = max(time, datetime.fromisoformat(moves[-1].at) + timedelta(microseconds=1))
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:

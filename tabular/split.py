@@ -142,6 +142,9 @@ def make_folds(
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         for fold, (_, test) in enumerate(splitter.split(order, codes[first][order])):
             fold_of_group[order[test]] = fold
+    # the only row of a class is fitted on in every fold, else a fold might lack the class
+    lonely = np.bincount(codes[first])[codes[first]] == 1
+    fold_of_group[lonely] = -1
     fold_of_row = fold_of_group[group]
     return [
         (np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold))

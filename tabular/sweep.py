@@ -70,9 +70,9 @@ def sweep(
         "register": register,
         "resume": resume,
     }
-    earlier = read_trials(resume, metric) if resume else {}
+    earlier = read_trials(resume, metric, dataset.digest, seed) if resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
-        raise BadInput(f"run {resume!r} tried {min(other)} too; give the same classifiers and data")
+        raise BadInput(f"run {resume!r} tried {min(other)} too; give the same classifiers")
     with start_run(f"sweep {dataset.name}", given, resume=resume) as run:
         log_dataset(dataset)
         done = list(earlier.values())

@@ -82,37 +82,55 @@ def log_trial(parent: Run, trial: Trial, metric: str) -> str:
         run_name=f"t{trial.number:03d} {trial.classifier} {score}",
         tags={MLFLOW_PARENT_RUN_ID: parent.info.run_id, **_inherited(parent)},
     )
-    metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
-    if not trial.error:
-        metrics[f"cv_std_{metric}"] = trial.spread
-    client.log_batch(
-        child.info.run_id,
-        metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
-        params=[Param(name, str(value)) for name, value in params_of(trial).items()],
-        tags=[RunTag("error", trial.error[:LONGEST_PARAM])] if trial.error else [],
-    )
+    try:
+        _log_batch(client, child.info.run_id, trial, metric, now)
+    except BaseException:
+        client.set_terminated(child.info.run_id, "KILLED")
+        raise
     client.set_terminated(child.info.run_id, "FAILED" if trial.error else "FINISHED", now)
     return str(child.info.run_id)
 
 
-def read_trials(run_id: str, metric: str) -> dict[str, Trial]:
+def _log_batch(client: MlflowClient, run_id: str, trial: Trial, metric: str, now: int) -> None:
+    metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
+    if not trial.error:
+        metrics[f"cv_std_{metric}"] = trial.spread
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+        params=[Param(name, str(value)) for name, value in params_of(trial).items()],
+        tags=[RunTag("error", trial.error[:LONGEST_PARAM])] if trial.error else [],
+    )
+
+
+def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, Trial]:
     """The trials that a sweep has logged, in their order.
 
     Args:
         run_id: of the sweep's run.
         metric: its objective.
+        digest: of the table.
+        seed: of the split and the search.
 
     Returns:
         Trial by the run id of its child.
 
     Raises:
-        BadInput: there is no such run, or it has no trials of this objective.
+        BadInput: there is no such run, it has no trials, or they are of another table, objective
+            or seed.
     """
     client = MlflowClient()
     try:
         parent = client.get_run(run_id)
     except MlflowException:
         raise BadInput(f"no run {run_id!r} to resume; give the id of a sweep's run") from None
+    inputs = parent.inputs.dataset_inputs if parent.inputs else []
+    digests = {used.dataset.digest for used in inputs}
+    if digests and digests != {digest}:
+        raise BadInput(f"run {run_id!r} searched another table; give the same data and target")
+    for name, value in (("metric", metric), ("seed", str(seed))):
+        if parent.data.params.get(name, value) != value:
+            raise BadInput(f"run {run_id!r} has {name} {parent.data.params[name]}; give the same")
     ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
     page = client.search_runs([parent.info.experiment_id], ours)
     children = list(page)
@@ -122,7 +140,9 @@ def read_trials(run_id: str, metric: str) -> dict[str, Trial]:
     trials = {}
     for child in children:
         number = re.match(r"t(\d+) ", child.info.run_name or "")
-        if number and child.info.status in ("FINISHED", "FAILED"):
+        if child.info.status == "RUNNING":  # its process was killed
+            client.set_terminated(child.info.run_id, "KILLED")
+        elif number and child.info.status in ("FINISHED", "FAILED"):
             trials[child.info.run_id] = _trial(int(number[1]), child, metric)
     trials = dict(sorted(trials.items(), key=lambda item: item[1].number))
     if [trial.number for trial in trials.values()] != list(range(len(trials))) or not trials:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from custom_model.packaging import check_packable
 from tabular.cross_validation import Trial, cross_validate
 from tabular.errors import BadInput
 from tabular.preparation import Say, prepare
@@ -36,6 +37,13 @@ def train(
     prepared = prepare(data, target, seed=seed, say=say)
     dataset, split = prepared.dataset, prepared.split
     pipeline = fit(dataset, split, Trial(0, classifier, hyperparameters), seed=seed)
+    try:
+        check_packable(pipeline)
+    except Exception as error:  # skops refuses with many kinds of error
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"{classifier} with these hyperparameters cannot be saved: {reason}"
+        ) from None
     trial = cross_validate(
         prepared.features,
         prepared.codes,

@@ -58,8 +58,8 @@ def fit(dataset: Dataset, split: Split, trial: Trial, *, seed: int) -> Pipeline:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return pipeline.fit(dataset.expanded[split.train], dataset.codes[split.train])
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # scikit-learn's own checks and numpy's errors alike
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(
             f"{trial.classifier} cannot be fitted to {dataset.source}: {reason}"
         ) from None
@@ -98,6 +98,7 @@ def register_version(
         dataset.columns,
         dataset.labels,
         dataset.table_columns,
+        dataset.target,
         dataset.typed[split.train][:3],
         about={"dataset": dataset.name, "classifier": trial.classifier, "seed": seed},
     )
@@ -153,22 +154,22 @@ def _write_artifacts(
 ) -> None:
     codes, labels = dataset.codes[split.holdout], dataset.labels
     typed = dataset.typed[split.holdout]
-    means, spreads = column_importance(pipeline, typed, codes, dataset.columns, seed=seed)
+    names, means, spreads = column_importance(pipeline, typed, codes, dataset.columns, seed=seed)
     figures = {
         "confusion_matrix": plots.confusion_matrix(codes, probabilities, labels),
         "roc": plots.roc(codes, probabilities, labels),
         "precision_recall": plots.precision_recall(codes, probabilities, labels),
         "calibration": plots.calibration(codes, probabilities, labels),
-        "feature_importance": plots.feature_importance(list(typed.columns), means, spreads),
+        "feature_importance": plots.feature_importance(names, means, spreads),
     }
     pictures = []
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=100)
         pictures.append(folder / f"{name}.png")
     present = np.unique(np.concatenate([codes, predicted(probabilities)]))
-    names = metric_names(labels)
+    classes = metric_names(labels)
     options: dict[str, Any] = {
-        "labels": present, "target_names": [names[code] for code in present], "zero_division": 0
+        "labels": present, "target_names": [classes[code] for code in present], "zero_division": 0
     }  # fmt: skip
     text = classification_report(codes, predicted(probabilities), **options)
     as_dict = classification_report(codes, predicted(probabilities), output_dict=True, **options)

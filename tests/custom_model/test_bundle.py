@@ -59,11 +59,21 @@ def test_numbers_are_read_from_text_only_in_a_csv() -> None:
         typed(["1"], column)
 
 
-def test_a_known_spelling_of_no_number_makes_a_text_column_one_of_numbers() -> None:
-    column = Column("x", "number", required=False, missing=("?",))
-    assert typed(["1.5", "?"], column)[0] == 1.5
+def test_text_is_a_number_where_training_had_numbers_as_text() -> None:
+    column = Column("x", "number", required=False, missing=("?",), text=True)
+    assert typed(["1.5", "?"], column)[0] == typed(["1.5"], column)[0] == 1.5
     with pytest.raises(Refusal, match="found the text '!'"):
         typed(["1.5", "?", "!"], column)
+    with pytest.raises(Refusal, match=r"found the text '1\.5'"):
+        typed(["1.5", "?"], Column("x", "number", required=False, missing=("?",)))
+
+
+def test_infinity_is_missing_where_training_had_it_and_refused_elsewhere() -> None:
+    column = Column("x", "number", required=False, missing=("inf",), text=True)
+    for cells in ([np.inf, 1.5], ["inf", "1.5"]):
+        assert np.isnan(typed(cells, column)[0])
+    with pytest.raises(Refusal, match="found inf"):
+        typed([np.inf], Column("x", "number"))
 
 
 def test_an_empty_text_is_missing_where_a_value_may_be_missing() -> None:
@@ -75,7 +85,7 @@ def test_an_empty_text_is_missing_where_a_value_may_be_missing() -> None:
 
 
 def test_blanks_among_the_numbers_of_a_csv_are_missing() -> None:
-    column = Column("x", "number", required=False)
+    column = Column("x", "number", required=False, text=True)
     assert typed(["29.85", " "], column)[0] == 29.85
     chunks = pd.Series([1.5, "29.85", " ", True], dtype=object)  # as a CSV of many rows is read
     assert typed(chunks[:3], column)[:2] == [1.5, 29.85]
@@ -105,6 +115,13 @@ def test_a_refusal_keeps_its_message_when_it_is_rewritten() -> None:
     refusal.message = "Failed to predict data 'secret'"
     assert refusal.message == "one sentence"
     assert "secret" not in refusal.serialize_as_json()
+
+
+@pytest.mark.parametrize("year", ["0001", "1600", "2300", "9999"])
+def test_dates_of_every_century_are_numbers(year: str) -> None:
+    columns = [Column("d", "date")]
+    frame = expand(conform(pd.DataFrame({"d": [f"{year}-12-31"]}), columns), columns)
+    assert frame["d (day)"][0] == (date(int(year), 12, 31) - date(1970, 1, 1)).days
 
 
 def test_a_date_becomes_numbers() -> None:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from mlflow.exceptions import MlflowException
@@ -13,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from custom_model import bundle, packaging
 from custom_model.packaging import bundle_sha256
 from custom_model.pipeline import make_model
-from tabular.dataset import Dataset, load_dataset
+from tabular.dataset import Dataset, load_dataset, make_dataset
 from tests.conftest import Store
 
 
@@ -26,6 +28,7 @@ def log(dataset: Dataset, classifier: str) -> packaging.Packed:
             dataset.columns,
             dataset.labels,
             dataset.table_columns,
+            dataset.target,
             dataset.typed[:2],
             about={"classifier": classifier},
         )
@@ -128,3 +131,23 @@ def test_positions_follow_the_table_also_where_a_constant_column_was_left_out(
     width_64 = dataset.typed[:1].reindex(columns=list(dataset.table_columns), fill_value=0.0)
     for rows in (width_64.to_numpy(), dataset.typed[:1].to_numpy()):
         assert model.predict(rows).equals(expected)
+
+
+def test_names_win_over_positions_also_where_they_are_numbers(store: Store) -> None:
+    table = load_dataset("iris").labelled(np.ones(150, dtype=bool))
+    table.columns = ["3", "1", "0", "2", "y"]
+    dataset = make_dataset(table, "y", name="t", source="t")
+    model = mlflow.pyfunc.load_model(log(dataset, "logistic_regression").info.model_uri)
+    rows = table.drop(columns="y")[::30].reset_index(drop=True)
+    expected = model.predict(rows)
+    by_number = rows.set_axis([3, 1, 0, 2], axis=1)
+    for same in (by_number, by_number[[0, 1, 2, 3]], rows.to_numpy(), rows[["0", "1", "2", "3"]]):
+        pd.testing.assert_frame_equal(model.predict(same), expected)
+
+
+def test_a_column_that_looks_like_a_doubled_heading_is_served(store: Store) -> None:
+    table = load_dataset("iris").labelled(np.ones(150, dtype=bool))
+    table.columns = ["x", "a", "b", "c", "x.1"]
+    dataset = make_dataset(table, "x.1", name="t", source="t")
+    model = mlflow.pyfunc.load_model(log(dataset, "logistic_regression").info.model_uri)
+    assert len(model.predict(table)) == 150

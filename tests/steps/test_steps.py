@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import main, promote, rollback, run_step, sweep, train
+from tabular.errors import BadInput
 from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
@@ -139,6 +142,44 @@ def test_a_sweep_goes_on_where_it_stopped(store: Store) -> None:
     assert len(set(params)) == len(params)
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (["--data", "wine"], "another table"),
+        (["--seed", "7"], "has seed 42"),
+        (["--metric", "accuracy"], "has metric f1_macro"),
+    ],
+)
+def test_a_sweep_of_something_else_is_not_continued(
+    store: Store, changed: list[str], words: str, capfd: Any
+) -> None:
+    options = ["--classifiers", "k_neighbors", "--jobs", "1"]
+    sweep.main(["--trials", "1", *options])
+    [parent] = [
+        r for r in mlflow.search_runs(output_format="list") if "best_child_run_id" in r.data.tags
+    ]
+    with pytest.raises(BadInput, match=words):
+        sweep.main(["--trials", "2", *options, "--resume", parent.info.run_id, *changed])
+
+
+def test_a_sweep_that_is_stopped_leaves_no_run_open(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = MlflowClient.log_batch
+
+    def stop_at_third(self: MlflowClient, *args: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", stop_at_third)
+    with pytest.raises(SystemExit):
+        run_step(lambda: sweep.main(["--trials", "5", "--classifiers", "svc", "--jobs", "1"]))
+    assert "RUNNING" not in {r.info.status for r in mlflow.search_runs(output_format="list")}
+
+
 def test_main_goes_from_nothing_to_production(store: Store, mixed: str, capsys: Any) -> None:
     main.main(["--data", mixed, "--target", "label", "--trials", "2", "--jobs", "1"])
     assert MlflowClient().get_model_version_by_alias("mixed", "champion").version == 1
@@ -223,7 +264,12 @@ MISTAKES: list[tuple[str, list[str], list[str]]] = [
     ("train", ["--seed", "x"], ["expected a whole number, found 'x'"]),
     ("train", ["--seed", "-1"], ["expected 0 to"]),
     ("train", ["--seed"], ["expected one argument"]),
-    ("train", ["--model_name", "a/b"], ["without '/' and ':'"]),
+    ("train", ["--model_name", "a/b"], ["without '/', ':' and quotes"]),
+    ("train", ["--model_name", "."], ["quotes, found '.'"]),
+    ("train", ["--C", "{[]:1}"], ["'C' parameter", "'{[]:1}'"]),
+    ("train", ["--class_weight", "{0:1}"], ["class_weight is 'balanced' or None"]),
+    ("train", ["--data", f"{'x' * 300}.csv"], ["not found"]),
+    ("train", ["--classifier", "k_neighbors", "--metric_params", "{'w':3}"], ["cannot be fitted"]),
     ("sweep", ["--trails", "3"], ["unknown parameter 'trails'", "did you mean 'trials'"]),
     ("sweep", ["--trials", "0"], ["expected 1 to"]),
     ("sweep", ["--timeout", "-5"], ["expected seconds", "'-5'"]),

@@ -27,12 +27,12 @@ def kind(cells: Any, **others: Any) -> str:
 
 def test_numbers_that_arrive_as_text_are_numbers_and_their_odd_spellings_missing() -> None:
     found = infer([*map(str, np.arange(0.5, 60)), " ", "?", "n/a", "Inf"])
-    assert found == Column("x", "number", required=False, missing=("?", "Inf", "n/a"))
+    assert found == Column("x", "number", required=False, missing=("?", "Inf", "n/a"), text=True)
 
 
 def test_a_few_stray_words_among_many_numbers_are_missing_values() -> None:
     found = infer([*map(str, np.arange(0.5, 100)), "not measured"])
-    assert found == Column("x", "number", required=False, missing=("not measured",))
+    assert found == Column("x", "number", required=False, missing=("not measured",), text=True)
 
 
 def test_many_stray_words_make_a_column_of_words() -> None:
@@ -135,3 +135,33 @@ def test_a_heading_that_a_date_needs_is_refused() -> None:
     )
     with pytest.raises(BadInput, match="rename"):
         infer_columns(frame)
+
+
+def test_numbers_with_a_comma_are_left_out_and_said() -> None:
+    assert "write them as" in kind(["9,8", "10", "1.234,5"] * 10)
+
+
+def test_a_free_text_that_says_none_is_a_missing_one() -> None:
+    cells = [f"order {i} came late and was broken" for i in range(40)]
+    assert infer([*cells, "None"]) == Column("x", "text", required=False)
+
+
+@pytest.mark.parametrize("empty", ["", "NA"])
+def test_a_dictionary_column_may_hold_empty_texts(empty: str) -> None:
+    size = ["NA", *(str(i + 0.5) for i in range(29))]
+    cells = pd.Categorical(["u", empty, "v"] * 10)
+    assert infer(cells, size=size) == Column("x", "category", required=False)
+
+
+def test_durations_and_periods_are_left_out() -> None:
+    assert "not supported" in kind(pd.to_timedelta(range(30), "h"))
+    assert "not supported" in kind(pd.period_range("2020-01", periods=30, freq="M"))
+
+
+def test_infinite_numbers_count_as_missing() -> None:
+    found = infer([float("inf"), *(i * 0.5 for i in range(29))])
+    assert found == Column("x", "number", required=False, missing=("inf",))
+
+
+def test_numbers_as_text_in_a_typed_file_stay_readable_as_text() -> None:
+    assert infer(["1.5", "2.5", "3.5"] * 10) == Column("x", "number", text=True)

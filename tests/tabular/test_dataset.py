@@ -15,7 +15,11 @@ def table(labels: Any, **columns: Any) -> pd.DataFrame:
 
 
 def labels(cells: Any) -> tuple[Any, ...]:
-    return make_dataset(table(cells), "y", name="t", source="t").labels
+    """Labels of a column, in a table whose every cell is text where its own are."""
+    frame = table(cells)
+    if not len(frame) or isinstance(frame["y"].iloc[0], str):
+        frame["x"] = frame["x"].astype("str")
+    return make_dataset(frame, "y", name="t", source="t").labels
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -69,13 +73,17 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
         ([3, 1] * 3, (1, 3)),
         ([True, False] * 3, (False, True)),
         (pd.array([1, 2, None] * 3, dtype="Int64"), (1, 2)),
-        (pd.Categorical(["b", "a"] * 3), ("a", "b")),
+        (pd.Categorical(["b", "a", ""] * 3), ("a", "b")),
     ],
 )
 def test_labels_keep_their_type_and_spelling(cells: Any, expected: tuple[Any, ...]) -> None:
     found = labels(cells)
     assert found == expected
     assert [type(label) for label in found] == [type(label) for label in expected]
+
+
+def test_text_labels_of_a_typed_file_stay_text() -> None:
+    assert make_dataset(table(["1", "0"] * 5), "y", name="t", source="t").labels == ("0", "1")
 
 
 def test_rows_without_a_target_are_left_out_and_counted() -> None:

@@ -63,3 +63,9 @@ def test_f1_per_class_leaves_out_classes_without_rows() -> None:
 
 def test_names_of_classes_become_names_that_mlflow_takes() -> None:
     assert metric_names(["a&b", "a_b", "<=50K", 1, True]) == ["a_b", "a_b_", "__50K", "1", "True"]
+
+
+def test_a_long_name_of_a_class_is_cut() -> None:
+    names = metric_names(["x" * 400, "x" * 500])
+    assert len(set(names)) == 2
+    assert max(map(len, names)) < 200

@@ -103,3 +103,11 @@ def test_few_rows_get_fewer_folds() -> None:
     hashes = hash_rows(pd.DataFrame({"x": range(5)}))
     assert len(make_folds(hashes, np.array([0, 0, 0, 1, 1]), seed=0)) == 3
     assert make_folds(hashes[:2], np.array([0, 1]), seed=0) == []
+
+
+def test_the_only_row_of_a_class_is_fitted_on_in_every_fold() -> None:
+    hashes = hash_rows(pd.DataFrame({"x": range(21)}))
+    codes = np.array([0] * 10 + [1] * 10 + [2])
+    assert all(
+        20 in inside and 20 not in outside for inside, outside in make_folds(hashes, codes, seed=0)
+    )
