@@ -7,16 +7,16 @@ The alias `champion` says which version is in production; the stage `Production`
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from tabular.errors import BadInput, choices
+from tabular.history import Move, now, rollback_target, unwritten
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -106,27 +106,6 @@ def champion(name: str) -> int | None:
     return int(aliases[CHAMPION]) if CHAMPION in aliases else None
 
 
-@dataclass(frozen=True)
-class Move:
-    """One change of the version in production.
-
-    Args:
-        action: `promote` or `rollback`.
-        source: version that was in production before, None if there was none.
-        target: version that is since then.
-        at: UTC, ISO.
-        by: who.
-        reason: one sentence.
-    """
-
-    action: str
-    source: int | None
-    target: int
-    at: str
-    by: str
-    reason: str
-
-
 def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
     """Puts a version into production; the one before is archived and keeps the alias `previous`.
 
@@ -146,7 +125,7 @@ def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
     repair(name)
     if before == version:
         return None
-    move = Move("promote", before, version, _now(history(name)), by, reason)
+    move = Move("promote", before, version, now(history(name)), by, reason)
     origin = "" if before is None else str(before)
     tags = {"promoted_at": move.at, "promoted_from": origin, "promotion_reason": reason}
     _tag(name, version, tags)
@@ -168,10 +147,10 @@ def rollback(name: str, *, reason: str, by: str) -> Move:
     repair(name)
     before = champion(name)
     moves = history(name)
-    target = _before(moves)
+    target = rollback_target(moves)
     if before is None or target is None:
         raise BadInput(f"model {name!r} has no version to go back to; promote another one first")
-    move = Move("rollback", before, target, _now(moves), by, reason)
+    move = Move("rollback", before, target, now(moves), by, reason)
     _tag(name, before, {"rolled_back_at": move.at, "rollback_reason": reason})
     _move(name, move)
     return move
@@ -194,24 +173,7 @@ def history(name: str) -> list[Move]:
 
 def version_before(name: str) -> int | None:
     """The version that a rollback would put back, None if there is none."""
-    return _before(history(name))
-
-
-def _before(moves: Sequence[Move]) -> int | None:
-    stack = _stack(moves)
-    return stack[-2] if len(stack) > 1 else None
-
-
-def _stack(moves: Sequence[Move]) -> list[int]:
-    """Versions in the order in which a rollback goes back, the one in production last."""
-    stack: list[int] = []
-    for move in moves:
-        if move.action == "rollback" and move.target in stack:
-            while stack[-1] != move.target:
-                stack.pop()
-        elif stack[-1:] != [move.target]:
-            stack.append(move.target)
-    return stack
+    return rollback_target(history(name))
 
 
 def repair(name: str) -> None:
@@ -266,11 +228,11 @@ def _settle(name: str) -> None:
         aliases = client.get_registered_model(name).aliases
         if CHAMPION not in aliases:
             return
-        now, wanted = int(aliases[CHAMPION]), _before(moves)
+        current, wanted = int(aliases[CHAMPION]), rollback_target(moves)
         versions = list(_versions(client, name))
-        if not moves or moves[-1].target != now:
+        if not moves or moves[-1].target != current:
             changed = True
-            move = _unwritten(moves, now, {int(v.version): v.tags for v in versions})
+            move = unwritten(moves, current, {int(v.version): v.tags for v in versions})
             _record(name, f"{_MOVE}{move.at}.repair", move)  # beside what a slow process may write
             continue
         if wanted is None and PREVIOUS in aliases:
@@ -280,32 +242,11 @@ def _settle(name: str) -> None:
             changed = True
             _write(client.set_registered_model_alias, name, PREVIOUS, str(wanted))
         for version in versions:
-            stage = PRODUCTION if int(version.version) == now else ARCHIVED
+            stage = PRODUCTION if int(version.version) == current else ARCHIVED
             if _stage(version) != stage and PRODUCTION in (_stage(version), stage):
                 changed = True
                 with _stages_are_deprecated():
                     _write(client.transition_model_version_stage, name, version.version, stage)
-
-
-def _unwritten(moves: Sequence[Move], now: int, tags: dict[int, dict[str, str]]) -> Move:
-    """The move that brought the alias here, as the versions' tags tell it, which came before it."""
-    source, last = (moves[-1].target, moves[-1].at) if moves else (None, "")
-    to, back = tags.get(now, {}), tags.get(source or 0, {})
-    promoted, rolled_back = to.get("promoted_at", ""), back.get("rolled_back_at", "")
-    if max(promoted, rolled_back) <= last:  # somebody moved the alias by hand
-        action = "rollback" if now in _stack(moves) else "promote"
-        return Move(action, source, now, _now(moves), "repair", "the alias was moved by hand")
-    if promoted > rolled_back:
-        return Move("promote", source, now, promoted, "repair", to.get("promotion_reason", ""))
-    return Move("rollback", source, now, rolled_back, "repair", back.get("rollback_reason", ""))
-
-
-def _now(moves: Sequence[Move]) -> str:
-    """The time, but later than every move, whoever's clock it was."""
-    time = datetime.now(UTC)
-    if moves:
-        time = max(time, datetime.fromisoformat(moves[-1].at) + timedelta(microseconds=1))
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:
