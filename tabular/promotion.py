@@ -64,30 +64,39 @@ def promote(
     Raises:
         BadInput: there is no such model or version, or nothing can be compared or served.
     """
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        say(line)
+
     candidates = registry.candidates(model_name)
     if not dry_run:
         registry.repair(model_name)
     champion = registry.champion(model_name)
-    _show(candidates, champion, rule.metric, say)
+    _show(candidates, champion, rule.metric, tell)
+    for move in registry.history(model_name):
+        path = f"{move.action} {move.source} to {move.target}"
+        tell(f"{move.at[:19]}  {path}, {move.by}: {move.reason}")
     pool, ranked = _challengers(candidates, champion, version, rule)
     if not pool:
         return Outcome(champion, False, "no version is newer than the one in production")
     given = {"model_name": model_name, "metric": rule.metric, "mode": rule.mode}
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, say)
+        match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
         target, decision = match.challenger.candidate.version, match.decision
-        say(f"version {target}: {decision.reason}")
+        tell(f"version {target}: {decision.reason}")
         if dry_run or not (decision.promote or force):
             kept = dry_run and (decision.promote or force)
             outcome = Outcome(target if kept else champion, kept, decision.reason)
             if not dry_run:
                 with start_run(f"promote {model_name}", given):
-                    _log(decision, folder)
+                    _log(decision, lines, folder)
             return outcome
         compared = time.monotonic()
         with start_run(f"promote {model_name}", given):
-            _log(decision, folder)
+            _log(decision, lines, folder)
             _prove(match.challenger)
             proved = time.monotonic()
             reason = decision.reason if decision.promote else f"forced: {decision.reason}"
@@ -218,11 +227,12 @@ def _prove(challenger: Loaded) -> None:
     prove(challenger.path, rows, challenger.model.predict(rows))
 
 
-def _log(decision: Decision, folder: str) -> None:
+def _log(decision: Decision, lines: Sequence[str], folder: str) -> None:
     evidence = {"promote": decision.promote, "reason": decision.reason, **decision.evidence}
     file = Path(folder, "promotion.json")
     file.write_text(json.dumps(evidence, indent=1, default=str), encoding="utf-8")
     mlflow.log_artifact(str(file))
+    mlflow.log_text("\n".join(lines), "comparison.txt")
     if len(decision.resampled):
         metric, value = decision.evidence["rule"]["metric"], decision.evidence["gain"]["value"]
         figure = plots.bootstrap(decision.resampled, value, metric)

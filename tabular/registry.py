@@ -129,6 +129,10 @@ def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
     origin = "" if before is None else str(before)
     tags = {"promoted_at": move.at, "promoted_from": origin, "promotion_reason": reason}
     _tag(name, version, tags)
+    client = MlflowClient()
+    sentence = (client.get_model_version(name, str(version)).description or "").split(_SINCE)[0]
+    said = f"{sentence}{_SINCE}{move.at[:10]}: {reason}."
+    client.update_model_version(name, str(version), said)
     _move(name, move)
     return move
 
@@ -182,6 +186,7 @@ def repair(name: str) -> None:
         _settle(name)
 
 
+_SINCE = " Promoted on "  # what a promotion adds to a version's description
 _MOVE = "move."  # registered models' tags: one for each move, by its time
 
 
