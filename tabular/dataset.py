@@ -7,20 +7,19 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import sklearn.datasets
 
-from custom_model.bundle import NULL_SPELLINGS, Column, Label, Refusal, conform, expand
+from custom_model.bundle import Column, Label, Refusal, conform, expand
 from tabular.columns import LeftOut, infer_columns, is_text, missing_markers
 from tabular.errors import BadInput, choices
+from tabular.labels import classes_of, read_labels
 from tabular.split import Hashes, hash_rows
 
 BUILT_IN = ("iris", "wine", "breast_cancer", "digits")
 TABLE_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
-MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def make_dataset(frame: pd.DataFrame, target: str, *, name: str, source: str) ->
     markers = missing_markers(frame.drop(columns=target))
     labels = read_labels(frame[target], markers, spelled=spelled)
     known = labels.notna().to_numpy()
-    classes, codes = _classes(labels[known], target, source)
+    classes, codes = classes_of(labels[known], target, source)
     features = frame[known].drop(columns=target).reset_index(drop=True)
     columns, left_out = infer_columns(features)
     try:
@@ -228,75 +227,3 @@ def _built_in(name: str) -> tuple[pd.DataFrame, str]:
         name, "digit"
     )
     return loaded.data.assign(**{target: pd.Series(labels).infer_objects()}), target
-
-
-def read_labels(
-    cells: pd.Series, markers: frozenset[str] = frozenset(), *, spelled: bool = True
-) -> pd.Series:
-    """Reads a target column; labels keep their type and spelling.
-
-    In a CSV a text becomes an integer, a boolean or a float only where it is written as Python
-    writes one, in all rows.
-
-    Args:
-        cells: (n_rows,) raw.
-        markers: words that stand for a missing value elsewhere in the table.
-        spelled: the table is a CSV, whose every cell is text.
-
-    Returns:
-        (n_rows,) object: str, int, bool or float; None where there is no label.
-    """
-    cells = cells.astype(object) if isinstance(cells.dtype, pd.CategoricalDtype) else cells
-    if not is_text(cells):
-        cells = cells.astype(object)
-        return cells.map(lambda c: c.item() if isinstance(c, np.generic) else c).where(
-            cells.notna(), None
-        )
-    texts = cells.astype(object).where(cells.notna(), "")
-    stripped = texts.str.strip()
-    texts = texts.mask((stripped == "") | stripped.isin(markers & NULL_SPELLINGS | markers & {"?"}))
-    distinct = texts.dropna().unique()
-    for read in (_as_int, _as_bool, _as_float) if spelled else ():
-        known: dict[Any, Any] = {text: read(text) for text in distinct}
-        if all(value is not None for value in known.values()):
-            return texts.map(known).astype(object).where(texts.notna(), None)
-    return texts.where(texts.notna(), None)
-
-
-def _as_int(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else None
-
-
-def _as_bool(text: str) -> bool | None:
-    return {"True": True, "False": False, "true": True, "false": False}.get(text)
-
-
-def _as_float(text: str) -> float | None:
-    try:
-        return float(text) if repr(float(text)) == text and np.isfinite(float(text)) else None
-    except ValueError:
-        return None
-
-
-def _classes(labels: pd.Series, target: str, source: str) -> tuple[tuple[Label, ...], np.ndarray]:
-    types = {type(label) for label in labels}
-    if not types <= {str, int, bool, float}:
-        kind = ", ".join(sorted(t.__name__ for t in types))
-        raise BadInput(f"target {target!r} of {source} holds {kind}; classes are words or numbers")
-    if len(types) > 1:
-        labels = labels.map(str)
-    codes, classes = pd.factorize(labels, sort=True)
-    if len(classes) < 2:
-        found = f"one class only ({classes[0]!r})" if len(classes) else "no labels"
-        raise BadInput(f"target {target!r} of {source} has {found}; a classifier needs two classes")
-    fractions = types == {float} and not all(float(c).is_integer() for c in classes)
-    if len(classes) > MOST_CLASSES or (
-        len(classes) > 20 and (fractions or len(classes) > len(codes) / 2)
-    ):
-        raise BadInput(
-            f"target {target!r} of {source} has {len(classes)} different values in {len(codes)} "
-            "rows, which is a quantity or an identifier, not a class; choose another target"
-        )
-    if len(classes) == len(codes):
-        raise BadInput(f"every row of {source} has a class of its own; give several rows per class")
-    return tuple(classes.tolist()), codes.astype(np.int64)
