@@ -87,16 +87,14 @@ def promote(
         match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
         target, decision = match.challenger.candidate.version, match.decision
         tell(f"version {target}: {decision.reason}")
-        if dry_run or not (decision.promote or force):
-            kept = dry_run and (decision.promote or force)
-            outcome = Outcome(target if kept else champion, kept, decision.reason)
-            if not dry_run:
-                with start_run(f"promote {model_name}", given):
-                    _log(decision, lines, folder)
-            return outcome
+        passes = decision.promote or force
+        if dry_run:
+            return Outcome(target if passes else champion, passes, decision.reason)
         compared = time.monotonic()
         with start_run(f"promote {model_name}", given):
             _log(decision, lines, folder)
+            if not passes:
+                return Outcome(champion, False, decision.reason)
             _prove(match.challenger)
             proved = time.monotonic()
             reason = decision.reason if decision.promote else f"forced: {decision.reason}"
