@@ -34,7 +34,8 @@ def test_a_clear_gain_is_promoted_and_says_its_numbers() -> None:
 def test_a_gain_that_may_be_chance_is_not_promoted_unless_the_higher_value_is_enough() -> None:
     assert failed(gate(40, 1.05)) == {"better"}
     decision = gate(40, 1.05, dataclasses.replace(LENIENT, mode="best"))
-    assert decision.promote == (decision.evidence["gain"]["value"] > 0)
+    assert decision.evidence["gain"]["value"] > 0
+    assert decision.promote
 
 
 def test_a_loss_is_never_promoted() -> None:
@@ -73,7 +74,8 @@ def test_a_class_that_suffers_refuses() -> None:
 
 def test_worse_probabilities_refuse() -> None:
     paired = answers(500, 3, 3.0)
-    sharp = np.clip(paired.challenger**20, 1e-300, None)
+    sure = paired.challenger.argmax(axis=1)
+    sharp = np.where(np.eye(3)[sure] == 1, 1.0, 1e-300)  # as sure where it is wrong
     sharp /= sharp.sum(axis=1, keepdims=True)
     worse = Answers(sharp, 1.0)
     decision = decide(
@@ -83,7 +85,8 @@ def test_worse_probabilities_refuse() -> None:
         Rule(max_class_loss=1),
         labels=list("abc"),
     )
-    assert ("log loss" in failed(decision)) == (decision.evidence["log_loss_gain"]["value"] < -0.05)
+    assert failed(decision) == {"log loss"}
+    assert "the log loss rises by" in decision.reason
 
 
 def test_newer_data_and_a_surely_lower_log_loss_are_enough_where_labels_are_equal() -> None:
@@ -93,9 +96,8 @@ def test_newer_data_and_a_surely_lower_log_loss_are_enough_where_labels_are_equa
     champion, challenger = Answers(blurred, 1.0), Answers(paired.champion, 1.0)
     refused = decide(paired.codes, challenger, champion, LENIENT, **options)
     allowed = decide(paired.codes, challenger, champion, LENIENT, refreshed=True, **options)
-    lower = allowed.evidence["log_loss_gain"]["lower"] > 0
-    assert (refused.promote, allowed.promote) == (False, lower)
-    assert lower
+    assert (refused.promote, allowed.promote) == (False, True)
+    assert "no worse on newer data" in allowed.reason
 
 
 def test_the_best_of_many_has_to_show_more() -> None:

@@ -26,7 +26,7 @@ BEST = Rule(mode="best", max_class_loss=1.0, max_loss_rise=10.0, max_latency_rat
 @pytest.fixture
 def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the model server, whose proof has tests of its own."""
-    monkeypatch.setattr(promotion, "prove", lambda *_: 0.0)
+    monkeypatch.setattr(promotion, "prove", lambda *_: None)
 
 
 def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Outcome:
