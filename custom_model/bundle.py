@@ -39,6 +39,7 @@ TRUSTED = (
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.metrics._dist_metrics.BrayCurtisDistance64",
     "sklearn.metrics._dist_metrics.CanberraDistance64",
@@ -54,6 +55,7 @@ TRUSTED = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
     "sklearn.utils.validation.check_array",
 )
 
@@ -500,6 +502,7 @@ class Bundle(PythonModel):
         self.labels: list[Any] = spec["labels"]
         self.table_columns: list[str] = spec["table_columns"]
         self.target: str = spec["target"]
+        self.threshold: float = spec["threshold"]
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.pipeline = load_pipeline(context.artifacts["pipeline"])
         if "__pyfunc_model_path__" in os.environ:  # set by `mlflow models serve`
@@ -517,7 +520,7 @@ class Bundle(PythonModel):
             model_input: (n_rows, at least the required columns) frame; also a list of dicts, a dict
                 of lists, or an array (n_rows, n_features) where all features are numbers.
             params: `threshold`: for two classes, the second is predicted where its probability
-                is above it; default 0.5.
+                is above it; by default the one that training has chosen, or 0.5.
 
         Returns:
             (n_rows, 1 + n_classes): `prediction`, a label of the training table in its own type,
@@ -528,7 +531,7 @@ class Bundle(PythonModel):
         """
         try:
             frame = _as_frame(model_input, self.columns, self.table_columns)
-            threshold = float((params or {}).get("threshold", 0.5))
+            threshold = float((params or {}).get("threshold", self.threshold))
             if not 0 <= threshold <= 1:
                 raise Refusal(f"params: threshold must lie between 0 and 1, found {threshold}")
             return self._answer(self.predict_proba(frame), threshold)

@@ -17,7 +17,7 @@ import skops.io
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-from sklearn.pipeline import Pipeline
+from sklearn.base import ClassifierMixin
 
 from custom_model import bundle
 from custom_model.bundle import Column, Label
@@ -44,13 +44,14 @@ class Packed:
 
 
 def log_bundle(
-    pipeline: Pipeline,
+    pipeline: ClassifierMixin,
     columns: Sequence[Column],
     labels: Sequence[Label],
     table_columns: Sequence[str],
     target: str,
     example: pd.DataFrame,
     *,
+    threshold: float = 0.5,
     about: dict[str, Any],
 ) -> Packed:
     """Logs a fitted pipeline as a model of the active run.
@@ -62,6 +63,7 @@ def log_bundle(
         table_columns: headings of the training table without the target, in its order.
         target: heading of the predicted column.
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
+        threshold: of two classes, the second is predicted where its probability is above it.
         about: further facts for `bundle.json` (data set, classifier, seed).
     """
     input_columns = [
@@ -73,6 +75,7 @@ def log_bundle(
         "labels": list(labels),
         "table_columns": list(table_columns),
         "target": target,
+        "threshold": threshold,
         "about": about,
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +88,7 @@ def log_bundle(
             name="model",
             python_model=str(BUNDLE_FILE),
             artifacts={"pipeline": str(pipeline_file), "bundle": str(spec_file)},
-            signature=make_signature(labels),
+            signature=make_signature(labels, threshold),
             pip_requirements=requirements(),
             metadata={"input_columns": input_columns, "bundle_sha256": sha256},
             input_example=to_request(example),
@@ -93,7 +96,7 @@ def log_bundle(
     return Packed(info, sha256)
 
 
-def check_packable(pipeline: Pipeline) -> None:
+def check_packable(pipeline: ClassifierMixin) -> None:
     """Sees whether a fitted pipeline survives its file.
 
     Raises:
@@ -114,7 +117,7 @@ def to_request(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return records
 
 
-def make_signature(labels: Sequence[Label]) -> ModelSignature:
+def make_signature(labels: Sequence[Label], threshold: float = 0.5) -> ModelSignature:
     """Outputs only: named inputs would make MLflow coerce a request before the model sees it.
 
     It would turn true into 1.0 and "5.1" into 5.1, and refuse a null. What the model takes stands
@@ -122,6 +125,7 @@ def make_signature(labels: Sequence[Label]) -> ModelSignature:
 
     Args:
         labels: the class names.
+        threshold: that applies where a request names none.
     """
     types = {str: DataType.string, bool: DataType.boolean, int: DataType.long}
     outputs: list[ColSpec | TensorSpec] = [
@@ -130,8 +134,8 @@ def make_signature(labels: Sequence[Label]) -> ModelSignature:
     outputs += [ColSpec(DataType.double, f"probability_{label}") for label in labels]
     if len(labels) != 2:
         return ModelSignature(outputs=Schema(outputs))
-    threshold = ParamSpec("threshold", DataType.double, default=0.5)
-    return ModelSignature(outputs=Schema(outputs), params=ParamSchema([threshold]))
+    param = ParamSpec("threshold", DataType.double, default=threshold)
+    return ModelSignature(outputs=Schema(outputs), params=ParamSchema([param]))
 
 
 def requirements() -> list[str]:

@@ -1,88 +1,21 @@
-"""Preprocessing and classifier as one scikit-learn Pipeline of stock parts.
-
-A new classifier is a line in `CLASSIFIERS` here and a search space in `tabular/search.py`.
-"""
+"""Preprocessing and classifier as one scikit-learn Pipeline of stock parts."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.svm import SVC
 
 from custom_model.bundle import Column, expanded_names
-
-CLASSIFIERS: dict[str, type[BaseEstimator]] = {
-    "logistic_regression": LogisticRegression,
-    "random_forest": RandomForestClassifier,
-    "hist_gradient_boosting": HistGradientBoostingClassifier,
-    "svc": SVC,
-    "k_neighbors": KNeighborsClassifier,
-    "mlp": MLPClassifier,
-}
-
-TREES = ("random_forest", "hist_gradient_boosting")
-
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "logistic_regression": {"max_iter": 1000},
-    "random_forest": {"n_estimators": 300},
-    # scikit-learn's automatic early stopping needs two rows of every class in its own hold-out
-    "hist_gradient_boosting": {"early_stopping": False},
-    "mlp": {"max_iter": 300},
-}
-"""Where a default differs from scikit-learn's."""
-
-# Set by the project: the seed comes from the command, the cores are the search's to divide.
-_OURS = {"random_state", "n_jobs", "verbose", "warm_start", "probability", "categorical_features"}
+from custom_model.classifiers import TREES, make_classifier
 
 MOST_CATEGORIES_ONE_HOT = 50
 MOST_CATEGORIES_ORDINAL = 200  # histogram gradient boosting takes at most 255
 MOST_WORDS = 200
-
-
-def hyperparameters(classifier: str) -> dict[str, Any]:
-    """Names and defaults of a classifier's hyperparameters.
-
-    Args:
-        classifier: a key of `CLASSIFIERS`.
-    """
-    defaults = CLASSIFIERS[classifier]().get_params() | DEFAULTS.get(classifier, {})
-    return {name: value for name, value in defaults.items() if name not in _OURS}
-
-
-def make_classifier(
-    classifier: str, params: dict[str, Any], *, seed: int, n_categories: int = 0
-) -> BaseEstimator:
-    """Builds an unfitted classifier that predicts probabilities.
-
-    Args:
-        classifier: a key of `CLASSIFIERS`.
-        params: hyperparameters by scikit-learn's names.
-        seed: random state, where the classifier has one.
-        n_categories: how many of the first columns hold ordinal codes of categories.
-
-    Raises:
-        sklearn.utils.InvalidParameterError: a value that scikit-learn does not take.
-    """
-    estimator = CLASSIFIERS[classifier](**(DEFAULTS.get(classifier, {}) | params))
-    if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=seed)
-    if classifier == "hist_gradient_boosting" and n_categories:
-        estimator.set_params(categorical_features=list(range(n_categories)))
-    estimator._validate_params()
-    if classifier == "svc":
-        # an SVC has no probabilities of its own: Platt's sigmoid on cross-validated scores
-        return CalibratedClassifierCV(estimator, ensemble=False)
-    return estimator
 
 
 def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTransformer:

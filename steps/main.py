@@ -12,13 +12,13 @@ from steps.sweep import make_parser
 from steps.sweep import show as show_versions
 from tabular.gate import Rule
 from tabular.promotion import promote
-from tabular.sweep import sweep
+from tabular.sweep import Plan, sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, sweeps, promotes."""
     options = vars(make_parser(__doc__).read(arguments))
-    versions = sweep(**options, say=print)
+    versions = sweep(Plan(**options), say=print)
     show_versions(versions)
     name = versions[0].name
     rule = Rule(metric=options["metric"])

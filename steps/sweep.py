@@ -6,10 +6,10 @@ mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=
 
 from collections.abc import Sequence
 
-from custom_model.pipeline import CLASSIFIERS
+from custom_model.classifiers import CLASSIFIERS
 from steps import Parser, names_of, one_of, registry_name, run_step, seconds, whole
 from tabular.metrics import METRICS
-from tabular.sweep import sweep
+from tabular.sweep import Plan, sweep
 from tabular.versions import Version
 
 
@@ -20,12 +20,12 @@ def make_parser(description: str | None) -> Parser:
     parser.option("target", "", str, "column to predict")
     parser.option("model_name", "", registry_name, "in the registry; empty for the data set's name")
     parser.option("trials", 40, whole(1), "configurations")
-    parser.option("timeout", 0.0, seconds, "seconds for the search, 0 for no limit")
+    parser.option("timeout", 0.0, seconds, "seconds for the whole sweep, 0 for no limit")
     parser.option("classifiers", "all", names_of(*CLASSIFIERS), "all, or a comma list")
     parser.option("metric", "f1_macro", one_of(*METRICS), "objective")
     parser.option("jobs", -1, whole(1, also=-1), "configurations side by side, -1 for all cores")
     parser.option("seed", 42, whole(0), "of the split, the search and every fit")
-    parser.option("engine", "local", one_of("local"), "where trials are evaluated")
+    parser.option("engine", "local", one_of("local", "spark"), "where trials are evaluated")
     parser.option("register", 1, whole(1), "how many of the best to register")
     parser.option("resume", "", str, "run id of a sweep to continue")
     return parser
@@ -41,7 +41,7 @@ def show(versions: Sequence[Version]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, searches, prints the versions."""
     options = vars(make_parser(__doc__).read(arguments))
-    show(sweep(**options, say=print))
+    show(sweep(Plan(**options), say=print))
 
 
 if __name__ == "__main__":

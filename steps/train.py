@@ -8,7 +8,7 @@ Any further parameter is a hyperparameter of the classifier, by scikit-learn's n
 
 from collections.abc import Sequence
 
-from custom_model.pipeline import CLASSIFIERS
+from custom_model.classifiers import CLASSIFIERS
 from steps import Parser, one_of, registry_name, run_step, whole
 from tabular.hyperparameters import read_hyperparameters
 from tabular.training import train

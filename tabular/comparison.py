@@ -129,4 +129,5 @@ def answers(loaded: Loaded, rows: pd.DataFrame, labels: tuple[Label, ...]) -> An
     for column, label in enumerate(labels):
         if label in loaded.labels:
             shares[:, column] = answer[f"probability_{label}"].to_numpy()
-    return Answers(shares, statistics.median(seconds))
+    said = np.array([labels.index(label) for label in answer["prediction"]], dtype=np.intp)
+    return Answers(shares, statistics.median(seconds), said)

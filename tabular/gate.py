@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import recall_score
 
 from custom_model.bundle import Label
-from tabular.metrics import LOWER_IS_BETTER, evaluate, evaluate_one, predicted
+from tabular.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
 from tabular.resampling import Gain, Paired, gain, mcnemar
 
 Mode = Literal["superior", "best"]
@@ -92,10 +92,12 @@ class Answers:
     Args:
         probabilities: (n_rows, n_classes).
         latency: seconds for one row.
+        said: (n_rows,) predicted classes; None for the most probable ones.
     """
 
     probabilities: np.ndarray
     latency: float
+    said: np.ndarray | None = None
 
 
 def decide(
@@ -120,7 +122,7 @@ def decide(
         challengers: from how many the challenger was picked on these rows; the level of the tests
             is divided by it (Bonferroni), as the best of many looks good by chance.
     """
-    scores = evaluate(codes, challenger.probabilities)
+    scores = evaluate(codes, challenger.probabilities, challenger.said)
     value = scores.get(rule.metric, float("nan"))
     checks = [_floor(value, rule)]
     evidence: dict[str, Any] = {
@@ -131,8 +133,10 @@ def decide(
     }
     if champion is None:
         return _decision(checks, f"{rule.metric} {value:.4f}; none was before", evidence)
-    before = evaluate_one(rule.metric, codes, champion.probabilities)
-    paired = Paired(codes, champion.probabilities, challenger.probabilities)
+    before = evaluate_one(rule.metric, codes, champion.probabilities, champion.said)
+    paired = Paired(
+        codes, champion.probabilities, challenger.probabilities, champion.said, challenger.said
+    )
     level, resamples = sharpness(rule, challengers=challengers, refreshed=refreshed)
     found = gain(paired, rule.metric, resamples=resamples, seed=rule.seed)
     losses = gain(paired, "log_loss", resamples=resamples, seed=rule.seed)
@@ -144,7 +148,7 @@ def decide(
         _latency(challenger.latency / champion.latency, rule),
     ]
     evidence |= {
-        "champion": evaluate(codes, champion.probabilities),
+        "champion": evaluate(codes, champion.probabilities, champion.said),
         "level": level,
         "gain": _numbers(found, level),
         "log_loss_gain": _numbers(losses, level),
@@ -227,8 +231,8 @@ def _classes(paired: Paired, labels: Sequence[Label], rule: Rule) -> Check:
     if not len(every):
         return Check("classes", True, "no class has enough rows to compare")
     recalls = [
-        recall_score(paired.codes, predicted(shares), labels=every, average=None, zero_division=0)
-        for shares in (paired.champion, paired.challenger)
+        recall_score(paired.codes, said, labels=every, average=None, zero_division=0)
+        for said in paired.said
     ]
     falls = recalls[0] - recalls[1]
     worst = int(falls.argmax())

@@ -5,7 +5,7 @@ from typing import Any
 
 from sklearn.utils._param_validation import InvalidParameterError
 
-from custom_model.pipeline import hyperparameters, make_classifier
+from custom_model.classifiers import hyperparameters, make_classifier
 from tabular.errors import BadInput, choices
 
 

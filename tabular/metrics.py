@@ -3,11 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import metrics as sk
 
-from custom_model.bundle import Label
+if TYPE_CHECKING:  # worker processes import this file and need no MLflow
+    from custom_model.bundle import Label
 
 # Each takes the true codes (n_rows,), the predicted codes (n_rows,), the probabilities (n_rows,
 # n_classes) and all codes, and raises ValueError where it is undefined.
@@ -32,40 +34,54 @@ LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 
-def predicted(probabilities: np.ndarray) -> np.ndarray:
-    """The class of each row, (n_rows,) codes: the most probable, the first of equals."""
+def predicted(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """The class of each row, (n_rows,) codes: the most probable, the first of equals.
+
+    Args:
+        probabilities: (n_rows, n_classes).
+        threshold: of two classes, the second is predicted where its probability is above this.
+    """
+    if threshold != 0.5:
+        return (probabilities[:, 1] > threshold).astype(np.intp)
     return np.asarray(probabilities.argmax(axis=1))
 
 
-def evaluate(codes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def evaluate(
+    codes: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None = None
+) -> dict[str, float]:
     """All metrics that are defined.
 
     Args:
         codes: (n_rows,) true classes, 0 to n_classes - 1.
         probabilities: (n_rows, n_classes), rows sum to 1.
+        said: (n_rows,) predicted classes; None for the most probable ones.
 
     Returns:
         Value by name; a metric that is undefined on these rows is left out.
     """
     results = {}
     for name in METRICS:
-        value = evaluate_one(name, codes, probabilities)
+        value = evaluate_one(name, codes, probabilities, said)
         if math.isfinite(value):
             results[name] = value
     return results
 
 
-def evaluate_one(name: str, codes: np.ndarray, probabilities: np.ndarray) -> float:
+def evaluate_one(
+    name: str, codes: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None = None
+) -> float:
     """One metric, NaN where it is undefined.
 
     Args:
         name: a key of `METRICS`.
         codes: (n_rows,) true classes.
         probabilities: (n_rows, n_classes).
+        said: (n_rows,) predicted classes; None for the most probable ones.
     """
     every = np.arange(probabilities.shape[1])
+    said = predicted(probabilities) if said is None else said
     try:
-        return float(METRICS[name](codes, predicted(probabilities), probabilities, every))
+        return float(METRICS[name](codes, said, probabilities, every))
     except ValueError:
         return math.nan
 
@@ -81,25 +97,23 @@ def _roc_auc(codes: np.ndarray, probabilities: np.ndarray, every: np.ndarray) ->
 
 
 def f1_per_class(
-    codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]
+    codes: np.ndarray, said: np.ndarray, labels: "Sequence[Label]"
 ) -> dict[str, float]:
     """F1 of each class that has rows, by the name `f1_class_<class>`.
 
     Args:
         codes: (n_rows,) true classes.
-        probabilities: (n_rows, n_classes).
+        said: (n_rows,) predicted classes.
         labels: the classes.
     """
     every = np.arange(len(labels))
-    scores = sk.f1_score(
-        codes, predicted(probabilities), labels=every, average=None, zero_division=0
-    )
+    scores = sk.f1_score(codes, said, labels=every, average=None, zero_division=0)
     present = set(codes.tolist())
     names = metric_names(labels)
     return {f"f1_class_{names[c]}": float(scores[c]) for c in every if c in present}
 
 
-def metric_names(labels: Sequence[Label]) -> list[str]:
+def metric_names(labels: "Sequence[Label]") -> list[str]:
     """Each class as a part of a metric's name: what MLflow does not allow becomes "_"."""
     names: list[str] = []
     for label in labels:

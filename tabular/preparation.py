@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tabular.cross_validation import Fold
 from tabular.dataset import Dataset, load_dataset
 from tabular.errors import BadInput
+from tabular.folds import Fold
 from tabular.report import notes
 from tabular.split import Split, make_folds, split_rows
 

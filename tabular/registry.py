@@ -7,7 +7,7 @@ The alias `champion` says which version is in production; the stage `Production`
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -69,6 +69,14 @@ def register(
     return int(version.version)
 
 
+def find(name: str, tags: Mapping[str, str]) -> Candidate | None:
+    """The first version of a model with all of these tags; None if there is none."""
+    for version in _versions(MlflowClient(), name):
+        if tags.items() <= version.tags.items():
+            return _candidate(version, {})
+    return None
+
+
 def candidates(name: str) -> list[Candidate]:
     """All versions of a model, oldest first.
 
@@ -79,20 +87,22 @@ def candidates(name: str) -> list[Candidate]:
     found = []
     for version in _versions(client, name):
         run = client.get_run(version.run_id) if version.run_id else None
-        found.append(
-            Candidate(
-                version=int(version.version),
-                run_id=version.run_id or "",
-                stage=_stage(version),
-                metrics=dict(run.data.metrics) if run else {},
-                tags=dict(version.tags),
-            )
-        )
+        found.append(_candidate(version, run.data.metrics if run else {}))
     if not found:
         names = [model.name for model in client.search_registered_models()]
         hint = choices(name, names) if names else "none is registered yet"
         raise BadInput(f"model {name!r} has no registered version; {hint}; run `sweep` or `train`")
     return sorted(found, key=lambda candidate: candidate.version)
+
+
+def _candidate(version: ModelVersion, metrics: Mapping[str, float]) -> Candidate:
+    return Candidate(
+        version=int(version.version),
+        run_id=version.run_id or "",
+        stage=_stage(version),
+        metrics=dict(metrics),
+        tags=dict(version.tags),
+    )
 
 
 def champion(name: str) -> int | None:

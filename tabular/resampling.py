@@ -18,17 +18,30 @@ RESAMPLES_OF_RANKS = 500  # each sorts the rows anew
 
 @dataclass(frozen=True)
 class Paired:
-    """Two classifiers' probabilities on the same rows.
+    """Two classifiers' answers to the same rows.
 
     Args:
         codes: (n_rows,) true classes, 0 to n_classes - 1.
-        champion: (n_rows, n_classes).
-        challenger: (n_rows, n_classes).
+        champion: (n_rows, n_classes) probabilities.
+        challenger: (n_rows, n_classes) probabilities.
+        champion_said: (n_rows,) predicted classes; None for the most probable ones.
+        challenger_said: likewise.
     """
 
     codes: np.ndarray
     champion: np.ndarray
     challenger: np.ndarray
+    champion_said: np.ndarray | None = None
+    challenger_said: np.ndarray | None = None
+
+    @property
+    def said(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted classes of the champion and of the challenger."""
+        first, second = self.champion_said, self.challenger_said
+        return (
+            predicted(self.champion) if first is None else first,
+            predicted(self.challenger) if second is None else second,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ def gain(paired: Paired, metric: str, *, resamples: int, seed: int) -> Gain:
 
 def mcnemar(paired: Paired) -> float:
     """Exact two-sided p-value that one is right as often as the other (McNemar 1947)."""
-    right = [predicted(shares) == paired.codes for shares in (paired.champion, paired.challenger)]
+    right = [said == paired.codes for said in paired.said]
     gained, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
@@ -141,7 +154,7 @@ Differences = tuple[float, np.ndarray, np.ndarray]
 def _of_labels(
     paired: Paired, metric: OfLabels, resamples: int, rng: np.random.Generator
 ) -> Differences:
-    answers = [paired.codes, predicted(paired.champion), predicted(paired.challenger)]
+    answers = [paired.codes, *paired.said]
     kinds, counts = np.unique(np.stack(answers), axis=1, return_counts=True)
     true, one, other = np.eye(paired.champion.shape[1])[kinds]  # each (n_kinds, n_classes)
 

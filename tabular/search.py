@@ -1,183 +1,156 @@
-"""The search for a model: families of classifiers, their hyperparameters, cross-validation.
+"""The search for a model: Optuna asks and tells in this process, an engine evaluates.
 
-Pure: a table goes in, trials come out one by one; nothing is logged here. Optuna asks and tells in
-this process, workers fit. A new classifier needs a space in `suggest` and a line in
-`custom_model/pipeline.py`.
+Pure: folds go in, trials come out one by one; nothing is logged here. What is searched stands in
+`tabular/space.py`, where it is evaluated in `tabular/workers.py`, and when a configuration is given
+up in `tabular/racing.py`.
 """
 
+import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 import optuna
-import pandas as pd
 
-from custom_model.bundle import Column
-from custom_model.pipeline import CLASSIFIERS, TREES
-from tabular.cross_validation import (
-    Fold,
-    Matrices,
-    Trial,
-    evaluate_configuration,
-    fold_matrices,
-)
+from tabular.cross_validation import Task, Trial
 from tabular.errors import BadInput
 from tabular.metrics import LOWER_IS_BETTER
+from tabular.racing import bounds
+from tabular.space import Shape, default_params, fixed_params, suggest
+from tabular.workers import Engine
 
-SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration fits it five times
-NEIGHBORS_ROWS = 50_000  # it keeps every row and compares each new one with all of them
-MLP_ROW_PASSES = 600_000  # rows times epochs
-IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
-
-
-def suggest(
-    trial: optuna.trial.BaseTrial, classifier: str, n_rows: int, n_classes: int
-) -> dict[str, Any]:
-    """Asks for one classifier's hyperparameters, in ranges sized by the table.
-
-    Args:
-        trial: of Optuna.
-        classifier: a key of `CLASSIFIERS`.
-        n_rows: rows that each fold fits on.
-        n_classes: number of classes.
-    """
-
-    def real(name: str, low: float, high: float) -> float:
-        return trial.suggest_float(f"{classifier}.{name}", low, high, log=True)
-
-    def whole(name: str, low: int, high: int) -> int:
-        return trial.suggest_int(f"{classifier}.{name}", low, max(low, high), log=True)
-
-    def one_of(name: str, *options: Any) -> Any:
-        return trial.suggest_categorical(f"{classifier}.{name}", options)
-
-    if classifier == "logistic_regression":
-        return {"C": real("C", 1e-3, 1e2)}
-    if classifier == "random_forest":
-        return {
-            "min_samples_leaf": whole("min_samples_leaf", 1, min(20, n_rows // 10)),
-            "max_features": one_of("max_features", "sqrt", 0.3, 0.6),
-            "criterion": one_of("criterion", "gini", "log_loss"),
-        }
-    if classifier == "hist_gradient_boosting":
-        return {
-            "learning_rate": real("learning_rate", 0.02, 0.2),
-            # one tree per class and iteration
-            "max_iter": whole("max_iter", 30, 300 if n_classes <= 10 else 60),
-            "max_leaf_nodes": whole("max_leaf_nodes", 4, 64),
-            "min_samples_leaf": whole("min_samples_leaf", 2, max(20, min(60, n_rows // 5))),
-            "l2_regularization": real("l2_regularization", 1e-3, 10),
-        }
-    if classifier == "svc":
-        return {"C": real("C", 1e-2, 1e2), "gamma": one_of("gamma", "scale", "auto")}
-    if classifier == "k_neighbors":
-        return {
-            "n_neighbors": whole("n_neighbors", 1, max(5, min(50, n_rows // 2))),
-            "weights": one_of("weights", "uniform", "distance"),
-            "p": one_of("p", 1, 2),
-        }
-    if classifier == "mlp":
-        return {
-            "hidden_layer_sizes": whole("hidden_layer_sizes", 8, 128),
-            "alpha": real("alpha", 1e-5, 1.0),
-            "learning_rate_init": real("learning_rate_init", 3e-4, 1e-2),
-            "max_iter": int(np.clip(MLP_ROW_PASSES // n_rows, 10, 300)),
-        }
-    raise ValueError(classifier)
+AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
+LONGEST_SHARE = 0.25  # of the time, for one configuration
+ATTEMPTS = 20  # of the sampler to find a configuration that is new; a small space may be used up
+PATIENCE = 0.5  # seconds between looks at the clock
 
 
-def affordable(n_rows: int, codes: np.ndarray) -> list[str]:
-    """The classifiers that a table of this size and these classes allows.
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends.
 
     Args:
-        n_rows: rows of the training side.
-        codes: (n_rows,) their classes.
+        trials: how many configurations, counted from the first of a resumed sweep.
+        deadline: of `time.monotonic`, infinite for none.
+        stopped: whether the user wants it to end.
     """
-    rarest = int(np.bincount(codes)[np.unique(codes)].min())
-    unfit = {
-        "svc": n_rows > SVC_ROWS or rarest < 10,  # calibration needs five rows per class and fold
-        "k_neighbors": n_rows > NEIGHBORS_ROWS,
-    }
-    return [classifier for classifier in CLASSIFIERS if not unfit.get(classifier, False)]
+
+    trials: int
+    deadline: float = math.inf
+    stopped: Callable[[], bool] = lambda: False
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
 
 
 def search(
-    features: pd.DataFrame,
-    codes: np.ndarray,
-    columns: Sequence[Column],
-    folds: Sequence[Fold],
+    engine: Engine,
+    shape: Shape,
+    budget: Budget,
     *,
     classifiers: Sequence[str],
-    trials: int,
-    timeout: float,
     metric: str,
-    jobs: int,
     seed: int,
     done: Sequence[Trial] = (),
 ) -> Iterator[Trial]:
     """Searches; the first trials are each family's defaults.
 
-    The same seed, table and number of jobs give the same trials: as many configurations as there
-    are jobs are asked for, evaluated side by side, and told in the order of asking.
+    The same seed, table and number of places in the engine give the same trials, as long as no
+    time runs out: trial n is asked for once all trials up to a fixed number before it were told,
+    in the order of asking, whichever ends first.
 
     Args:
-        features: (n_rows, n_expanded) expanded columns of the training side.
-        codes: (n_rows,) classes, 0 to n_classes - 1.
-        columns: the features.
-        folds: positions fitted on and validated on.
+        engine: evaluates.
+        shape: of the table.
+        budget: when to end.
         classifiers: families to search.
-        trials: how many configurations.
-        timeout: seconds after which no further one is begun; 0 for no limit.
         metric: the objective, a key of `METRICS`.
-        jobs: configurations evaluated side by side; -1 for one per core.
         seed: of the sampler and of every fit.
-        done: trials of an earlier search to go on from; they count among `trials`.
+        done: trials of an earlier search to go on from; they count among `budget.trials`.
 
     Yields:
-        Each trial as soon as it is evaluated, in the order of asking.
+        Each trial in the order of asking. Those that the time runs out for have failed.
     """
-    started = time.monotonic()
-    n_jobs = joblib.effective_n_jobs(jobs)
-    n_classes = int(codes.max()) + 1
-    n_fitted = min(len(fitted) for fitted, _ in folds)
-    study = _study(metric, seed + len(done))
+    study = make_study(metric, seed + len(done))
+    told = list(done)
     for known in done:
-        _recall(study, known, classifiers, n_fitted, n_classes, metric)
+        recall(study, known, classifiers, shape, metric)
     for classifier in classifiers[len(done) :]:
-        study.enqueue_trial({"classifier": classifier, **_default_point(classifier)})
-    matrices: dict[bool, Matrices] = {}
-    small = features.size <= IN_PROCESS_CELLS
-    backend = {"backend": "sequential"} if small or n_jobs == 1 else _loky(n_jobs)
-    with joblib.parallel_config(**backend):  # loky keeps its workers from one call to the next
-        for first in range(len(done), trials, n_jobs):
-            if timeout and time.monotonic() - started > timeout:
-                return
-            asked = [study.ask() for _ in range(min(n_jobs, trials - first))]
-            batch = []
-            for trial in asked:
-                classifier = trial.suggest_categorical("classifier", list(classifiers))
-                params = suggest(trial, classifier, n_fitted, n_classes)
-                for_trees = classifier in TREES
-                if for_trees not in matrices:
-                    matrices[for_trees] = fold_matrices(features, codes, columns, folds, for_trees)
-                batch.append(
-                    joblib.delayed(evaluate_configuration)(
-                        trial.number, classifier, params, matrices[for_trees],
-                        n_classes=n_classes, metric=metric, seed=seed,
-                        n_categories=sum(c.kind == "category" for c in columns) * for_trees,
-                    )
-                )  # fmt: skip
-            for trial, result in zip(asked, joblib.Parallel()(batch), strict=True):
-                value = result.metrics.get(metric)
-                state = optuna.trial.TrialState.FAIL if value is None else None
-                study.tell(trial, value, state=state)
-                yield result
+        point = default_params(classifier, shape)
+        named = {f"{classifier}.{name}": value for name, value in point.items()}
+        study.enqueue_trial({"classifier": classifier, **named})
+    ahead = engine.slots * AHEAD if engine.slots > 1 else 1
+    limit = LONGEST_SHARE * budget.left()
+    tried = {_key(trial.classifier, trial.params) for trial in done}
+    asked: list[tuple[Task, optuna.Trial]] = []
+    ended: dict[int, Trial] = {}
+    while True:
+        over = budget.left() <= 0 or budget.stopped()
+        while not over and len(asked) < ahead and len(told) + len(asked) < budget.trials:
+            number = len(told) + len(asked)
+            trial, classifier, params = _ask(study, classifiers, shape, tried)
+            task = Task(number, classifier, params, metric, seed, bounds(told, metric))
+            asked.append((task, trial))
+            engine.submit(task, limit)
+        if not asked:
+            return
+        if over:
+            reason = "stopped" if budget.stopped() else "ended when the sweep's time was up"
+            results = [*engine.finished(0), *engine.end(reason)]
+        else:
+            results = engine.finished(max(0.0, min(PATIENCE, budget.left())))
+        ended |= {result.number: result for result in results}
+        while asked and asked[0][0].number in ended:
+            task, trial = asked.pop(0)
+            result = ended.pop(task.number)
+            _tell(study, trial, result, metric)
+            told.append(result)
+            yield result
+        if over:
+            return
 
 
-def _study(metric: str, seed: int) -> optuna.Study:
+def _ask(
+    study: optuna.Study, classifiers: Sequence[str], shape: Shape, tried: set[str]
+) -> tuple[optuna.Trial, str, dict[str, Any]]:
+    """The next configuration; one that was tried already is asked for again, up to a limit."""
+    for attempt in range(ATTEMPTS):
+        trial = study.ask()
+        classifier = trial.suggest_categorical("classifier", list(classifiers))
+        params = suggest(trial, classifier, shape) | fixed_params(classifier, shape)
+        key = _key(classifier, params)
+        if key not in tried or attempt == ATTEMPTS - 1:
+            break
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    tried.add(key)
+    return trial, classifier, params
+
+
+def _key(classifier: str, params: dict[str, Any]) -> str:
+    return f"{classifier} {sorted(params.items())}"
+
+
+def _tell(study: optuna.Study, asked: optuna.Trial, result: Trial, metric: str) -> None:
+    if result.error:
+        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+    elif result.stopped:
+        asked.report(float(np.nanmean(result.fold_scores)), len(result.fold_scores))
+        study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+    else:
+        study.tell(asked, result.metrics[metric])
+
+
+def make_study(metric: str, seed: int) -> optuna.Study:
+    """An empty study.
+
+    Args:
+        metric: the objective.
+        seed: of the sampler.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         # `group` makes the sampler model each family on its own; without it only their choice
@@ -189,57 +162,37 @@ def _study(metric: str, seed: int) -> optuna.Study:
     return optuna.create_study(sampler=sampler, direction="minimize" if lower else "maximize")
 
 
-def _recall(
-    study: optuna.Study,
-    trial: Trial,
-    classifiers: Sequence[str],
-    n_rows: int,
-    n_classes: int,
-    metric: str,
+def recall(
+    study: optuna.Study, trial: Trial, classifiers: Sequence[str], shape: Shape, metric: str
 ) -> None:
-    """Tells the study of a trial of an earlier search."""
+    """Tells a study of a trial that is known.
+
+    Args:
+        study: of `make_study`.
+        trial: whatever became of it.
+        classifiers: families of the search.
+        shape: of the table.
+        metric: the objective.
+    """
     named = {f"{trial.classifier}.{name}": value for name, value in trial.params.items()}
     fixed = optuna.trial.FixedTrial({"classifier": trial.classifier, **named})
     fixed.suggest_categorical("classifier", list(classifiers))
-    suggest(fixed, trial.classifier, n_rows, n_classes)
-    complete = metric in trial.metrics
+    suggest(fixed, trial.classifier, shape)
+    state = optuna.trial.TrialState
+    scores = trial.fold_scores
     study.add_trial(
         optuna.trial.create_trial(
             params=fixed.params,
             distributions=fixed.distributions,
-            value=trial.metrics[metric] if complete else None,
-            state=optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.FAIL,
+            value=trial.metrics.get(metric),
+            intermediate_values={len(scores): float(np.nanmean(scores))} if trial.stopped else {},
+            state=state.FAIL if trial.error else state.PRUNED if trial.stopped else state.COMPLETE,
         )
     )
 
 
-def _loky(n_jobs: int) -> dict[str, Any]:
-    # one thread per worker: boosting on two threads was measured nine times slower than on one
-    return {"backend": "loky", "n_jobs": n_jobs, "inner_max_num_threads": 1}
-
-
-_STRONG_DEFAULTS: dict[str, dict[str, Any]] = {
-    "logistic_regression": {"C": 1.0},
-    "random_forest": {"min_samples_leaf": 1, "max_features": "sqrt", "criterion": "gini"},
-    "hist_gradient_boosting": {
-        "learning_rate": 0.1,
-        "max_iter": 60,
-        "max_leaf_nodes": 31,
-        "min_samples_leaf": 20,
-        "l2_regularization": 1e-3,
-    },
-    "svc": {"C": 1.0, "gamma": "scale"},
-    "k_neighbors": {"n_neighbors": 5, "weights": "uniform", "p": 2},
-    "mlp": {"hidden_layer_sizes": 100, "alpha": 1e-4, "learning_rate_init": 1e-3},
-}
-
-
-def _default_point(classifier: str) -> dict[str, Any]:
-    return {f"{classifier}.{k}": v for k, v in _STRONG_DEFAULTS[classifier].items()}
-
-
 def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
-    """The trials that succeeded, best first; equals by log loss, then by number.
+    """The trials that were evaluated on every fold, best first; equals by log loss, then number.
 
     Args:
         trials: any.
@@ -248,7 +201,7 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     Raises:
         BadInput: none succeeded.
     """
-    done = [trial for trial in trials if not trial.error]
+    done = [trial for trial in trials if trial.metrics]
     if not done:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")

@@ -1,9 +1,10 @@
 """Runs in MLflow: the command's own run, the children of a sweep, the data set they used."""
 
+import json
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from tabular.cross_validation import Trial
 from tabular.dataset import BUILT_IN, Dataset
 from tabular.errors import BadInput
+from tabular.finish import Recipe
 from tabular.hyperparameters import literal
 from tabular.metrics import METRICS
 
@@ -75,7 +77,7 @@ def log_trial(parent: Run, trial: Trial, metric: str) -> str:
     client = MlflowClient()
     now = int(time.time() * 1000)
     started = now - int(trial.seconds * 1000)
-    score = f"{metric}={trial.metrics[metric]:.3f}" if not trial.error else "failed"
+    score = f"{metric}={trial.metrics[metric]:.3f}" if trial.metrics else trial.given_up or "failed"
     child = client.create_run(
         parent.info.experiment_id,
         start_time=started,
@@ -93,14 +95,67 @@ def log_trial(parent: Run, trial: Trial, metric: str) -> str:
 
 def _log_batch(client: MlflowClient, run_id: str, trial: Trial, metric: str, now: int) -> None:
     metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
-    if not trial.error:
+    tags = {}
+    if trial.metrics:
         metrics[f"cv_std_{metric}"] = trial.spread
+    if trial.fold_scores:
+        tags["fold_scores"] = json.dumps(trial.fold_scores)
+    if trial.stopped:
+        tags["stopped"] = trial.given_up
+    if trial.error:
+        tags["error"] = trial.error[:LONGEST_PARAM]
     client.log_batch(
         run_id,
         metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
         params=[Param(name, str(value)) for name, value in params_of(trial).items()],
-        tags=[RunTag("error", trial.error[:LONGEST_PARAM])] if trial.error else [],
+        tags=[RunTag(key, value) for key, value in tags.items()],
     )
+
+
+def log_ranks(order: Sequence[Trial], run_ids: Mapping[int, str]) -> None:
+    """Tags the children of a sweep with their rank.
+
+    Args:
+        order: trials, best first.
+        run_ids: of the children, by number of the trial.
+    """
+    client = MlflowClient()
+    for rank, trial in enumerate(order, start=1):
+        tags = {"rank": str(rank), "is_best": str(rank == 1).lower()}
+        client.log_batch(run_ids[trial.number], tags=[RunTag(*pair) for pair in tags.items()])
+
+
+@contextmanager
+def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iterator[Run]:
+    """Opens the child of a sweep that carries what is registered.
+
+    Args:
+        parent: the sweep's run.
+        recipe: what is registered.
+        metric: the objective, for the child's name.
+        trial_run: run id of the child of the recipe's only trial, which is taken where the recipe
+            is nothing but that trial.
+    """
+    if recipe.bare:
+        with mlflow.start_run(run_id=trial_run, nested=True) as run:
+            yield run
+        return
+    name = f"best: {recipe.classifier} {metric}={recipe.metrics[metric]:.3f}"
+    with mlflow.start_run(run_name=name, nested=True, tags=_inherited(parent)) as run:
+        members = [f"t{trial.number:03d}" for trial in recipe.members]
+        made_of = dict(zip(members, recipe.weights, strict=True))
+        if len(members) == 1:
+            mlflow.log_params(params_of(recipe.members[0]))
+        else:
+            mlflow.log_param("classifier", recipe.classifier)
+        mlflow.log_params(
+            {
+                "members": json.dumps({name: round(w, 4) for name, w in made_of.items()}),
+                "calibration": recipe.method or "none",
+                "threshold": recipe.threshold,
+            }
+        )
+        yield run
 
 
 def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, Trial]:
@@ -160,7 +215,8 @@ def _trial(number: int, child: Run, metric: str) -> Trial:
         classifier=str(params.pop("classifier", "")),
         params=params,
         metrics={name: metrics[f"cv_{name}"] for name in METRICS if f"cv_{name}" in metrics},
-        spread=metrics.get(f"cv_std_{metric}", 0.0),
+        fold_scores=tuple(json.loads(child.data.tags.get("fold_scores", "[]"))),
+        stopped="stopped" in child.data.tags,
         seconds=(child.info.end_time - child.info.start_time) / 1000,
         error=child.data.tags.get("error", ""),
     )

@@ -3,8 +3,10 @@
 from typing import Any
 
 from custom_model.packaging import check_packable
-from tabular.cross_validation import Trial, cross_validate
+from tabular.cross_validation import Task, Trial, evaluate_configuration
 from tabular.errors import BadInput
+from tabular.finish import as_it_is
+from tabular.folds import Folds
 from tabular.preparation import Say, prepare
 from tabular.tracking import log_dataset, params_of, start_run
 from tabular.versions import Version, fit, register_version
@@ -36,7 +38,8 @@ def train(
     """
     prepared = prepare(data, target, seed=seed, say=say)
     dataset, split = prepared.dataset, prepared.split
-    pipeline = fit(dataset, split, Trial(0, classifier, hyperparameters), seed=seed)
+    configuration = as_it_is(Trial(0, classifier, hyperparameters))
+    pipeline = fit(dataset, split, configuration, seed=seed)
     try:
         check_packable(pipeline)
     except Exception as error:  # skops refuses with many kinds of error
@@ -44,21 +47,14 @@ def train(
         raise BadInput(
             f"{classifier} with these hyperparameters cannot be saved: {reason}"
         ) from None
-    trial = cross_validate(
-        prepared.features,
-        prepared.codes,
-        dataset.columns,
-        prepared.folds,
-        classifier=classifier,
-        params=hyperparameters,
-        metric="f1_macro",
-        seed=seed,
-    )
+    folds = Folds(prepared.features, prepared.codes, dataset.columns, prepared.folds)
+    task = Task(0, classifier, hyperparameters, "f1_macro", seed)
+    trial = evaluate_configuration(task, folds)
     if trial.error:
         raise BadInput(f"{classifier} cannot be cross-validated on {data}: {trial.error}")
     given = {"data": data, "target": target, "model_name": model_name, "seed": seed}
     with start_run(f"train {classifier} {dataset.name}", given | params_of(trial)) as run:
         log_dataset(dataset)
-        return register_version(
-            run, dataset, split, trial, pipeline, model_name=model_name or dataset.name, seed=seed
-        )
+        name = model_name or dataset.name
+        recipe = as_it_is(trial)
+        return register_version(run, dataset, split, recipe, pipeline, model_name=name, seed=seed)

@@ -3,25 +3,27 @@
 import json
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities.run import Run
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import classification_report
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from custom_model.packaging import Packed, log_bundle, to_request
 from custom_model.pipeline import make_model
-from tabular import plots, registry, report
-from tabular.cross_validation import Trial
+from tabular import calibration, plots, registry, report
 from tabular.dataset import Dataset, digest
 from tabular.errors import BadInput
+from tabular.finish import Recipe
 from tabular.importance import column_importance
 from tabular.metrics import evaluate, f1_per_class, metric_names, predicted
 from tabular.split import Split
@@ -47,33 +49,56 @@ class Version:
     metrics: dict[str, float]
 
 
-def fit(dataset: Dataset, split: Split, trial: Trial, *, seed: int) -> Pipeline:
-    """Fits a configuration on the whole training side.
+def fit(dataset: Dataset, split: Split, recipe: Recipe, *, seed: int, jobs: int = 1) -> Any:
+    """Fits a recipe on the whole training side.
+
+    Args:
+        dataset: the table.
+        split: its sides.
+        recipe: what to fit.
+        seed: of every fit.
+        jobs: members of an ensemble fitted side by side, -1 for one per core.
+
+    Returns:
+        A fitted scikit-learn classifier of expanded columns: a Pipeline; around pipelines, where
+        there are several or they are calibrated, a VotingClassifier; and a CalibratedClassifierCV.
 
     Raises:
         BadInput: scikit-learn refuses the table with these hyperparameters.
     """
-    pipeline = make_model(dataset.columns, trial.classifier, trial.params, seed=seed)
+    members = [
+        (
+            f"t{trial.number:03d}",
+            make_model(dataset.columns, trial.classifier, trial.params, seed=seed),
+        )
+        for trial in recipe.members
+    ]
+    model = members[0][1]
+    if len(members) > 1 or recipe.calibrator:
+        model = VotingClassifier(members, voting="soft", weights=recipe.weights, n_jobs=jobs)
     try:
-        with threadpool_limits(1), warnings.catch_warnings():
+        # threads, as trees and boosting let go of Python's lock and processes take long to start
+        with joblib.parallel_config("threading"), threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return pipeline.fit(dataset.expanded[split.train], dataset.codes[split.train])
+            model.fit(dataset.expanded[split.train], dataset.codes[split.train])
     except Exception as error:  # scikit-learn's own checks and numpy's errors alike
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(
-            f"{trial.classifier} cannot be fitted to {dataset.source}: {reason}"
+            f"{recipe.classifier} cannot be fitted to {dataset.source}: {reason}"
         ) from None
+    return calibration.attach(recipe.calibrator, model) if recipe.calibrator else model
 
 
 def register_version(
     run: Run,
     dataset: Dataset,
     split: Split,
-    trial: Trial,
-    pipeline: Pipeline,
+    recipe: Recipe,
+    model: Any,
     *,
     model_name: str,
     seed: int,
+    tags: Mapping[str, str] | None = None,
 ) -> Version:
     """Evaluates on the holdout, logs everything to the active run, and registers last.
 
@@ -81,43 +106,47 @@ def register_version(
         run: the active run.
         dataset: the table.
         split: its sides.
-        trial: the configuration with its cross-validated metrics.
-        pipeline: fitted to the training side with this configuration.
+        recipe: what was fitted, with its cross-validated metrics.
+        model: fitted to the training side by this recipe.
         model_name: in the registry.
         seed: of the split and the fit.
+        tags: further ones of the version.
     """
     codes = dataset.codes[split.holdout]
-    probabilities = pipeline.predict_proba(dataset.expanded[split.holdout])
-    metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
-    metrics |= {f"holdout_{name}": value for name, value in evaluate(codes, probabilities).items()}
-    per_class = f1_per_class(codes, probabilities, dataset.labels)
+    probabilities = model.predict_proba(dataset.expanded[split.holdout])
+    said = predicted(probabilities, recipe.threshold)
+    metrics = {f"cv_{name}": value for name, value in recipe.metrics.items()}
+    found = evaluate(codes, probabilities, said)
+    metrics |= {f"holdout_{name}": value for name, value in found.items()}
+    per_class = f1_per_class(codes, said, dataset.labels)
     metrics |= {f"holdout_{name}": value for name, value in per_class.items()}
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(
-        pipeline,
+        model,
         dataset.columns,
         dataset.labels,
         dataset.table_columns,
         dataset.target,
         dataset.typed[split.train][:3],
-        about={"dataset": dataset.name, "classifier": trial.classifier, "seed": seed},
+        threshold=recipe.threshold,
+        about={"dataset": dataset.name, "classifier": recipe.name, "seed": seed},
     )
     summary = (
-        f"{trial.classifier} on {dataset.name}: f1_macro {metrics['holdout_f1_macro']:.3f} on "
+        f"{recipe.name} on {dataset.name}: f1_macro {metrics['holdout_f1_macro']:.3f} on "
         f"{split.holdout.sum()} held-out rows, after {split.train.sum()} rows of training with "
         f"{len(dataset.columns)} features and {len(dataset.labels)} classes."
     )
     mlflow.log_metrics(metrics)
     with tempfile.TemporaryDirectory() as folder:
         _write_artifacts(
-            Path(folder), pipeline, dataset, split, probabilities, metrics, summary, seed
+            Path(folder), model, dataset, split, probabilities, said, metrics, summary, seed
         )
         mlflow.log_artifacts(folder)
     number = registry.register(
         model_name,
         model_id=str(packed.info.model_id),
         run_id=run.info.run_id,
-        tags=_tags(run, dataset, split, trial, packed, metrics),
+        tags=_tags(run, dataset, split, recipe, packed, metrics) | dict(tags or {}),
         description=summary,
     )
     return Version(model_name, number, run.info.run_id, metrics)
@@ -127,7 +156,7 @@ def _tags(
     run: Run,
     dataset: Dataset,
     split: Split,
-    trial: Trial,
+    recipe: Recipe,
     packed: Packed,
     metrics: dict[str, float],
 ) -> dict[str, str]:
@@ -135,7 +164,7 @@ def _tags(
         "dataset": dataset.name,
         "data_digest": dataset.digest,
         "holdout_digest": digest(dataset, split.holdout),
-        "classifier": trial.classifier,
+        "classifier": recipe.classifier,
         "f1_macro": f"{metrics['holdout_f1_macro']:.4f}",
         "bundle_sha256": packed.sha256,
         "git_commit": run.data.tags.get("mlflow.source.git.commit", "unknown"),
@@ -144,17 +173,18 @@ def _tags(
 
 def _write_artifacts(
     folder: Path,
-    pipeline: Pipeline,
+    model: Any,
     dataset: Dataset,
     split: Split,
     probabilities: np.ndarray,
+    said: np.ndarray,
     metrics: dict[str, float],
     summary: str,
     seed: int,
 ) -> None:
     codes, labels = dataset.codes[split.holdout], dataset.labels
     typed = dataset.typed[split.holdout]
-    names, means, spreads = column_importance(pipeline, typed, codes, dataset.columns, seed=seed)
+    names, means, spreads = column_importance(model, typed, codes, dataset.columns, seed=seed)
     figures = {
         "confusion_matrix": plots.confusion_matrix(codes, probabilities, labels),
         "roc": plots.roc(codes, probabilities, labels),
@@ -166,13 +196,13 @@ def _write_artifacts(
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=100)
         pictures.append(folder / f"{name}.png")
-    present = np.unique(np.concatenate([codes, predicted(probabilities)]))
+    present = np.unique(np.concatenate([codes, said]))
     classes = metric_names(labels)
     options: dict[str, Any] = {
         "labels": present, "target_names": [classes[code] for code in present], "zero_division": 0
     }  # fmt: skip
-    text = classification_report(codes, predicted(probabilities), **options)
-    as_dict = classification_report(codes, predicted(probabilities), output_dict=True, **options)
+    text = classification_report(codes, said, **options)
+    as_dict = classification_report(codes, said, output_dict=True, **options)
     (folder / "classification_report.txt").write_text(text, encoding="utf-8")
     (folder / "classification_report.json").write_text(json.dumps(as_dict, indent=1), "utf-8")
     holdout = dataset.labelled(split.holdout)

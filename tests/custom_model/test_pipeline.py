@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
 from custom_model.bundle import load_pipeline
-from custom_model.pipeline import CLASSIFIERS, hyperparameters, make_classifier, make_model
+from custom_model.classifiers import CLASSIFIERS, hyperparameters, make_classifier
+from custom_model.pipeline import make_model
 from tabular.dataset import Dataset, make_dataset
 from tests.tables import mixed_table
 

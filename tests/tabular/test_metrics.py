@@ -57,7 +57,7 @@ def test_the_first_of_equals_is_predicted() -> None:
 
 
 def test_f1_per_class_leaves_out_classes_without_rows() -> None:
-    scores = f1_per_class(CODES[:4], SHARES[:4], ["a", "b", "c"])
+    scores = f1_per_class(CODES[:4], predicted(SHARES[:4]), ["a", "b", "c"])
     assert scores == {"f1_class_a": pytest.approx(2 / 3), "f1_class_b": pytest.approx(4 / 5)}
 
 

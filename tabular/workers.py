@@ -1,0 +1,199 @@
+"""Where configurations are evaluated on this machine: in this process, or in processes of its own.
+
+An engine takes tasks and gives back trials, in any order. `SparkEngine` in
+`tabular/spark_engine.py` is one more.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+from custom_model.classifiers import TREES
+from tabular.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
+
+if TYPE_CHECKING:  # a worker process needs neither the preprocessing nor MLflow
+    from tabular.folds import Folds
+
+
+class Engine(Protocol):
+    """What the search needs of the place where configurations are evaluated."""
+
+    slots: int
+    """How many are evaluated side by side."""
+
+    def submit(self, task: Task, limit: float) -> None:
+        """Takes a task; one that takes longer than `limit` seconds is ended and has failed."""
+
+    def finished(self, timeout: float) -> list[Trial]:
+        """Trials that have ended since the last call; waits at most `timeout` seconds for one."""
+
+    def end(self, reason: str) -> list[Trial]:
+        """Ends what is being evaluated, and gives it back as failed for this reason."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class InProcess:
+    """Evaluates in this process, one after the other: right where a fit takes milliseconds."""
+
+    slots = 1
+
+    def __init__(self, folds: "Folds") -> None:
+        self.folds = folds
+        self._waiting: deque[Task] = deque()
+
+    def submit(self, task: Task, limit: float) -> None:
+        """See `Engine`; a fit of a small table is never ended."""
+        self._waiting.append(task)
+
+    def finished(self, timeout: float) -> list[Trial]:
+        """See `Engine`."""
+        if not self._waiting or timeout <= 0:
+            return []
+        return [evaluate_configuration(self._waiting.popleft(), self.folds)]
+
+    def end(self, reason: str) -> list[Trial]:
+        """See `Engine`; nothing has begun."""
+        self._waiting.clear()
+        return []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class _Worker:
+    process: "subprocess.Popen[bytes]"
+    pipe: "Connection[tuple[Task, FoldFiles], Trial]"
+    task: Task | None = None
+    limit: float = float("inf")
+    since: float = 0.0
+
+    def kill(self) -> None:
+        """Ends the process, whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        self.pipe.close()
+
+
+class Processes:
+    """Evaluates in worker processes, each of which can be ended on its own.
+
+    Processes, because threads would share Python's lock in half of the families; fresh ones that
+    run this file, because OpenMP does not survive a fork and a spawned child of `multiprocessing`
+    would import the command, and so MLflow, again. Each runs its fits on one thread: boosting on
+    two threads was measured nine times slower than on one.
+
+    Args:
+        folds: the training side; workers map its files.
+        n_workers: how many.
+    """
+
+    def __init__(self, folds: "Folds", n_workers: int) -> None:
+        self.folds, self.slots = folds, n_workers
+        self._folder = tempfile.TemporaryDirectory(prefix="folds-")
+        self._waiting: deque[tuple[Task, float]] = deque()
+        self._workers = [_start() for _ in range(n_workers)]
+
+    def submit(self, task: Task, limit: float) -> None:
+        """See `Engine`."""
+        self._waiting.append((task, limit))
+        self._hand_out()
+
+    def finished(self, timeout: float) -> list[Trial]:
+        """See `Engine`."""
+        until = time.monotonic() + timeout
+        trials: list[Trial] = []
+        while not trials:
+            busy = [worker for worker in self._workers if worker.task]
+            nearest = min([until, *(worker.since + worker.limit for worker in busy)])
+            pause = max(0.0, nearest - time.monotonic())
+            ready = wait([worker.pipe for worker in busy], pause)
+            for worker in busy:
+                if worker.pipe in ready:
+                    trials.append(self._result(worker))
+                elif time.monotonic() >= worker.since + worker.limit:
+                    trials.append(self._replace(worker, "took too long"))
+            self._hand_out()
+            if time.monotonic() >= until:
+                break
+        return trials
+
+    def end(self, reason: str) -> list[Trial]:
+        """See `Engine`."""
+        self._waiting.clear()
+        return [self._replace(worker, reason) for worker in self._workers if worker.task]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._folder.cleanup()
+
+    def _hand_out(self) -> None:
+        for worker in self._workers:
+            if self._waiting and not worker.task:
+                worker.task, worker.limit = self._waiting.popleft()
+                for_trees = worker.task.classifier in TREES
+                files = self.folds.write(self._folder.name, for_trees)
+                worker.since = time.monotonic()
+                with contextlib.suppress(OSError):  # it has died; seen when its answer is awaited
+                    worker.pipe.send((worker.task, files))
+
+    def _result(self, worker: _Worker) -> Trial:
+        try:
+            trial = worker.pipe.recv()
+        except (EOFError, OSError):
+            return self._replace(worker, "its process was killed, perhaps for want of memory")
+        worker.task = None
+        return trial
+
+    def _replace(self, worker: _Worker, reason: str) -> Trial:
+        """Kills a worker and puts a fresh one in its place; its task has failed."""
+        task, seconds = worker.task, time.monotonic() - worker.since
+        assert task is not None
+        worker.kill()
+        self._workers[self._workers.index(worker)] = _start()
+        return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
+
+
+def _start() -> _Worker:
+    here, there = Pipe()
+    root = str(Path(__file__).resolve().parents[1])
+    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tabular.workers", str(there.fileno())],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        pass_fds=[there.fileno()],
+        start_new_session=True,  # Ctrl-C reaches the search alone, which decides what it means
+    )
+    there.close()
+    return _Worker(process, here)
+
+
+def _serve(file_descriptor: int) -> None:
+    """A worker's life: evaluates what it is sent, until its pipe closes."""
+    with contextlib.suppress(EOFError, OSError):
+        pipe: Connection[Trial, tuple[Task, FoldFiles]] = Connection(file_descriptor)
+        while True:
+            task, files = pipe.recv()
+            pipe.send(evaluate_configuration(task, files))
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
