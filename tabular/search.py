@@ -24,7 +24,7 @@ from tabular.workers import Engine
 
 AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
 LONGEST_SHARE = 0.25  # of the time, for one configuration
-ATTEMPTS = 20  # of the sampler to find a configuration that is new; a small space may be used up
+ATTEMPTS = 20  # to find a configuration that is new; a small space may be used up
 PATIENCE = 0.5  # seconds between looks at the clock
 
 
@@ -117,8 +117,12 @@ def search(
 def _ask(
     study: optuna.Study, classifiers: Sequence[str], shape: Shape, tried: set[str]
 ) -> tuple[optuna.Trial, str, dict[str, Any]]:
-    """The next configuration; one that was tried already is asked for again, up to a limit."""
+    """The next configuration; instead of one that was tried already, one drawn at random."""
+    usual = study.sampler
     for attempt in range(ATTEMPTS):
+        study.sampler = (
+            optuna.samplers.RandomSampler(len(tried) * ATTEMPTS + attempt) if attempt else usual
+        )
         trial = study.ask()
         classifier = trial.suggest_categorical("classifier", list(classifiers))
         params = suggest(trial, classifier, shape) | fixed_params(classifier, shape)
@@ -126,6 +130,7 @@ def _ask(
         if key not in tried or attempt == ATTEMPTS - 1:
             break
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    study.sampler = usual
     tried.add(key)
     return trial, classifier, params
 

@@ -200,4 +200,4 @@ def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> Non
     for trial in trials:
         here = evaluate_configuration(tasks[trial.number], folds)
         assert here.metrics == trial.metrics
-        assert np.array_equal(here.probabilities, trial.probabilities)  # type: ignore[arg-type]
+        assert np.array_equal(here.probabilities, trial.probabilities)
