@@ -20,7 +20,7 @@ from tabular.finish import Recipe, finish, pool
 from tabular.folds import Folds
 from tabular.preparation import Prepared, Say, prepare
 from tabular.progress import Progress
-from tabular.search import Budget, ranked, search
+from tabular.search import PATIENCE, Budget, ranked, search
 from tabular.space import Shape, affordable, shape_of
 from tabular.stopping import stop_on_signal
 from tabular.tracking import (
@@ -167,11 +167,14 @@ def _with_probabilities(trials: Sequence[Trial], engine: Engine, plan: Plan) -> 
     known = {trial.number: trial for trial in trials}
     left = len(missing)
     while left:
-        for again in engine.finished(math.inf):
+        for again in engine.finished(PATIENCE):
             left -= 1
             before = known[again.number]
             known[again.number] = dataclasses.replace(before, probabilities=again.probabilities)
-    return [trial for trial in known.values() if trial.probabilities is not None]
+    evaluated = [trial for trial in known.values() if trial.probabilities is not None]
+    if not evaluated:
+        raise BadInput(f"the best trials of run {plan.resume!r} could not be evaluated again")
+    return evaluated
 
 
 def _register(

@@ -195,9 +195,12 @@ def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, T
     trials = {}
     for child in children:
         number = re.match(r"t(\d+) ", child.info.run_name or "")
-        if child.info.status == "RUNNING":  # its process was killed
-            client.set_terminated(child.info.run_id, "KILLED")
-        elif number and child.info.status in ("FINISHED", "FAILED"):
+        if child.info.status == "RUNNING":  # its process was killed, in the trial or after it
+            logged = {"fold_scores", "error"} & child.data.tags.keys()
+            status = "FAILED" if "error" in logged else "FINISHED" if logged else "KILLED"
+            client.set_terminated(child.info.run_id, status)
+            number = number if logged else None
+        if number and child.info.status != "KILLED":
             trials[child.info.run_id] = _trial(int(number[1]), child, metric)
     trials = dict(sorted(trials.items(), key=lambda item: item[1].number))
     if [trial.number for trial in trials.values()] != list(range(len(trials))) or not trials:
@@ -217,7 +220,7 @@ def _trial(number: int, child: Run, metric: str) -> Trial:
         metrics={name: metrics[f"cv_{name}"] for name in METRICS if f"cv_{name}" in metrics},
         fold_scores=tuple(json.loads(child.data.tags.get("fold_scores", "[]"))),
         stopped="stopped" in child.data.tags,
-        seconds=(child.info.end_time - child.info.start_time) / 1000,
+        seconds=((child.info.end_time or child.info.start_time) - child.info.start_time) / 1000,
         error=child.data.tags.get("error", ""),
     )
 

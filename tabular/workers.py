@@ -5,13 +5,13 @@ An engine takes tasks and gives back trials, in any order. `SparkEngine` in
 """
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
@@ -74,19 +74,59 @@ class InProcess:
         pass
 
 
-@dataclass
 class _Worker:
-    process: "subprocess.Popen[bytes]"
-    pipe: "Connection[tuple[Task, FoldFiles], Trial]"
-    task: Task | None = None
-    limit: float = float("inf")
-    since: float = 0.0
+    """One worker process, begun when it is first needed, and what it does."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.pipe: Connection[tuple[Task, FoldFiles], Trial] | None = None
+        self.task: Task | None = None
+        self.since, self.limit = 0.0, math.inf
+
+    def begin(self, task: Task, files: FoldFiles, limit: float) -> None:
+        """Sends a task."""
+        if self.pipe is None:
+            self._start()
+        self.task, self.since, self.limit = task, time.monotonic(), limit
+        with contextlib.suppress(OSError):  # it has died; seen when its answer is awaited
+            self.pipe.send((task, files))  # type: ignore[union-attr]
+
+    def result(self) -> Trial:
+        """What it has sent; waits for it."""
+        try:
+            trial = self.pipe.recv()  # type: ignore[union-attr]
+        except (EOFError, OSError):
+            return self.give_up("its process was killed, perhaps for want of memory")
+        self.task = None
+        return trial
+
+    def give_up(self, reason: str) -> Trial:
+        """Kills the process; the task has failed."""
+        task, seconds = self.task, time.monotonic() - self.since
+        assert task is not None
+        self.kill()
+        return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
 
     def kill(self) -> None:
         """Ends the process, whatever it does."""
-        self.process.kill()
-        self.process.wait()
-        self.pipe.close()
+        if self.process and self.pipe:
+            self.process.kill()
+            self.process.wait()
+            self.pipe.close()
+        self.process = self.pipe = self.task = None
+
+    def _start(self) -> None:
+        here, there = Pipe()
+        root = str(Path(__file__).resolve().parents[1])
+        paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tabular.workers", str(there.fileno())],
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            pass_fds=[there.fileno()],
+            start_new_session=True,  # Ctrl-C reaches the search alone, which decides what it means
+        )
+        there.close()
+        self.pipe = here
 
 
 class Processes:
@@ -106,7 +146,7 @@ class Processes:
         self.folds, self.slots = folds, n_workers
         self._folder = tempfile.TemporaryDirectory(prefix="folds-")
         self._waiting: deque[tuple[Task, float]] = deque()
-        self._workers = [_start() for _ in range(n_workers)]
+        self._workers = [_Worker() for _ in range(n_workers)]
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`."""
@@ -118,15 +158,14 @@ class Processes:
         until = time.monotonic() + timeout
         trials: list[Trial] = []
         while not trials:
-            busy = [worker for worker in self._workers if worker.task]
-            nearest = min([until, *(worker.since + worker.limit for worker in busy)])
-            pause = max(0.0, nearest - time.monotonic())
-            ready = wait([worker.pipe for worker in busy], pause)
-            for worker in busy:
-                if worker.pipe in ready:
-                    trials.append(self._result(worker))
+            busy = {worker.pipe: worker for worker in self._workers if worker.task and worker.pipe}
+            nearest = min([until, *(worker.since + worker.limit for worker in busy.values())])
+            ready = wait(list(busy), max(0.0, nearest - time.monotonic()))
+            for pipe, worker in busy.items():
+                if pipe in ready:
+                    trials.append(worker.result())
                 elif time.monotonic() >= worker.since + worker.limit:
-                    trials.append(self._replace(worker, "took too long"))
+                    trials.append(worker.give_up("took too long"))
             self._hand_out()
             if time.monotonic() >= until:
                 break
@@ -135,7 +174,7 @@ class Processes:
     def end(self, reason: str) -> list[Trial]:
         """See `Engine`."""
         self._waiting.clear()
-        return [self._replace(worker, reason) for worker in self._workers if worker.task]
+        return [worker.give_up(reason) for worker in self._workers if worker.task]
 
     def __enter__(self) -> Self:
         return self
@@ -148,42 +187,9 @@ class Processes:
     def _hand_out(self) -> None:
         for worker in self._workers:
             if self._waiting and not worker.task:
-                worker.task, worker.limit = self._waiting.popleft()
-                for_trees = worker.task.classifier in TREES
-                files = self.folds.write(self._folder.name, for_trees)
-                worker.since = time.monotonic()
-                with contextlib.suppress(OSError):  # it has died; seen when its answer is awaited
-                    worker.pipe.send((worker.task, files))
-
-    def _result(self, worker: _Worker) -> Trial:
-        try:
-            trial = worker.pipe.recv()
-        except (EOFError, OSError):
-            return self._replace(worker, "its process was killed, perhaps for want of memory")
-        worker.task = None
-        return trial
-
-    def _replace(self, worker: _Worker, reason: str) -> Trial:
-        """Kills a worker and puts a fresh one in its place; its task has failed."""
-        task, seconds = worker.task, time.monotonic() - worker.since
-        assert task is not None
-        worker.kill()
-        self._workers[self._workers.index(worker)] = _start()
-        return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
-
-
-def _start() -> _Worker:
-    here, there = Pipe()
-    root = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tabular.workers", str(there.fileno())],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        pass_fds=[there.fileno()],
-        start_new_session=True,  # Ctrl-C reaches the search alone, which decides what it means
-    )
-    there.close()
-    return _Worker(process, here)
+                task, limit = self._waiting.popleft()
+                files = self.folds.write(self._folder.name, task.classifier in TREES)
+                worker.begin(task, files, limit)
 
 
 def _serve(file_descriptor: int) -> None:

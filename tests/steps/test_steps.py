@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import os
-import signal
 import subprocess
 import sys
 from typing import Any
@@ -14,8 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import main, promote, rollback, run_step, sweep, train
-from tabular.errors import BadInput
+from steps import main, promote, rollback, run_step, train
 from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
@@ -93,91 +90,6 @@ def test_the_holdout_can_be_read_again_and_scores_as_logged(store: Store, mixed:
     hits = (np.asarray(answer["prediction"]) == holdout["label"].to_numpy()).mean()
     metrics = mlflow.get_run(version.run_id).data.metrics
     assert hits == pytest.approx(metrics["holdout_accuracy"])
-
-
-def test_a_sweep_has_a_child_for_each_trial_and_registers_its_best(store: Store) -> None:
-    sweep.main(["--trials", "4", "--jobs", "1", "--classifiers", "logistic_regression,k_neighbors"])
-    client = MlflowClient()
-    runs = client.search_runs([mlflow.get_experiment_by_name("tests").experiment_id])
-    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert len(parents) == 1
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
-    assert sorted(run.info.run_name.split()[0] for run in children) == [
-        "t000",
-        "t001",
-        "t002",
-        "t003",
-    ]
-    assert all(run.info.status == "FINISHED" for run in runs)
-    best = max(children, key=lambda run: run.data.metrics["cv_f1_macro"])
-    version = client.get_model_version("iris", "1")
-    assert (
-        mlflow.get_run(version.run_id).data.metrics["cv_f1_macro"]
-        == best.data.metrics["cv_f1_macro"]
-    )
-    assert parents[0].data.tags["best_child_run_id"] == version.run_id
-    assert parents[0].data.metrics["holdout_f1_macro"] > 0.8
-
-
-def test_the_best_few_are_registered_on_demand(store: Store) -> None:
-    sweep.main(["--trials", "4", "--classifiers", "k_neighbors", "--register", "3", "--jobs", "1"])
-    versions = [MlflowClient().get_model_version("iris", str(n)) for n in (1, 2, 3)]
-    scores = [mlflow.get_run(v.run_id).data.metrics["cv_f1_macro"] for v in versions]
-    assert scores == sorted(scores, reverse=True)
-
-
-def test_a_sweep_goes_on_where_it_stopped(store: Store) -> None:
-    options = ["--classifiers", "k_neighbors", "--jobs", "1"]
-    sweep.main(["--trials", "2", *options])
-    [parent] = [
-        r for r in mlflow.search_runs(output_format="list") if "best_child_run_id" in r.data.tags
-    ]
-    sweep.main(["--trials", "5", *options, "--resume", parent.info.run_id])
-    children = MlflowClient().search_runs(
-        [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
-    )
-    assert sorted(c.info.run_name.split()[0] for c in children) == [f"t00{n}" for n in range(5)]
-    params = [str(c.data.params) for c in children]
-    assert len(set(params)) == len(params)
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        (["--data", "wine"], "another table"),
-        (["--seed", "7"], "has seed 42"),
-        (["--metric", "accuracy"], "has metric f1_macro"),
-    ],
-)
-def test_a_sweep_of_something_else_is_not_continued(
-    store: Store, changed: list[str], words: str, capfd: Any
-) -> None:
-    options = ["--classifiers", "k_neighbors", "--jobs", "1"]
-    sweep.main(["--trials", "1", *options])
-    [parent] = [
-        r for r in mlflow.search_runs(output_format="list") if "best_child_run_id" in r.data.tags
-    ]
-    with pytest.raises(BadInput, match=words):
-        sweep.main(["--trials", "2", *options, "--resume", parent.info.run_id, *changed])
-
-
-def test_a_sweep_that_is_stopped_leaves_no_run_open(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-    real = MlflowClient.log_batch
-
-    def stop_at_third(self: MlflowClient, *args: Any, **options: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(self, *args, **options)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", stop_at_third)
-    with pytest.raises(SystemExit):
-        run_step(lambda: sweep.main(["--trials", "5", "--classifiers", "svc", "--jobs", "1"]))
-    assert "RUNNING" not in {r.info.status for r in mlflow.search_runs(output_format="list")}
 
 
 def test_main_goes_from_nothing_to_production(store: Store, mixed: str, capsys: Any) -> None:
