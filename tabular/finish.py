@@ -62,9 +62,14 @@ class Recipe:
             f"{weight:.2f} t{trial.number:03d} {trial.classifier}"
             for trial, weight in zip(self.members, self.weights, strict=True)
         ]
-        made = " + ".join(parts) if len(parts) > 1 else parts[0].split(" ", 1)[1]
+        made = " + ".join(parts) if len(parts) > 1 else self.classifier
         made += f", {self.method} calibration" if self.method else ""
         return made + (f", threshold {self.threshold:.3f}" if self.threshold != 0.5 else "")
+
+    @property
+    def key(self) -> str:
+        """Tells the recipes of one sweep apart."""
+        return f"t{self.members[0].number:03d}: {self.name}"
 
 
 def as_it_is(trial: Trial) -> Recipe:

@@ -186,7 +186,7 @@ def _register(
     """
     dataset, split = prepared.dataset, prepared.split
     name = plan.model_name or dataset.name
-    tags = {"sweep_run_id": run.info.run_id, "recipe": recipe.name}
+    tags = {"sweep_run_id": run.info.run_id, "recipe": recipe.key}
     if plan.resume and (known := registry.find(name, tags)):
         metrics = MlflowClient().get_run(known.run_id).data.metrics
         return Version(name, known.version, known.run_id, metrics), known.run_id

@@ -184,7 +184,7 @@ def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> N
     )
     with Processes(folds_of(iris), 1) as engine:
         engine.submit(endless, limit=math.inf)
-        os.kill(engine._workers[0].process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+        os.kill(engine._workers[0].process.pid, signal.SIGKILL)
         (lost,) = engine.finished(timeout=60)
         engine.submit(Task(1, "naive_bayes", {}, "accuracy", 0), limit=math.inf)
         (next_one,) = itertools.islice(_every(engine), 1)
