@@ -100,6 +100,7 @@ def register_version(
         dataset.table_columns,
         dataset.target,
         dataset.typed[split.train][:3],
+        proof=dataset.typed[split.holdout],
         about={"dataset": dataset.name, "classifier": trial.classifier, "seed": seed},
     )
     summary = (

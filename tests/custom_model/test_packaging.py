@@ -30,6 +30,7 @@ def log(dataset: Dataset, classifier: str) -> packaging.Packed:
             dataset.table_columns,
             dataset.target,
             dataset.typed[:2],
+            proof=dataset.typed[::5],
             about={"classifier": classifier},
         )
 
@@ -80,9 +81,10 @@ def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
 
 
-def test_the_hash_is_of_the_three_files_that_decide_an_answer(packed: packaging.Packed) -> None:
+def test_the_hash_is_of_the_four_files_that_decide_an_answer(packed: packaging.Packed) -> None:
     folder = local(packed)
     files = [folder / "bundle.py", *(folder / "artifacts").iterdir()]
+    assert len(files) == 4
     assert bundle_sha256(files) == packed.sha256
     (folder / "artifacts" / "bundle.json").write_text("{}")
     assert bundle_sha256(files) != packed.sha256
