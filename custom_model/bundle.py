@@ -410,8 +410,8 @@ def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
 # --- a few rows, without a frame ----------------------------------------------------------------
 
-FEW_ROWS = 200
-"""Up to here rows are read cell by cell; beyond, columns at once are faster (docs/serving.md)."""
+FEW_ROWS = 1000
+"""Up to here cell by cell is faster than columns at once (`python -m benchmarks.serving`)."""
 
 _PLAIN_DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -450,6 +450,8 @@ def read_few(
     for column in columns:
         found = cells.get(column.name)
         if found is None:
+            if column.required:
+                raise Unsure
             found = [None] * n_rows
         read = [_SURE_READERS[column.kind](cell) for cell in found]
         if None in read:
@@ -473,8 +475,14 @@ def _plain_cells(
         for row in data:
             if type(row) is not dict or set(map(type, row)) != {str} or not doubled.isdisjoint(row):
                 raise Unsure
-        names = [column.name for column in columns]
-        return {name: [_plain(row.get(name)) for row in data] for name in names}, len(data)
+        found = {}
+        for column in columns:
+            name, required = column.name, column.required
+            try:
+                found[name] = [_plain(row[name] if required else row.get(name)) for row in data]
+            except KeyError:
+                raise Unsure from None
+        return found, len(data)
     arrays: dict[str, np.ndarray]
     if isinstance(data, dict):
         arrays = data
@@ -506,27 +514,26 @@ def _plain_cells(
 # Each of these takes one cell and returns its value, None for a missing one.
 
 
+def _absent(cell: Any) -> bool:
+    return cell is None or (type(cell) is float and cell != cell)
+
+
 def _sure_number(cell: Any) -> float | None:
-    if cell is None:
+    if _absent(cell):
         return None
-    if type(cell) not in (float, int):
+    if type(cell) not in (float, int) or not -LARGEST <= cell <= LARGEST:
         raise Unsure
-    if -LARGEST <= cell <= LARGEST:
-        return float(cell)
-    if cell == cell:
-        raise Unsure
-    return None
+    return float(cell)
 
 
 def _sure_category(cell: Any) -> str | None:
-    kind = type(cell)
-    if kind is str:
+    if _absent(cell):
+        return None
+    if type(cell) is str:
         if not cell.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in cell):
             raise Unsure  # half a character
-    elif cell is None or (kind is float and cell != cell):
-        return None
-    elif kind is not bool and not (
-        kind in (float, int) and -_EXACT_INTEGER < cell < _EXACT_INTEGER
+    elif type(cell) is not bool and not (
+        type(cell) in (float, int) and -_EXACT_INTEGER < cell < _EXACT_INTEGER
     ):
         raise Unsure
     word = canonical(cell)
@@ -534,13 +541,13 @@ def _sure_category(cell: Any) -> str | None:
 
 
 def _sure_text(cell: Any) -> str | None:
-    if cell is not None and type(cell) is not str:
+    if type(cell) is not str and not _absent(cell):
         raise Unsure
     return _sure_category(cell)
 
 
 def _sure_boolean(cell: Any) -> float | None:
-    if cell is None:
+    if _absent(cell):
         return None
     if type(cell) not in (bool, int, float) or cell not in (0, 1):
         raise Unsure
@@ -548,7 +555,7 @@ def _sure_boolean(cell: Any) -> float | None:
 
 
 def _sure_date(cell: Any) -> datetime | None:
-    if cell is None:
+    if _absent(cell):
         return None
     if type(cell) is not str or not _PLAIN_DATE.fullmatch(cell):
         raise Unsure

@@ -10,7 +10,9 @@ This file is copied into every model artifact and loaded from there beside `bund
 imports libraries only. Whether its answers are the pipeline's is proved when a model is logged.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,7 +193,7 @@ def _preprocessor(step: Any) -> Encode:
 def _part(fitted: Any, names: Any) -> Encode:
     kind = type(fitted)
     if kind is TfidfVectorizer and isinstance(names, str):
-        return lambda table: fitted.transform(table[names]).toarray()
+        return _words(fitted, names)
     names = list(names)
     if kind in (OneHotEncoder, OrdinalEncoder):
         return _categories(fitted, names)
@@ -265,6 +267,35 @@ def _scaled(imputer: SimpleImputer, scaler: StandardScaler, names: list[str]) ->
         return (filled - mean) / scale
 
     return encode
+
+
+def _words(vectorizer: TfidfVectorizer, name: str) -> Encode:
+    """Term frequency times inverse document frequency, each row of length 1."""
+    v = vectorizer
+    if v.norm != "l2" or not v.use_idf or v.sublinear_tf or v.binary or v.dtype != np.float64:
+        raise Uncompiled("words that are weighed in another way")
+    analyse, codes, weights = v.build_analyzer(), v.vocabulary_, v.idf_.tolist()
+
+    def encode(table: Table) -> np.ndarray:
+        texts = table[name]
+        matrix = np.zeros((len(texts), len(weights)))
+        for row, text in enumerate(texts):
+            counts = Counter(codes[word] for word in analyse(text) if word in codes)
+            words = {code: counts[code] * weights[code] for code in sorted(counts)}
+            length = math.sqrt(_sum_in_order(value * value for value in words.values()))
+            for code, value in words.items():
+                matrix[row, code] = value / length
+        return matrix
+
+    return encode
+
+
+def _sum_in_order(values: Iterable[float]) -> float:
+    """As a loop in C adds; `sum` compensates its rounding, which scikit-learn does not."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 # --- from a matrix to probabilities -------------------------------------------------------------
