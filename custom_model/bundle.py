@@ -759,10 +759,13 @@ class Bundle(PythonModel):
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities, (n_rows, n_classes), of a raw frame with named columns."""
-        if not len(frame):
+        if frame.shape == (0, 0):
             return np.empty((0, len(self.labels)))
         _refuse_doubled(frame, self.columns, {*self.table_columns, self.target})
-        expanded = expand(conform(frame, self.columns), self.columns)
+        typed = conform(frame, self.columns)  # a CSV without headings has no rows but wrong names
+        if not len(frame):
+            return np.empty((0, len(self.labels)))
+        expanded = expand(typed, self.columns)
         with self._threads(len(frame)):
             probabilities = self.pipeline.predict_proba(expanded)
         if not np.isfinite(probabilities).all():

@@ -343,6 +343,10 @@ def test_doubled_columns_are_refused(iris_server: Server) -> None:
     refusal(iris_server.post(data=text, headers=CSV), "sepal length (cm)", "more than once")
 
 
+def test_a_csv_without_headings_is_refused_also_where_it_is_one_row(iris_server: Server) -> None:
+    refusal(iris_server.post(data="5.1,3.5,1.4,0.2", headers=CSV), "sepal length (cm)", "missing")
+
+
 def test_lists_of_unequal_length_are_refused(iris_server: Server) -> None:
     lists: dict[str, list[float]] = {name: [1.0, 2.0] for name in IRIS_COLUMNS}
     lists[IRIS_COLUMNS[1]] = [1.0]
