@@ -7,7 +7,8 @@ wrk and ab are Debian's `wrk` and `apache2-utils`. All servers run at once, one 
 asked in turn in every round, so that a noisy moment meets all of them; medians of rounds. The CPU
 time that a server takes for a request is steadier than requests per second where other work runs.
 The rival (`benchmarks.hand_written`) scales and classifies iris, and is what the mixed table with
-its eleven columns is compared with too.
+its eleven columns is compared with too. It runs as `pip install fastapi uvicorn` leaves it, and once
+more with uvloop and httptools, which a model of this project brings along.
 """
 
 import argparse
@@ -371,13 +372,19 @@ def main(rounds: int, with_soak: bool) -> None:
         folder = Path(place)
         train_all(folder)
         uvicorn = [sys.executable, "-m", "uvicorn", "benchmarks.hand_written:app"]
-        rival = running.enter_context(server(uvicorn, folder, "/predict"))
+        plain = [*uvicorn, "--loop", "asyncio", "--http", "h11"]
+        rival = running.enter_context(server(plain, folder, "/predict"))
+        faster = running.enter_context(server(uvicorn, folder, "/predict"))
         servers = {
             (table, classifier): running.enter_context(serve(f"{table}_{classifier}", folder))
             for table in ("iris", "mixed")
             for classifier in (LINEAR, FOREST, BOOSTING)
         }
-        targets = {HAND_WRITTEN: Target(rival, {"features": list(IRIS_ROW.values())})}
+        features = {"features": list(IRIS_ROW.values())}
+        targets = {
+            HAND_WRITTEN: Target(rival, features),
+            f"{HAND_WRITTEN}, uvloop": Target(faster, features),
+        }
         pairs = {}
         for table, row in (("iris", IRIS_ROW), ("mixed", MIXED_ROW)):
             linear = servers[table, LINEAR]

@@ -14,6 +14,7 @@ meaning is beyond doubt, and `compiled.py` does the pipeline's sums. Whatever el
     a few plain cells --read_few--> Python values by expanded column --compiled.py--> probabilities
 """
 
+import gc
 import importlib.util
 import json
 import logging
@@ -721,6 +722,8 @@ class Bundle(PythonModel):
             logger = logging.getLogger("mlflow.models.utils")
             if not any(type(f).__name__ == _UnknownParams.__name__ for f in logger.filters):
                 logger.addFilter(_UnknownParams())
+            gc.collect()
+            gc.freeze()  # else the collector walks through every imported library while it serves
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

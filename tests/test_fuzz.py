@@ -120,10 +120,10 @@ def judges(served: Store) -> dict[str, tuple[Bundle, Any]]:
     return found
 
 
-def check(server: Server, judge: Bundle, response: Any, parsed: Any, params: Any) -> None:
+def check(judge: Bundle, response: Any, parsed: Any, params: Any) -> None:
     """The answer is what the long way says of the parsed request."""
     try:
-        expected = judge.predict(None, parsed, params)
+        expected = pd.DataFrame(judge.predict(None, parsed, params))
     except Refusal as refusal:
         assert response.status_code == 400, response.text
         assert response.json()["message"] == refusal.message
@@ -163,7 +163,7 @@ def ask_json(server: Server, judged: tuple[Bundle, Any], document: dict[str, Any
         assert response.status_code == 400
         assert "params" in response.json()["message"]
         return
-    check(server, judge, response, parsed.data, parsed.params)
+    check(judge, response, parsed.data, parsed.params)
 
 
 def ask_csv(server: Server, judged: tuple[Bundle, Any], some: list[dict[str, Any]]) -> None:
@@ -178,7 +178,7 @@ def ask_csv(server: Server, judged: tuple[Bundle, Any], some: list[dict[str, Any
     except Exception:  # MLflow answers with a trace of its own
         assert response.status_code == 400
         return
-    check(server, judged[0], response, parsed, {})
+    check(judged[0], response, parsed, {})
 
 
 def ask_parquet(server: Server, judged: tuple[Bundle, Any], some: list[dict[str, Any]]) -> None:
@@ -188,7 +188,7 @@ def ask_parquet(server: Server, judged: tuple[Bundle, Any], some: list[dict[str,
     except Exception:  # Parquet has one type per column
         return
     response = server.post(data=buffer.getvalue(), headers=PARQUET)
-    check(server, judged[0], response, pd.read_parquet(io.BytesIO(buffer.getvalue())), {})
+    check(judged[0], response, pd.read_parquet(io.BytesIO(buffer.getvalue())), {})
 
 
 def fuzz(model: str, server: Server, judges: Any, profile: settings) -> None:
