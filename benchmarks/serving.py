@@ -7,8 +7,8 @@ wrk and ab are Debian's `wrk` and `apache2-utils`. All servers run at once, one 
 asked in turn in every round, so that a noisy moment meets all of them; medians of rounds. The CPU
 time that a server takes for a request is steadier than requests per second where other work runs.
 The rival (`benchmarks.hand_written`) scales and classifies iris, and is what the mixed table with
-its eleven columns is compared with too. It runs as `pip install fastapi uvicorn` leaves it, and once
-more with uvloop and httptools, which a model of this project brings along.
+its eleven columns is compared with too. It runs as `pip install fastapi uvicorn` leaves it, and
+once more with uvloop and httptools, which a model of this project brings along.
 """
 
 import argparse
