@@ -2,7 +2,9 @@
 
 import io
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -413,6 +415,16 @@ def test_unreadable_csv_and_parquet_get_a_400_of_mlflow(
 ) -> None:
     # MLflow adds its own stack trace here, before the model is asked
     assert send(iris_server, options).status_code == 400
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_server_runs_on_uvloop_and_httptools(iris_server: Server) -> None:
+    below, mapped = [iris_server.process.pid], ""
+    while below:
+        process = Path("/proc", str(below.pop()))
+        below += map(int, (process / "task" / process.name / "children").read_text().split())
+        mapped += (process / "maps").read_text()
+    assert "uvloop" in mapped and "httptools" in mapped
 
 
 def test_a_server_that_was_asked_wrongly_still_answers(iris_server: Server) -> None:
