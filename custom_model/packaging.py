@@ -1,4 +1,7 @@
-"""Packs a fitted pipeline as an MLflow model: `bundle.py`, `pipeline.skops`, `bundle.json`."""
+"""Packs a fitted pipeline as an MLflow model.
+
+`bundle.py` and `compiled.py` are its code, `pipeline.skops` the pipeline, `bundle.json` the rest.
+"""
 
 import hashlib
 import importlib.metadata
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import skops.io
 from mlflow.models import ModelSignature
@@ -19,15 +23,20 @@ from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from sklearn.base import ClassifierMixin
 
-from custom_model import bundle
+from custom_model import bundle, compiled
 from custom_model.bundle import Column, Label
 
 BUNDLE_FILE = Path(bundle.__file__)
+COMPILED_FILE = Path(compiled.__file__)
 
 # What the model server needs, at the versions that trained. Named, because MLflow would otherwise
 # run the model in a subprocess for twenty seconds to find them out.
 _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
+
+MOST_PROVED = 2000
+ONE_BY_ONE = 20
+TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Packed:
 
     Args:
         info: of MLflow, with `model_uri` and `model_id`.
-        sha256: of the three files that decide an answer, see `bundle_sha256`.
+        sha256: of the files that decide an answer, see `bundle_sha256`.
     """
 
     info: ModelInfo
@@ -52,6 +61,7 @@ def log_bundle(
     example: pd.DataFrame,
     *,
     threshold: float = 0.5,
+    proof: pd.DataFrame,
     about: dict[str, Any],
 ) -> Packed:
     """Logs a fitted pipeline as a model of the active run.
@@ -64,6 +74,8 @@ def log_bundle(
         target: heading of the predicted column.
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         threshold: of two classes, the second is predicted where its probability is above it.
+        proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
+            for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
     """
     input_columns = [
@@ -81,13 +93,18 @@ def log_bundle(
     with tempfile.TemporaryDirectory() as folder:
         pipeline_file, spec_file = Path(folder, "pipeline.skops"), Path(folder, "bundle.json")
         skops.io.dump(pipeline, pipeline_file, compression=zipfile.ZIP_DEFLATED)
-        bundle.load_pipeline(pipeline_file)  # what cannot be loaded again must not be logged
+        loaded = bundle.load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
+        spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
         spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
-        sha256 = bundle_sha256([BUNDLE_FILE, pipeline_file, spec_file])
+        sha256 = bundle_sha256([BUNDLE_FILE, COMPILED_FILE, pipeline_file, spec_file])
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(BUNDLE_FILE),
-            artifacts={"pipeline": str(pipeline_file), "bundle": str(spec_file)},
+            artifacts={
+                "pipeline": str(pipeline_file),
+                "bundle": str(spec_file),
+                "compiled": str(COMPILED_FILE),
+            },
             signature=make_signature(labels, threshold),
             pip_requirements=requirements(),
             metadata={"input_columns": input_columns, "bundle_sha256": sha256},
@@ -107,6 +124,66 @@ def check_packable(pipeline: ClassifierMixin) -> None:
         file = Path(folder, "pipeline.skops")
         skops.io.dump(pipeline, file)
         bundle.load_pipeline(file)
+
+
+def prove_compiled(
+    pipeline: Any,
+    columns: Sequence[Column],
+    table_columns: Sequence[str],
+    target: str,
+    rows: pd.DataFrame,
+) -> dict[str, Any]:
+    """Compares the short way for a few rows with the pipeline.
+
+    Besides the given rows, each of the first ones is asked with a value missing, where it may be,
+    and with a category that nobody has seen. Rows are asked one by one and many at once.
+
+    Args:
+        pipeline: as loaded from its file.
+        columns: the features.
+        table_columns: headings of the training table without the target.
+        target: heading of the predicted column.
+        rows: (n_rows, n_columns) typed; the first 2,000 are asked.
+
+    Returns:
+        `proved`: whether all labels are the same and no probability differs by more than 1e-9;
+        then `rows`, how many were compared, and the `largest_difference` of a probability; else
+        the `reason`.
+    """
+    records = to_request(rows[:MOST_PROVED])
+    for column in columns:
+        unusual: list[str | None] = [] if column.required else [None]
+        unusual += ["seen by nobody"] if column.kind == "category" else []
+        records += [{**record, column.name: v} for v in unusual for record in records[:3]]
+    alone = [records[row : row + 1] for row in range(min(ONE_BY_ONE, len(records)))]
+    together = [
+        records[row : row + bundle.FEW_ROWS] for row in range(0, len(records), bundle.FEW_ROWS)
+    ]
+    compared, largest = 0, 0.0
+    try:
+        evaluate = compiled.compile_model(pipeline)
+        for asked in alone + together:
+            frame = pd.DataFrame(asked, columns=[column.name for column in columns])
+            expanded = bundle.expand(bundle.conform(frame, columns), columns)
+            wanted = pipeline.predict_proba(expanded)
+            found = evaluate(bundle.read_few(asked, columns, table_columns, target))
+            difference = float(np.abs(found - wanted).max())
+            if not difference <= TOLERANCE:
+                return _unproved(f"a probability differs by {difference:.3g}")
+            if (found.argmax(axis=1) != wanted.argmax(axis=1)).any():
+                return _unproved("a label differs")
+            compared, largest = compared + len(asked), max(largest, difference)
+    except compiled.Uncompiled as reason:
+        return _unproved(str(reason))
+    except (bundle.Unsure, bundle.Refusal):
+        return _unproved("the rows to prove it with are not plain")
+    if not compared:
+        return _unproved("no rows to prove it with")
+    return {"proved": True, "rows": compared, "largest_difference": largest}
+
+
+def _unproved(reason: str) -> dict[str, Any]:
+    return {"proved": False, "reason": reason}
 
 
 def to_request(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -148,7 +225,7 @@ def bundle_sha256(files: Sequence[Path]) -> str:
     """One hash over a bundle's files by their names and contents, in the order of the names.
 
     Args:
-        files: paths of `bundle.py`, `pipeline.skops` and `bundle.json`.
+        files: paths of `bundle.py`, `compiled.py`, `pipeline.skops` and `bundle.json`.
     """
     total = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):

@@ -43,8 +43,9 @@ def fetch(model_uri: str, sha256: str, folder: str) -> Path:
     """
     try:
         path = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
-        files = [path / "bundle.py", path / "artifacts" / "pipeline.skops"]
-        found = bundle_sha256([*files, path / "artifacts" / "bundle.json"])
+        inside = path / "artifacts"
+        files = [path / "bundle.py", inside / "pipeline.skops", inside / "bundle.json"]
+        found = bundle_sha256([*files, *inside.glob("compiled.py")])  # older versions have none
     except (MlflowException, OSError):
         raise BadInput(f"{model_uri} cannot be fetched: its artifact is gone") from None
     if found != sha256:

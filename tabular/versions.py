@@ -130,6 +130,7 @@ def register_version(
         dataset.typed[split.train][:3],
         threshold=recipe.threshold,
         about={"dataset": dataset.name, "classifier": recipe.name, "seed": seed},
+        proof=dataset.typed[split.holdout],
     )
     summary = (
         f"{recipe.name} on {dataset.name}: f1_macro {metrics['holdout_f1_macro']:.3f} on "

@@ -2,7 +2,9 @@
 
 import io
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -343,6 +345,10 @@ def test_doubled_columns_are_refused(iris_server: Server) -> None:
     refusal(iris_server.post(data=text, headers=CSV), "sepal length (cm)", "more than once")
 
 
+def test_a_csv_without_headings_is_refused_also_where_it_is_one_row(iris_server: Server) -> None:
+    refusal(iris_server.post(data="5.1,3.5,1.4,0.2", headers=CSV), "sepal length (cm)", "missing")
+
+
 def test_lists_of_unequal_length_are_refused(iris_server: Server) -> None:
     lists: dict[str, list[float]] = {name: [1.0, 2.0] for name in IRIS_COLUMNS}
     lists[IRIS_COLUMNS[1]] = [1.0]
@@ -409,6 +415,16 @@ def test_unreadable_csv_and_parquet_get_a_400_of_mlflow(
 ) -> None:
     # MLflow adds its own stack trace here, before the model is asked
     assert send(iris_server, options).status_code == 400
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_server_runs_on_uvloop_and_httptools(iris_server: Server) -> None:
+    below, mapped = [iris_server.process.pid], ""
+    while below:
+        process = Path("/proc", str(below.pop()))
+        below += map(int, (process / "task" / process.name / "children").read_text().split())
+        mapped += (process / "maps").read_text()
+    assert "uvloop" in mapped and "httptools" in mapped
 
 
 def test_a_server_that_was_asked_wrongly_still_answers(iris_server: Server) -> None:

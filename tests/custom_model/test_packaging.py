@@ -12,7 +12,7 @@ import pytest
 import yaml
 from mlflow.exceptions import MlflowException
 
-from custom_model import bundle, packaging
+from custom_model import bundle, compiled, packaging
 from custom_model.packaging import bundle_sha256
 from custom_model.pipeline import make_model
 from tabular.dataset import Dataset, load_dataset, make_dataset
@@ -30,6 +30,7 @@ def log(dataset: Dataset, classifier: str) -> packaging.Packed:
             dataset.table_columns,
             dataset.target,
             dataset.typed[:2],
+            proof=dataset.typed[::5],
             about={"classifier": classifier},
         )
 
@@ -73,6 +74,61 @@ def test_two_versions_of_the_code_live_in_one_process(
     assert columns == ["probability_setosa", "share_setosa", "probability_setosa"]
 
 
+def test_each_version_keeps_its_own_compiled_code_in_one_process(
+    packed: packaging.Packed, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "compiled.py"
+    source = Path(compiled.__file__).read_text(encoding="utf-8")
+    right = "    return _compile(model, behind_preprocessor=False).proba\n"
+    assert right in source
+    wrong = "    return lambda table: np.array([[0.0, 0.0, 1.0]])\n"
+    changed.write_text(source.replace(right, wrong), "utf-8")
+    monkeypatch.setattr(packaging, "COMPILED_FILE", changed)
+    other = log(load_dataset("iris"), "logistic_regression")
+    assert other.sha256 != packed.sha256
+    row = pd.DataFrame([[5.1, 3.5, 1.4, 0.2]], columns=load_dataset("iris").table_columns)
+    answers = []
+    for version in (packed, other, packed):
+        model = mlflow.pyfunc.load_model(version.info.model_uri)
+        answers += model.predict(row)["prediction"].tolist()
+    assert answers == ["setosa", "virginica", "setosa"]
+
+
+def test_what_was_not_proved_is_answered_by_the_pipeline(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaging, "prove_compiled", lambda *_: {"proved": False, "reason": "x"})
+    model = mlflow.pyfunc.load_model(
+        log(load_dataset("iris"), "hist_gradient_boosting").info.model_uri
+    )
+    assert model.unwrap_python_model().few is None
+    assert model.predict([[5.1, 3.5, 1.4, 0.2]])["prediction"].tolist() == ["setosa"]
+
+
+def test_a_compiled_model_that_fails_is_replaced_by_the_pipeline(
+    packed: packaging.Packed, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = mlflow.pyfunc.load_model(packed.info.model_uri)
+
+    def fails(table: object) -> None:
+        raise ZeroDivisionError
+
+    model.unwrap_python_model().few = fails
+    assert model.predict(np.array([[5.1, 3.5, 1.4, 0.2]]))["prediction"].tolist() == ["setosa"]
+    assert "the pipeline answers" in caplog.text
+
+
+def test_a_model_server_gets_rows_and_python_a_frame(
+    packed: packaging.Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = [[5.1, 3.5, 1.4, 0.2]]
+    frame = mlflow.pyfunc.load_model(packed.info.model_uri).predict(row)
+    assert isinstance(frame, pd.DataFrame)
+    python = mlflow.pyfunc.load_model(packed.info.model_uri).unwrap_python_model()
+    python.serves = True
+    assert python.predict(None, row) == frame.to_dict("records")
+
+
 def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
     names = sorted(p.relative_to(local(packed)).as_posix() for p in local(packed).rglob("*.*"))
     assert "bundle.py" in names
@@ -80,9 +136,10 @@ def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
 
 
-def test_the_hash_is_of_the_three_files_that_decide_an_answer(packed: packaging.Packed) -> None:
+def test_the_hash_is_of_the_four_files_that_decide_an_answer(packed: packaging.Packed) -> None:
     folder = local(packed)
     files = [folder / "bundle.py", *(folder / "artifacts").iterdir()]
+    assert len(files) == 4
     assert bundle_sha256(files) == packed.sha256
     (folder / "artifacts" / "bundle.json").write_text("{}")
     assert bundle_sha256(files) != packed.sha256

@@ -143,7 +143,10 @@ def refused(words: str, **options: Any) -> None:
     assert all(run.info.status != "RUNNING" for run in mlflow.search_runs(output_format="list"))
 
 
-@pytest.mark.parametrize("name", ["bundle.py", "artifacts/pipeline.skops", "artifacts/bundle.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["bundle.py", *(f"artifacts/{n}" for n in ("pipeline.skops", "bundle.json", "compiled.py"))],
+)
 def test_an_artifact_with_one_byte_changed_is_refused(name: str) -> None:
     train_iris(1.0)
     file = artifact_of(1) / name
