@@ -23,7 +23,7 @@ from tabular.space import Shape, default_params, fixed_params, suggest
 from tabular.workers import Engine
 
 AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
-LONGEST_SHARE = 0.25  # of the time, for one configuration
+LONGEST_SHARE, LONGEST_SECONDS = 0.25, 10.0  # of the time, but at least so long, for one of them
 ATTEMPTS = 20  # to find a configuration that is new; a small space may be used up
 PATIENCE = 0.5  # seconds between looks at the clock
 
@@ -84,7 +84,7 @@ def search(
         named = {f"{classifier}.{name}": value for name, value in point.items()}
         study.enqueue_trial({"classifier": classifier, **named})
     ahead = engine.slots * AHEAD if engine.slots > 1 else 1
-    limit = LONGEST_SHARE * budget.left()
+    limit = max(LONGEST_SHARE * budget.left(), LONGEST_SECONDS)
     tried = {_key(trial.classifier, trial.params) for trial in done}
     asked: list[tuple[Task, optuna.Trial]] = []
     ended: dict[int, Trial] = {}

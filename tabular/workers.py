@@ -79,30 +79,35 @@ class _Worker:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
-        self.pipe: Connection[tuple[Task, FoldFiles], Trial] | None = None
+        self.pipe: Connection[tuple[Task, FoldFiles], Trial | None] | None = None
         self.task: Task | None = None
         self.since, self.limit = 0.0, math.inf
 
     def begin(self, task: Task, files: FoldFiles, limit: float) -> None:
         """Sends a task."""
+        self.since = time.monotonic()
         if self.pipe is None:
             self._start()
-        self.task, self.since, self.limit = task, time.monotonic(), limit
+            self.since = math.inf  # its imports do not count
+        self.task, self.limit = task, limit
         with contextlib.suppress(OSError):  # it has died; seen when its answer is awaited
             self.pipe.send((task, files))  # type: ignore[union-attr]
 
-    def result(self) -> Trial:
-        """What it has sent; waits for it."""
+    def result(self) -> Trial | None:
+        """What it has sent; None if that is only that it has begun."""
         try:
             trial = self.pipe.recv()  # type: ignore[union-attr]
         except (EOFError, OSError):
             return self.give_up("its process was killed, perhaps for want of memory")
-        self.task = None
+        if trial is None:
+            self.since = time.monotonic()
+        else:
+            self.task = None
         return trial
 
     def give_up(self, reason: str) -> Trial:
         """Kills the process; the task has failed."""
-        task, seconds = self.task, time.monotonic() - self.since
+        task, seconds = self.task, max(0.0, time.monotonic() - self.since)
         assert task is not None
         self.kill()
         return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
@@ -163,7 +168,7 @@ class Processes:
             ready = wait(list(busy), max(0.0, nearest - time.monotonic()))
             for pipe, worker in busy.items():
                 if pipe in ready:
-                    trials.append(worker.result())
+                    trials += filter(None, [worker.result()])
                 elif time.monotonic() >= worker.since + worker.limit:
                     trials.append(worker.give_up("took too long"))
             self._hand_out()
@@ -195,7 +200,8 @@ class Processes:
 def _serve(file_descriptor: int) -> None:
     """A worker's life: evaluates what it is sent, until its pipe closes."""
     with contextlib.suppress(EOFError, OSError):
-        pipe: Connection[Trial, tuple[Task, FoldFiles]] = Connection(file_descriptor)
+        pipe: Connection[Trial | None, tuple[Task, FoldFiles]] = Connection(file_descriptor)
+        pipe.send(None)
         while True:
             task, files = pipe.recv()
             pipe.send(evaluate_configuration(task, files))
