@@ -1,8 +1,7 @@
-"""Tables in chunks: a few thousand rows at a time, from a file and into one."""
+"""Tables read in chunks: some ten thousand rows at a time, whatever the length."""
 
 import csv
 import hashlib
-import io
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,10 +14,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.dataset
-import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
 
 from tabular.dataset import BUILT_IN, TABLE_ENDINGS, load_built_in, safe_name
@@ -27,9 +24,6 @@ from tabular.errors import BadInput, choices
 MOST_CELLS = 4_000_000  # of a chunk, 32 MB of doubles
 MOST_ROWS = 131_072  # of a chunk
 CSV_BYTES = 8 << 20  # of a chunk
-ROWS_PER_FILE = 1_000_000  # of a folder
-
-Write = Callable[[pa.RecordBatch], None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ def open_table(data: str) -> Iterator[Table]:
                     "or a folder of Parquet files"
                 )
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise BadInput(f"{data} cannot be read: {_first_line(error)}") from None
+            raise BadInput(f"{data} cannot be read: {first_line(error)}") from None
 
 
 def of_arrow(table: pa.Table, name: str) -> Table:
@@ -156,7 +150,7 @@ def _local(data: str, folder: str) -> Path:
         try:
             return Path(mlflow.artifacts.download_artifacts(data, dst_path=folder))
         except (MlflowException, OSError) as error:
-            raise BadInput(f"data {data!r} cannot be fetched: {_first_line(error)}") from None
+            raise BadInput(f"data {data!r} cannot be fetched: {first_line(error)}") from None
     try:
         found = path.exists()
     except OSError:  # a name too long to be one
@@ -169,7 +163,8 @@ def _local(data: str, folder: str) -> Path:
     return path
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -215,22 +210,36 @@ def _parquet(path: Path, name: str) -> Table:
 # --- CSV ----------------------------------------------------------------------------------------
 
 
-def _csv(path: Path, name: str) -> Table:
-    compression = "gzip" if path.name.lower().endswith(".gz") else None
-    with pa.input_stream(str(path), compression=compression) as stream:
-        head = stream.read(1 << 20).decode("utf-8-sig", errors="ignore")
-    separator = "\t" if ".tsv" in path.name.lower()[-7:] else ","
+def read_heading(head: str, source: str) -> tuple[list[str], str]:
+    """The columns of a CSV and its separator, told from its first line as in training.
+
+    Args:
+        head: its beginning.
+        source: its name, whose ending tells a TSV.
+
+    Raises:
+        BadInput: it has no heading, or one that names a column twice.
+    """
+    separator = "\t" if ".tsv" in source.lower()[-7:] else ","
     names = next((row for row in csv.reader(head.splitlines(True), delimiter=separator) if row), [])
     if len(names) == 1:
         for other in ";\t|":
             if other in names[0]:
                 separator = other
-                names = next(csv.reader(head.splitlines(True), delimiter=other))
+                names = next(csv.reader([names[0]], delimiter=other))
     if not names:
-        raise BadInput(f"{path} cannot be read: it is empty; its first line has to be a heading")
+        raise BadInput(f"{source} cannot be read: it is empty; its first line is the heading")
     names = [cell or f"Unnamed: {position}" for position, cell in enumerate(names)]
     if doubled := [cell for cell, times in Counter(names).items() if times > 1]:
-        raise BadInput(f"column {doubled[0]!r} is in {path} more than once; rename one of them")
+        raise BadInput(f"column {doubled[0]!r} is in {source} more than once; rename one of them")
+    return names, separator
+
+
+def _csv(path: Path, name: str) -> Table:
+    compression = "gzip" if path.name.lower().endswith(".gz") else None
+    with pa.input_stream(str(path), compression=compression) as stream:
+        head = stream.read(1 << 20).decode("utf-8-sig", errors="ignore")
+    names, separator = read_heading(head, str(path))
 
     def chunks() -> Iterator[Chunk]:
         skipped: list[tuple[int, str, list[str]]] = []
@@ -253,7 +262,6 @@ def _csv(path: Path, name: str) -> Table:
                     column_types={cell: pa.string() for cell in names}, strings_can_be_null=False
                 ),
             )
-            read.schema.field(0)
             done = 0
             for batch in read:
                 ends = done + batch.num_rows
@@ -278,93 +286,3 @@ def _csv(path: Path, name: str) -> Table:
         digest=digest_of(path),
         chunks=chunks,
     )
-
-
-# --- writing ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_writer(path: Path, schema: pa.Schema, *, separator: str = ",") -> Iterator[Write]:
-    """Opens a file, or a folder of Parquet files, to write a table in.
-
-    Args:
-        path: `.csv`, `.csv.gz`, `.tsv`, `.tsv.gz`, `.parquet`, `.pq`; any other is a folder.
-        schema: of the table; its metadata go into a Parquet file.
-        separator: of cells in a `.csv`.
-    """
-    lower = path.name.lower()
-    if lower.endswith((".parquet", ".pq")):
-        opened = _write_parquet(path, schema)
-    elif lower.endswith(TABLE_ENDINGS):
-        opened = _write_csv(path, schema, "\t" if ".tsv" in lower[-7:] else separator)
-    else:
-        opened = _write_folder(path, schema)
-    with opened as write:
-        yield write
-
-
-@contextmanager
-def _write_parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
-    # a dictionary pays for words, and costs a hash of every cell for doubles that all differ
-    words = [f.name for f in schema if not pa.types.is_floating(f.type)]
-    with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=words) as writer:
-        yield writer.write_batch
-
-
-@contextmanager
-def _write_folder(path: Path, schema: pa.Schema) -> Iterator[Write]:
-    path.mkdir()
-    number, rows = 0, 0
-    part = _write_parquet(path / "part-00000.parquet", schema)
-    write_part = part.__enter__()
-
-    def write(batch: pa.RecordBatch) -> None:
-        nonlocal number, rows, part, write_part
-        if rows >= ROWS_PER_FILE:
-            part.__exit__(None, None, None)
-            number, rows = number + 1, 0
-            part = _write_parquet(path / f"part-{number:05d}.parquet", schema)
-            write_part = part.__enter__()
-        write_part(batch)
-        rows += batch.num_rows
-
-    try:
-        yield write
-    finally:
-        part.__exit__(None, None, None)
-
-
-@contextmanager
-def _write_csv(path: Path, schema: pa.Schema, separator: str) -> Iterator[Write]:
-    compression = "gzip" if path.name.lower().endswith(".gz") else None
-    plain = pyarrow.csv.WriteOptions(
-        include_header=False, delimiter=separator, quoting_style="none"
-    )
-    special = f'["\r\n{separator}]'
-    words = [i for i, f in enumerate(schema) if _is_words(f.type)]
-    with pa.output_stream(str(path), compression=compression) as stream:
-        stream.write(_csv_lines([schema.names], separator))
-
-        def write(batch: pa.RecordBatch) -> None:
-            columns = [pc.cast(column, pa.string()) for column in batch.columns]
-            if any(pc.any(pc.match_substring_regex(columns[i], special)).as_py() for i in words):
-                lines = zip(*(column.to_pylist() for column in columns), strict=True)
-                stream.write(_csv_lines(lines, separator))
-            else:  # Arrow would put every text in quotes, or none
-                pyarrow.csv.write_csv(
-                    pa.RecordBatch.from_arrays(columns, schema.names), stream, plain
-                )
-
-        yield write
-
-
-def _is_words(kind: pa.DataType) -> bool:
-    return not (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    )
-
-
-def _csv_lines(rows: Any, separator: str) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=separator, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()

@@ -75,19 +75,15 @@ def make_scorer(loaded: Any, head: pa.RecordBatch, *, as_text: bool) -> Scorer:
     Raises:
         NotScorable: the table lacks a column, or the model cannot be asked.
     """
-    bundle = _bundle(loaded)
-    needed: tuple[str, ...] | None
-    if bundle is not None:
-        needed, ask = _ask_bundle(bundle, head.schema.names)
-    else:
-        needed, ask = ask_foreign(loaded, head.schema.names, as_text=as_text)
+    needed, ask = ask_of(loaded, head.schema.names, as_text=as_text)
+    ours = _bundle(loaded) is not None
     scorer = Scorer(needed, ask, pa.schema([]))
-    probe = head.slice(0, 0 if bundle is not None else _PROBED)
+    probe = head.slice(0, 0 if ours else _PROBED)
     try:
         answer, reasons = scorer.ask(to_frame(probe, needed), as_text)
     except MlflowException as error:
         raise NotScorable(error.message) from None
-    if bundle is None and head.num_rows and len(reasons) == probe.num_rows:
+    if not ours and head.num_rows and len(reasons) == probe.num_rows:
         raise NotScorable(f"the model refuses every one of the first rows: {reasons[0]}")
     added = pa.RecordBatch.from_arrays(_arrays(answer), [str(name) for name in answer.columns])
     if clash := [name for name in added.schema.names if name in head.schema.names]:
@@ -95,6 +91,30 @@ def make_scorer(loaded: Any, head: pa.RecordBatch, *, as_text: bool) -> Scorer:
             f"it has a column {clash[0]!r} already, which scoring would add; rename or remove it"
         )
     return Scorer(needed, ask, added.schema)
+
+
+def ask_of(
+    loaded: Any, names: Sequence[str], *, as_text: bool
+) -> tuple[tuple[str, ...] | None, Ask]:
+    """The columns that a model reads, None for all, and how to ask it.
+
+    Args:
+        loaded: of `mlflow.pyfunc`.
+        names: columns of the table.
+        as_text: the table's cells are uninterpreted text.
+
+    Raises:
+        NotScorable: the table lacks a column, or its cells have no types.
+    """
+    bundle = _bundle(loaded)
+    if bundle is None:
+        return ask_foreign(loaded, names, as_text=as_text)
+
+    def ask(frame: pd.DataFrame, as_text: bool) -> Answer:
+        answer: Answer = bundle.score_rows(frame, as_text=as_text)
+        return answer
+
+    return tuple(column.name for column in bundle.columns if column.name in names), ask
 
 
 def score_batch(scorer: Scorer, batch: pa.RecordBatch, *, as_text: bool) -> Scored:
@@ -140,14 +160,6 @@ def _arrays(answer: pd.DataFrame) -> list[pa.Array]:
         else:
             arrays.append(pa.array(cells, from_pandas=True))
     return arrays
-
-
-def _ask_bundle(bundle: Any, names: Sequence[str]) -> tuple[tuple[str, ...], Ask]:
-    def ask(frame: pd.DataFrame, as_text: bool) -> Answer:
-        answer: Answer = bundle.score_rows(frame, as_text=as_text)
-        return answer
-
-    return tuple(column.name for column in bundle.columns if column.name in names), ask
 
 
 def _bundle(loaded: Any) -> Any:

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pyarrow as pa
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from tabular import registry
 from tabular.aside import aside, check_target, move_in
-from tabular.chunks import Chunk, Table, open_table, open_writer
+from tabular.chunks import Chunk, Table, first_line, open_table
 from tabular.dataset import BUILT_IN, TABLE_ENDINGS, safe_name
 from tabular.errors import BadInput
 from tabular.foreign import NotScorable
@@ -32,6 +33,7 @@ from tabular.scorer import (
     score_batch,
 )
 from tabular.tracking import start_run
+from tabular.writers import open_writer
 
 ENGINES = ("local", "spark")
 SECONDS_BETWEEN_LINES = 10.0
@@ -79,8 +81,8 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         if engine == "spark":
             from tabular import spark_scoring
 
-            table: Table = stack.enter_context(spark_scoring.open_table(data))
-            write = spark_scoring.write_scored
+            table: Any = stack.enter_context(spark_scoring.open_table(data))
+            write: Any = spark_scoring.write_scored
         else:
             table = stack.enter_context(open_table(data))
             write = write_scored
@@ -260,11 +262,10 @@ def _fetch(uri: str, folder: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
     except (MlflowException, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"model {uri!r} cannot be fetched: {reason}") from None
+        raise BadInput(f"model {uri!r} cannot be fetched: {first_line(error)}") from None
 
 
-def _scorer(folder: Path, uri: str, table: Table, data: str) -> Scorer:
+def _scorer(folder: Path, uri: str, table: Any, data: str) -> Scorer:
     try:
         loaded = mlflow.pyfunc.load_model(str(folder))
     except MlflowException as error:
@@ -277,7 +278,7 @@ def _scorer(folder: Path, uri: str, table: Table, data: str) -> Scorer:
         raise BadInput(f"{data} cannot be scored by {uri}: {error}") from None
 
 
-def _log_input(table: Table, data: str) -> None:
+def _log_input(table: Any, data: str) -> None:
     """Logs the table as an input of the active run, without reading it again."""
 
     def kind(field: pa.DataType) -> DataType:

@@ -5,28 +5,34 @@ answers several times slower (benchmarks/score.py), as it takes every cell throu
 """
 
 import functools
+import os
+import shutil
 import tempfile
+import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import mlflow
 import pyarrow as pa
 
-from tabular import foreign, scorer
-from tabular.chunks import digest_of
+import tabular
+from tabular import executor, foreign
+from tabular import scorer as scoring_code
+from tabular.chunks import digest_of, first_line, of_arrow, read_heading
 from tabular.dataset import BUILT_IN, TABLE_ENDINGS, load_built_in, safe_name
 from tabular.errors import BadInput
+from tabular.executor import score_partition
 from tabular.preparation import Say
-from tabular.scorer import REASON, Scorer, make_scorer, score_batch
+from tabular.scorer import REASON, Scorer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 HEAD = 1000  # rows by which a model is tried
+UNREADABLE = "__unreadable_line__"
 
 
 @dataclass(frozen=True)
@@ -51,17 +57,151 @@ class SparkTable:
 
 
 @contextmanager
-def session() -> Iterator["SparkSession"]:
-    """The cluster's session: an open one, or one as configured, on this machine without a master.
+def open_table(data: str) -> Iterator[SparkTable]:
+    """Opens a table on the cluster, whose executors have to see the path or URI too.
 
-    The master and all else come from Spark's own configuration (`spark-defaults.conf`,
-    `SPARK_MASTER`-like settings of `spark-submit`, `PYSPARK_SUBMIT_ARGS`).
+    Args:
+        data: see `tabular.chunks.open_table`; URIs are those that Spark reads (`s3a://`, `hdfs://`).
+
+    Raises:
+        BadInput: there is no such table, or Spark does not start.
+    """
+    path = Path(data.removeprefix("file://"))
+    known = data in BUILT_IN or "://" in str(path)
+    if not known and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises on long names
+        raise BadInput(f"data {data[:200]!r} not found: no such file or folder in {Path.cwd()}")
+    with session() as spark:
+        try:
+            yield _read(spark, data, path)
+        except _spark_errors() as error:
+            raise BadInput(f"{data} cannot be scored on Spark: {first_line(error)}") from None
+
+
+def _read(spark: "SparkSession", data: str, path: Path) -> SparkTable:
+    name = safe_name(data)
+    if data in BUILT_IN:
+        arrow = pa.Table.from_pandas(load_built_in(data)[0], preserve_index=False)
+        frame = spark.createDataFrame(arrow)
+        digest, as_text = of_arrow(arrow, data).digest, False
+    else:
+        local = path.exists()
+        uri = path.resolve().as_uri() if local else data
+        digest = digest_of(path) if local else "unknown"
+        as_text = data.lower().endswith(tuple(e for e in TABLE_ENDINGS if "sv" in e))
+        frame = _read_csv(spark, uri) if as_text else spark.read.parquet(uri)
+    head = frame.drop(UNREADABLE).limit(HEAD).toArrow().combine_chunks()
+    schema = head.schema.remove_metadata()
+    first = pa.RecordBatch.from_pylist([], schema=schema)
+    return SparkTable(
+        name=name,
+        frame=frame,
+        schema=schema,
+        as_text=as_text,
+        digest=digest,
+        head=head.to_batches()[0] if head.num_rows else first,
+    )
+
+
+def _read_csv(spark: "SparkSession", uri: str) -> "DataFrame":
+    """Cells as text; a line with too many or too few stands in a column of its own."""
+    first = spark.read.text(uri).first()
+    names, separator = read_heading(str(first[0]).removeprefix("\ufeff") if first else "", uri)
+    quoted = [f"`{name.replace('`', '``')}` STRING" for name in [*names, UNREADABLE]]
+    frame = spark.read.csv(
+        uri,
+        schema=", ".join(quoted),
+        header=True,
+        sep=separator,
+        escape='"',  # a quote inside quotes is doubled
+        multiLine=True,
+        columnNameOfCorruptRecord=UNREADABLE,
+    )
+    # an empty cell arrives as null; and one file is one partition, so it is dealt out
+    return frame.fillna("", subset=names).repartition(spark.sparkContext.defaultParallelism)
+
+
+def write_scored(
+    scorer: Scorer,
+    table: SparkTable,
+    output: Path,
+    side: Path,
+    about: dict[bytes, bytes],
+    *,
+    model: Path,
+    say: Say,
+) -> tuple[int, int]:
+    """Scores a table into a folder of Parquet files, one for each partition.
+
+    Args:
+        scorer: of the table, for the columns that it adds.
+        table: of Spark.
+        output: folder to write, which the executors have to see too.
+        side: folder for the rejected rows; only if there are any, by scoring a second time.
+        about: unused: Spark writes no metadata of one's own.
+        model: folder of the model.
+        say: unused: Spark has a progress bar itself.
+
+    Returns:
+        How many rows were scored, and how many rejected.
+    """
+    from pyspark.sql import Observation
+    from pyspark.sql import functions as sf
+    from pyspark.sql.pandas.types import from_arrow_schema
+    from pyspark.sql.types import StringType
+
+    unreadable = UNREADABLE if UNREADABLE in table.frame.columns else ""
+    with tempfile.TemporaryDirectory() as folder:
+        spark = table.frame.sparkSession
+        archive = _send(spark, model, Path(folder))
+        run = functools.partial(
+            score_partition,
+            archive=archive,
+            added=scorer.added,
+            as_text=table.as_text,
+            unreadable=unreadable,
+        )
+        schema = table.frame.drop(unreadable).schema
+        for field in from_arrow_schema(scorer.added):
+            schema = schema.add(field)
+        answered = table.frame.mapInArrow(run, schema.add(REASON, StringType()))
+        counts = Observation()
+        rejected = sf.col(REASON).isNotNull()
+        observed = answered.observe(
+            counts, sf.count(sf.lit(1)).alias("rows"), sf.count(sf.col(REASON)).alias("rejected")
+        )
+        observed.filter(~rejected).drop(REASON).write.parquet(output.as_uri())
+        rows, refused = counts.get["rows"], counts.get["rejected"]
+        if refused:
+            own = [sf.col(f"`{name.replace('`', '``')}`") for name in table.schema.names]
+            answered.filter(rejected).select(REASON, *own).write.parquet(side.as_uri())
+    return rows - refused, refused
+
+
+def _send(spark: "SparkSession", model: Path, folder: Path) -> str:
+    """Sends the model and the code that asks it to the executors."""
+    context = spark.sparkContext
+    name = f"model-{uuid.uuid4().hex}"
+    archive = shutil.make_archive(str(folder / name), "zip", model)
+    context.addArchive(f"{archive}#{name}")
+    with zipfile.ZipFile(folder / "scorer.zip", "w") as code:
+        for module in (tabular, executor, foreign, scoring_code):
+            file = Path(str(module.__file__))
+            code.write(file, f"tabular/{file.name}")
+    context.addPyFile(str(folder / "scorer.zip"))
+    return name
+
+
+@contextmanager
+def session() -> Iterator["SparkSession"]:
+    """A session: the open one, or a new one as Spark itself is configured.
+
+    The master and all else come from `spark-defaults.conf` or `PYSPARK_SUBMIT_ARGS`; with nothing
+    set it is `local[*]`, all cores of this machine.
 
     Raises:
         BadInput: Spark is not installed, or does not start.
     """
     try:
-        from pyspark import SparkConf
         from pyspark.sql import SparkSession
     except ImportError:
         raise BadInput(
@@ -71,17 +211,20 @@ def session() -> Iterator["SparkSession"]:
     if opened is not None:
         yield opened
         return
-    conf = SparkConf()
-    builder = SparkSession.builder.appName("score")
-    if not conf.contains("spark.master"):
-        builder = builder.master("local[*]")
-    # executors run one Python worker per core; more threads in each would only get in the way
-    builder = builder.config("spark.executorEnv.OMP_NUM_THREADS", "1")
+    # Spark runs as many Python workers as there are cores; threads in each would be in the way
+    builder = SparkSession.builder.appName("score").config("spark.executorEnv.OMP_NUM_THREADS", "1")
     try:
         spark = builder.getOrCreate()
     except Exception as error:  # py4j's, the JVM's and the operating system's
-        raise BadInput(f"Spark does not start: {str(error).strip().splitlines()[0]}") from None
+        raise BadInput(f"Spark does not start: {first_line(error)}") from None
     try:
         yield spark
     finally:
         spark.stop()
+
+
+def _spark_errors() -> tuple[type[Exception], ...]:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    return (PySparkException, Py4JError)
