@@ -85,7 +85,7 @@ def resolve(uri: str) -> str:
             found = get_model_name_and_version(MlflowClient(), uri)
     except MlflowException as error:
         raise BadInput(f"model {uri!r} not found: {error.message}") from None
-    return f"models:/{'/'.join(found)}"
+    return f"models:/{'/'.join(map(str, found))}"
 
 
 def candidates(name: str) -> list[Candidate]:

@@ -77,10 +77,9 @@ def make_scorer(loaded: Any, head: pa.RecordBatch, *, as_text: bool) -> Scorer:
     """
     needed, ask = ask_of(loaded, head.schema.names, as_text=as_text)
     ours = _bundle(loaded) is not None
-    scorer = Scorer(needed, ask, pa.schema([]))
     probe = head.slice(0, 0 if ours else _PROBED)
     try:
-        answer, reasons = scorer.ask(to_frame(probe, needed), as_text)
+        answer, reasons = ask(to_frame(probe, None if ours else needed), as_text)
     except MlflowException as error:
         raise NotScorable(error.message) from None
     if not ours and head.num_rows and len(reasons) == probe.num_rows:
@@ -158,7 +157,7 @@ def _arrays(answer: pd.DataFrame) -> list[pa.Array]:
             levels = pa.array(cells.cat.categories.tolist())
             arrays.append(levels.take(pa.array(cells.cat.codes.to_numpy())))
         else:
-            arrays.append(pa.array(cells, from_pandas=True))
+            arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
     return arrays
 
 

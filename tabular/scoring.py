@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tabular import registry
@@ -141,6 +143,8 @@ def write_scored(
     scored = refused = 0
     last = time.monotonic()
     with ExitStack() as stack:
+        # a chunk is too small to divide: further threads of the BLAS would only spin
+        stack.enter_context(threadpool_limits(1, "blas"))
         on_terminal = sys.stderr.isatty()
         bar = stack.enter_context(
             tqdm(total=table.n_rows, unit=" rows", unit_scale=True, disable=not on_terminal)
@@ -290,7 +294,10 @@ def _log_input(table: Any, data: str) -> None:
         }
         return next((k for k, test in tests.items() if test(field)), DataType.string)
 
-    source = CodeDatasetSource(tags={}) if data in BUILT_IN else resolve_dataset_source(data)
     columns = Schema([ColSpec(kind(field.type), field.name) for field in table.schema])
+    with warnings.catch_warnings():
+        # MLflow finds its own source for local files twice
+        warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
+        source = CodeDatasetSource(tags={}) if data in BUILT_IN else resolve_dataset_source(data)
     logged = MetaDataset(source, table.name, table.digest, columns)  # type: ignore[abstract]
     mlflow.log_input(logged, context="scoring")
