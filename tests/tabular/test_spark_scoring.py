@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from tabular.scoring import Outcome, score
-from tests.conftest import Store, free_port
+from tests.conftest import ROOT, Store, free_port
 from tests.tables import mixed_table
 
 pytestmark = [
@@ -31,8 +31,8 @@ pytestmark = [
 
 
 @contextmanager
-def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
-    """A master and workers of one core each, as pip's PySpark has them; yields the master."""
+def standalone(folder: Path, workers: int = 2) -> Iterator[tuple[str, list[int]]]:
+    """A master and workers of one core each; yields its URL and the workers' process ids."""
     import pyspark
 
     home = Path(str(pyspark.__file__)).parent
@@ -43,12 +43,14 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
     deploy = "org.apache.spark.deploy"
     master = [f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port)]
     worker = [f"{deploy}.worker.Worker", "--cores", "1", "--memory", "1g", "--host", "127.0.0.1"]
+    pids = []
     with ExitStack() as stack:
         for command in [[*master, "--webui-port", "0"], *[[*worker, url]] * workers]:
             log = stack.enter_context((folder / f"{command[0].split('.')[-1]}.log").open("ab"))
             process = subprocess.Popen(
                 [str(home / "bin" / "spark-class"), *command], env=env, stdout=log, stderr=log
             )
+            pids.append(process.pid)
             stack.callback(process.wait)
             stack.callback(process.kill)
         deadline = time.monotonic() + 120
@@ -56,15 +58,21 @@ def standalone(folder: Path, workers: int = 2) -> Iterator[str]:
         while log_file.read_text().count("Registering worker") < workers:
             assert time.monotonic() < deadline, log_file.read_text()[-2000:]
             time.sleep(0.2)
-        yield url
+        yield url, pids[1:]
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+    with standalone(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def spark(cluster: tuple[str, list[int]]) -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
-    folder = tmp_path_factory.mktemp("spark")
-    with pytest.MonkeyPatch.context() as patch, standalone(folder) as url:
+    url, _ = cluster
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         session = (
@@ -131,7 +139,10 @@ def test_a_cluster_answers_as_one_process_does(spark: Any, folder: Path, ending:
     )
 
 
-def test_a_lost_executor_costs_a_retry(spark: Any, folder: Path) -> None:
+def test_a_lost_executor_costs_a_retry(
+    spark: Any, folder: Path, cluster: tuple[str, list[int]]
+) -> None:
+    _, workers = cluster
     rows = mixed_table(1000)
     (folder / "new").mkdir()
     for part in range(24):
@@ -143,9 +154,8 @@ def test_a_lost_executor_costs_a_retry(spark: Any, folder: Path) -> None:
         while not killed and time.monotonic() < deadline:
             time.sleep(0.05)
             if list(folder.glob(".there.*/there/_temporary/0/_temporary/*/*.parquet")):
-                found = subprocess.run(
-                    ["pgrep", "-f", "CoarseGrainedExecutorBackend"], capture_output=True, text=True
-                )
+                parents = ",".join(map(str, workers))
+                found = subprocess.run(["pgrep", "-P", parents], capture_output=True, text=True)
                 killed.append(int(found.stdout.split()[0]))
                 os.kill(killed[0], signal.SIGKILL)
 
@@ -163,7 +173,8 @@ def test_the_version_answers_in_a_users_own_spark_udf(spark: Any, folder: Path) 
 
     frame = mixed_table(200, seed=9)
     expected = mlflow.pyfunc.load_model("models:/mixed/1").predict(frame)
-    names = [c["name"] for c in mlflow.models.get_model_info("models:/mixed/1").metadata["input_columns"]]  # fmt: skip
+    metadata = mlflow.models.get_model_info("models:/mixed/1").metadata or {}
+    names = [column["name"] for column in metadata["input_columns"]]
     udf = mlflow.pyfunc.spark_udf(
         spark,
         "models:/mixed/1",
@@ -181,11 +192,11 @@ def test_the_version_answers_in_a_users_own_spark_udf(spark: Any, folder: Path) 
 
 def test_a_session_that_cannot_start_says_so_in_one_sentence(folder: Path, served: Store) -> None:
     mixed_table(20).to_parquet("new.parquet")
-    env = served.environment | {"JAVA_HOME": str(folder), "PYTHONPATH": os.getcwd()}
+    env = served.environment | {"JAVA_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "steps.score", "--model", "models:/mixed/1"]
     ended = subprocess.run(
         [*command, "--data", str(folder / "new.parquet"), "--engine", "spark"],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         env=env,
         capture_output=True,
         text=True,
