@@ -4,6 +4,7 @@ By `mapInArrow` with the same code as in one process. `mlflow.pyfunc.spark_udf` 
 answers several times slower (benchmarks/score.py), as it takes every cell through pandas.
 """
 
+import atexit
 import functools
 import os
 import shutil
@@ -150,45 +151,54 @@ def write_scored(
     from pyspark.sql.types import StringType
 
     unreadable = UNREADABLE if UNREADABLE in table.frame.columns else ""
-    with tempfile.TemporaryDirectory() as folder:
-        spark = table.frame.sparkSession
-        archive = _send(spark, model, Path(folder))
-        run = functools.partial(
-            score_partition,
-            archive=archive,
-            added=scorer.added,
-            as_text=table.as_text,
-            unreadable=unreadable,
-        )
-        schema = table.frame.drop(unreadable).schema
-        for field in from_arrow_schema(scorer.added):
-            schema = schema.add(field)
-        answered = table.frame.mapInArrow(run, schema.add(REASON, StringType()))
-        counts = Observation()
-        rejected = sf.col(REASON).isNotNull()
-        observed = answered.observe(
-            counts, sf.count(sf.lit(1)).alias("rows"), sf.count(sf.col(REASON)).alias("rejected")
-        )
-        observed.filter(~rejected).drop(REASON).write.parquet(output.as_uri())
-        rows, refused = counts.get["rows"], counts.get["rejected"]
-        if refused:
-            own = [sf.col(f"`{name.replace('`', '``')}`") for name in table.schema.names]
-            answered.filter(rejected).select(REASON, *own).write.parquet(side.as_uri())
+    spark = table.frame.sparkSession
+    archive = _send(spark, model)
+    run = functools.partial(
+        score_partition,
+        archive=archive,
+        added=scorer.added,
+        as_text=table.as_text,
+        unreadable=unreadable,
+    )
+    schema = table.frame.drop(unreadable).schema
+    for field in from_arrow_schema(scorer.added):
+        schema = schema.add(field)
+    answered = table.frame.mapInArrow(run, schema.add(REASON, StringType()))
+    counts = Observation()
+    rejected = sf.col(REASON).isNotNull()
+    observed = answered.observe(
+        counts, sf.count(sf.lit(1)).alias("rows"), sf.count(sf.col(REASON)).alias("rejected")
+    )
+    observed.filter(~rejected).drop(REASON).write.parquet(output.as_uri())
+    rows, refused = counts.get["rows"], counts.get["rejected"]
+    if refused:
+        own = [sf.col(f"`{name.replace('`', '``')}`") for name in table.schema.names]
+        answered.filter(rejected).select(REASON, *own).write.parquet(side.as_uri())
     return rows - refused, refused
 
 
-def _send(spark: "SparkSession", model: Path, folder: Path) -> str:
-    """Sends the model and the code that asks it to the executors."""
+def _send(spark: "SparkSession", model: Path) -> str:
+    """Sends model and code to the executors; returns the model's name there."""
     context = spark.sparkContext
     name = f"model-{uuid.uuid4().hex}"
-    archive = shutil.make_archive(str(folder / name), "zip", model)
+    archive = shutil.make_archive(str(_sent() / name), "zip", model)
     context.addArchive(f"{archive}#{name}")
-    with zipfile.ZipFile(folder / "scorer.zip", "w") as code:
-        for module in (tabular, executor, foreign, scoring_code):
-            file = Path(str(module.__file__))
-            code.write(file, f"tabular/{file.name}")
-    context.addPyFile(str(folder / "scorer.zip"))
+    code = _sent() / "scorer.zip"
+    if not code.exists():
+        with zipfile.ZipFile(code, "w") as packed:
+            for module in (tabular, executor, foreign, scoring_code):
+                file = Path(str(module.__file__))
+                packed.write(file, f"tabular/{file.name}")
+    context.addPyFile(str(code))
     return name
+
+
+@functools.cache
+def _sent() -> Path:
+    """A folder of this process: a session asks again and again for what it was given."""
+    folder = tempfile.mkdtemp(prefix="score-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @contextmanager

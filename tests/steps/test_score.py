@@ -19,7 +19,7 @@ from steps import run_step, score
 from tests.conftest import ROOT, Store
 
 KILLS = 20
-ROWS = 400_000
+ROWS = 200_000
 
 
 @pytest.fixture
