@@ -1,7 +1,6 @@
 """What `score` costs above the classifier itself, and its memory.
 
     python -m benchmarks.score
-    python -m benchmarks.score --spark
 
 A linear model of three classes, 4 and 30 columns of doubles, 1,000,000 rows. CPU seconds of this
 process (all threads), medians of interleaved rounds:
@@ -11,8 +10,7 @@ process (all threads), medians of interleaved rounds:
 - `score` from a Parquet file to a Parquet file, with all that the command does to the table;
 - a naive path: `pandas.read_parquet`, `mlflow.pyfunc` `predict`, `to_parquet`.
 
-Peak memory is of one process for each number of rows. With `--spark`: rows a second on a standalone
-cluster of two workers with one core each, by `mapInArrow` and by `mlflow.pyfunc.spark_udf`.
+Peak memory is of one process for each number of rows.
 """
 
 import os
@@ -92,6 +90,7 @@ def in_memory(loaded: Any, table: pa.Table) -> pa.Table:
 
 def file_to_file(loaded: Any, data: str, output: str) -> None:
     with open_table(data) as table:
+        assert table.digest  # which the command logs
         scorer = make_scorer(loaded, table.head, as_text=False)
         write_scored(scorer, table, Path(output), Path(output + ".rejected"), {}, say=print)
 

@@ -51,7 +51,7 @@ class Table:
         as_text: it is a CSV, whose cells are not interpreted.
         separator: of its cells, if it is a CSV.
         n_rows: None if it is not known before reading.
-        digest: 16 hex digits, of its files' bytes.
+        hash_bytes: makes the digest.
         chunks: begins to read, from the start each time.
     """
 
@@ -60,8 +60,13 @@ class Table:
     as_text: bool
     separator: str
     n_rows: int | None
-    digest: str
+    hash_bytes: Callable[[], str]
     chunks: Callable[[], Iterator[Chunk]]
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits of its files' bytes."""
+        return self.hash_bytes()
 
     @cached_property
     def head(self) -> pa.RecordBatch:
@@ -114,9 +119,12 @@ def of_arrow(table: pa.Table, name: str) -> Table:
         name: of it.
     """
     size = rows_per_chunk(table.num_columns)
-    digest = hashlib.sha256()
-    for batch in table.to_batches():
-        digest.update(batch.serialize())
+
+    def hash_bytes() -> str:
+        total = hashlib.sha256()
+        for batch in table.to_batches():
+            total.update(batch.serialize())
+        return total.hexdigest()[:16]
 
     def chunks() -> Iterator[Chunk]:
         return _numbered(iter(table.to_batches(max_chunksize=size)))
@@ -127,7 +135,7 @@ def of_arrow(table: pa.Table, name: str) -> Table:
         as_text=False,
         separator=",",
         n_rows=table.num_rows,
-        digest=digest.hexdigest()[:16],
+        hash_bytes=hash_bytes,
         chunks=chunks,
     )
 
@@ -202,7 +210,7 @@ def _parquet(path: Path, name: str) -> Table:
         as_text=False,
         separator=",",
         n_rows=dataset.count_rows(),
-        digest=digest_of(path),
+        hash_bytes=lambda: digest_of(path),
         chunks=chunks,
     )
 
@@ -283,6 +291,6 @@ def _csv(path: Path, name: str) -> Table:
         as_text=True,
         separator=separator,
         n_rows=None,
-        digest=digest_of(path),
+        hash_bytes=lambda: digest_of(path),
         chunks=chunks,
     )
