@@ -370,6 +370,36 @@ def conform(
     return pd.DataFrame(typed, index=pd.RangeIndex(len(frame)), columns=[c.name for c in columns])
 
 
+def faults(
+    frame: pd.DataFrame, columns: Sequence[Column], *, as_text: bool = False
+) -> dict[int, str]:
+    """The rows that `conform` refuses, with the reason in a sentence: by position, from 0.
+
+    Args:
+        frame: (n_rows, at least the required columns), each column once.
+        columns: the features.
+        as_text: see `conform`.
+    """
+    reasons: dict[int, str] = {}
+    for column in columns:
+        if column.name not in frame.columns:
+            continue
+        reader, wanted = _READERS[column.kind]
+        cells = frame[column.name]
+        values, bad = reader(cells, column, as_text)
+        for row in np.flatnonzero(bad):
+            found = f"expected {wanted}, found {_found(cells.iloc[row])}"
+            reasons.setdefault(int(row), f"column {column.name!r}: {found}")
+        if column.required:
+            for row in np.flatnonzero(np.asarray(pd.isna(values)) & ~bad):
+                reasons.setdefault(
+                    int(row),
+                    f"column {column.name!r}: no value found, and this column needs one "
+                    "(it was never empty in training)",
+                )
+    return reasons
+
+
 def _listed(names: list[str]) -> str:
     shown = ", ".join(repr(name[:40]) for name in names[:8])
     return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "no columns"
@@ -799,17 +829,57 @@ class Bundle(PythonModel):
             return nullcontext()
         return self.thread_pools.limit(limits=1, user_api="openmp")
 
+    def score_rows(
+        self, frame: pd.DataFrame, *, as_text: bool = False
+    ) -> tuple[pd.DataFrame, dict[int, str]]:
+        """Scores the rows of a batch that can be scored; a bad cell costs its row alone.
+
+        Args:
+            frame: (n_rows, any columns) raw, with named columns.
+            as_text: every cell is text, see `conform`.
+
+        Returns:
+            What `predict` answers for the rows that can be scored, in their order, and the reason
+            for each of the others by its position from 0.
+
+        Raises:
+            Refusal: a column is missing or doubled, so that no row can be scored.
+        """
+        reasons: dict[int, str] = {}
+        try:
+            typed = conform(frame, self.columns, as_text=as_text)
+        except Refusal:
+            reasons = faults(frame, self.columns, as_text=as_text)
+            kept = frame.drop(index=frame.index[list(reasons)]) if reasons else frame
+            typed = conform(kept.reset_index(drop=True), self.columns, as_text=as_text)
+        shares = np.empty((0, len(self.labels)))
+        if len(typed):
+            shares = np.asarray(self.pipeline.predict_proba(expand(typed, self.columns)))
+        finite = np.isfinite(shares).all(axis=1)
+        if not finite.all():
+            positions = np.setdiff1d(np.arange(len(frame)), list(reasons))
+            extreme = "its values are too extreme to be scored"
+            reasons |= dict.fromkeys(positions[~finite].tolist(), extreme)
+        return self._table(shares[finite], self.threshold), dict(sorted(reasons.items()))
+
     def _answer(
         self, probabilities: np.ndarray, threshold: float
     ) -> pd.DataFrame | list[dict[str, Any]]:
+        if not self.serves:
+            return self._table(probabilities, threshold)
+        names, labels = ["prediction", *self.outputs], self.labels
+        codes = self._codes(probabilities, threshold).tolist()
+        rows = zip(codes, probabilities.tolist(), strict=True)
+        return [dict(zip(names, (labels[code], *row), strict=True)) for code, row in rows]
+
+    def _codes(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
+        """(n_rows,) position of each row's label."""
         if len(self.labels) == 2:
-            codes = (probabilities[:, 1] > threshold).astype(np.intp)
-        else:
-            codes = probabilities.argmax(axis=1)
-        if self.serves:
-            names, labels = ["prediction", *self.outputs], self.labels
-            rows = zip(codes.tolist(), probabilities.tolist(), strict=True)
-            return [dict(zip(names, (labels[code], *row), strict=True)) for code, row in rows]
+            return (probabilities[:, 1] > threshold).astype(np.intp)
+        return probabilities.argmax(axis=1)
+
+    def _table(self, probabilities: np.ndarray, threshold: float) -> pd.DataFrame:
+        codes = self._codes(probabilities, threshold)
         prediction = pd.Categorical.from_codes(codes, categories=pd.Index(self.labels))
         answer: dict[str, Any] = {"prediction": prediction}
         answer |= dict(zip(self.outputs, probabilities.T, strict=True))

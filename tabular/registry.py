@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from tabular.errors import BadInput, choices
 from tabular.history import Move, now, rollback_target, unwritten
@@ -75,6 +76,24 @@ def find(name: str, tags: Mapping[str, str]) -> Candidate | None:
         if tags.items() <= version.tags.items():
             return _candidate(version, {})
     return None
+
+
+def resolve(uri: str) -> str:
+    """A model URI with a stage, an alias or `latest` as the one of the version it names now.
+
+    Any other URI is returned as it is.
+
+    Raises:
+        BadInput: there is no such version.
+    """
+    if not uri.startswith("models:/"):
+        return uri
+    try:
+        with _stages_are_deprecated():
+            found = get_model_name_and_version(MlflowClient(), uri)
+    except MlflowException as error:
+        raise BadInput(f"model {uri!r} not found: {error.message}") from None
+    return f"models:/{'/'.join(map(str, found))}"
 
 
 def candidates(name: str) -> list[Candidate]:

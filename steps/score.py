@@ -1,0 +1,30 @@
+"""Score a table: its rows with the model's label and probabilities as further columns.
+
+mlflow run . -e score
+mlflow run . -e score -P model=models:/churn@champion -P data=new.parquet -P output=scored.parquet
+"""
+
+from collections.abc import Sequence
+
+from steps import Parser, one_of, run_step
+from tabular.scoring import ENGINES, score
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses, scores, prints the counts."""
+    parser = Parser(__doc__)
+    parser.option("model", "models:/iris/Production", str, "URI of a model or version")
+    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
+    parser.option("output", "", str, "file or folder; empty for the data's name with _scored")
+    parser.option("engine", "local", one_of(*ENGINES), "this process, or a Spark cluster")
+    outcome = score(**vars(parser.read(arguments)), say=print)
+    rate = outcome.scored / max(outcome.seconds, 1e-3)
+    print(
+        f"{outcome.output}: {outcome.scored:,} rows scored by {outcome.model}, {rate:,.0f} a second"
+    )
+    if outcome.side:
+        print(f"{outcome.side}: {outcome.rejected:,} rows that could not be scored, and why")
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,207 @@
+"""Scoring on a standalone cluster of two workers: the same answers, whatever happens to them."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabular.scoring import Outcome, score
+from tests.conftest import ROOT, Store, free_port
+from tests.tables import mixed_table
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(not importlib.util.find_spec("pyspark"), reason="no PySpark"),
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyspark.*"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@contextmanager
+def standalone(folder: Path, workers: int = 2) -> Iterator[tuple[str, list[int]]]:
+    """A master and workers of one core each; yields its URL and the workers' process ids."""
+    import pyspark
+
+    home = Path(str(pyspark.__file__)).parent
+    port = free_port()
+    url = f"spark://127.0.0.1:{port}"
+    env = {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
+    env |= {"PYSPARK_PYTHON": sys.executable, "SPARK_WORKER_DIR": str(folder)}
+    deploy = "org.apache.spark.deploy"
+    master = [f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port)]
+    worker = [f"{deploy}.worker.Worker", "--cores", "1", "--memory", "1g", "--host", "127.0.0.1"]
+    pids = []
+    with ExitStack() as stack:
+        for command in [[*master, "--webui-port", "0"], *[[*worker, url]] * workers]:
+            log = stack.enter_context((folder / f"{command[0].split('.')[-1]}.log").open("ab"))
+            process = subprocess.Popen(
+                [str(home / "bin" / "spark-class"), *command], env=env, stdout=log, stderr=log
+            )
+            pids.append(process.pid)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        deadline = time.monotonic() + 120
+        log_file = folder / "Master.log"
+        while log_file.read_text().count("Registering worker") < workers:
+            assert time.monotonic() < deadline, log_file.read_text()[-2000:]
+            time.sleep(0.2)
+        yield url, pids[1:]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+    with standalone(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def spark(cluster: tuple[str, list[int]]) -> Iterator[Any]:
+    from pyspark.sql import SparkSession
+
+    url, _ = cluster
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        session = (
+            SparkSession.builder.master(url)
+            .config("spark.executorEnv.OMP_NUM_THREADS", "1")
+            .config("spark.ui.enabled", "false")
+            .config("spark.sql.shuffle.partitions", "4")
+            .config("spark.executor.memory", "700m")
+            .getOrCreate()
+        )
+        yield session
+        session.stop()
+
+
+@pytest.fixture
+def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(served.uri)
+    mlflow.set_experiment("tests")
+    return tmp_path
+
+
+def scored(data: str, output: str, engine: str) -> Outcome:
+    return score(
+        model="models:/mixed/1", data=data, output=output, engine=engine, say=lambda _: None
+    )
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ""])
+def test_a_cluster_answers_as_one_process_does(spark: Any, folder: Path, ending: str) -> None:
+    frame = mixed_table(3000, seed=7).astype({"joined": str})
+    frame.loc[5, "joined"] = "yesterday"
+    frame.loc[1500, "plan"] = None
+    if ending == ".csv":
+        frame.loc[:, "note"] = 'a "quoted", word'
+        frame.to_csv("new.csv", index=False)
+        with Path("new.csv").open("a") as file:
+            file.write("C1,2\n")
+    elif ending:
+        frame.to_parquet("new.parquet", index=False)
+    else:
+        (folder / "new").mkdir()
+        for part in range(4):
+            frame[part * 750 : part * 750 + 750].to_parquet(f"new/{part}.parquet", index=False)
+    refused = 3 if ending == ".csv" else 2
+    here = scored(f"new{ending}", "here.parquet", "local")
+    there = scored(f"new{ending}", "there", "spark")
+    assert (here.scored, here.rejected) == (there.scored, there.rejected) == (2998, refused)
+    expected, found = (
+        pd.read_parquet(outcome.output).sort_values("customer", ignore_index=True)
+        for outcome in (here, there)
+    )
+    assert list(found) == list(expected)
+    assert len(list(there.output.glob("*.parquet"))) > 1 - (ending == ".parquet")
+    own = list(expected)[:-2]
+    pd.testing.assert_frame_equal(found[own], expected[own], check_dtype=False)
+    for name in list(expected)[-2:]:
+        assert np.abs(found[name] - expected[name]).max() < 1e-12
+    reasons, others = (pd.read_parquet(o.side)["rejected_reason"] for o in (here, there))
+    assert len(others) == refused
+    assert set(reasons[reasons.str.startswith("column")]) <= set(others)
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        ["here.parquet", "here.rejected.parquet", f"new{ending}", "there", "there.rejected"]
+    )
+
+
+def test_a_lost_executor_costs_a_retry(
+    spark: Any, folder: Path, cluster: tuple[str, list[int]]
+) -> None:
+    _, workers = cluster
+    rows = mixed_table(1000)
+    (folder / "new").mkdir()
+    for part in range(24):
+        rows.to_parquet(f"new/{part:02d}.parquet", index=False)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            time.sleep(0.05)
+            if list(folder.glob(".there.*/there/_temporary/0/_temporary/*/*.parquet")):
+                parents = ",".join(map(str, workers))
+                found = subprocess.run(["pgrep", "-P", parents], capture_output=True, text=True)
+                killed.append(int(found.stdout.split()[0]))
+                os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    outcome = scored("new", "there", "spark")
+    killer.join()
+    assert killed, "no executor was met at work"
+    assert (outcome.scored, outcome.rejected) == (24_000, 0)
+    assert len(pd.read_parquet(outcome.output, columns=["prediction"])) == 24_000
+
+
+def test_the_version_answers_in_a_users_own_spark_udf(spark: Any, folder: Path) -> None:
+    from pyspark.sql import functions as sf
+
+    frame = mixed_table(200, seed=9)
+    expected = mlflow.pyfunc.load_model("models:/mixed/1").predict(frame)
+    metadata = mlflow.models.get_model_info("models:/mixed/1").metadata or {}
+    names = [column["name"] for column in metadata["input_columns"]]
+    udf = mlflow.pyfunc.spark_udf(
+        spark,
+        "models:/mixed/1",
+        result_type="prediction string, probability_no double, probability_yes double",
+        env_manager="local",
+    )
+    frame.to_parquet("new.parquet", index=False)
+    table = spark.read.parquet((folder / "new.parquet").as_uri())
+    answered = table.withColumn("answer", udf(sf.struct(*names))).select("customer", "answer.*")
+    found = answered.toPandas().set_index("customer").loc[frame["customer"]]
+    assert list(found["prediction"]) == list(expected["prediction"])
+    difference = found["probability_yes"].to_numpy() - expected["probability_yes"].to_numpy()
+    assert np.abs(difference).max() < 1e-12
+
+
+def test_a_session_that_cannot_start_says_so_in_one_sentence(folder: Path, served: Store) -> None:
+    mixed_table(20).to_parquet("new.parquet")
+    env = served.environment | {"JAVA_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "steps.score", "--model", "models:/mixed/1"]
+    ended = subprocess.run(
+        [*command, "--data", str(folder / "new.parquet"), "--engine", "spark"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("error: Spark does not start")
+    assert "Traceback" not in ended.stderr
