@@ -52,6 +52,7 @@ def log_bundle(
     example: pd.DataFrame,
     *,
     about: dict[str, Any],
+    profile: str = "",
 ) -> Packed:
     """Logs a fitted pipeline as a model of the active run.
 
@@ -63,6 +64,8 @@ def log_bundle(
         target: heading of the predicted column.
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         about: further facts for `bundle.json` (data set, classifier, seed).
+        profile: JSON of the training table's profile, for `profile.json`; no answer depends on it,
+            so the hash does not cover it.
     """
     input_columns = [
         {"name": column.name, "kind": column.kind, "required": column.required}
@@ -81,10 +84,15 @@ def log_bundle(
         bundle.load_pipeline(pipeline_file)  # what cannot be loaded again must not be logged
         spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
         sha256 = bundle_sha256([BUNDLE_FILE, pipeline_file, spec_file])
+        artifacts = {"pipeline": str(pipeline_file), "bundle": str(spec_file)}
+        if profile:
+            profile_file = Path(folder, "profile.json")
+            profile_file.write_text(profile, encoding="utf-8")
+            artifacts["profile"] = str(profile_file)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(BUNDLE_FILE),
-            artifacts={"pipeline": str(pipeline_file), "bundle": str(spec_file)},
+            artifacts=artifacts,
             signature=make_signature(labels),
             pip_requirements=requirements(),
             metadata={"input_columns": input_columns, "bundle_sha256": sha256},

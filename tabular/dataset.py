@@ -99,7 +99,7 @@ def load_dataset(data: str, target: str = "") -> Dataset:
         BadInput: the table cannot be read, or cannot be learned from.
     """
     if data in BUILT_IN:
-        frame, own_target = _built_in(data)
+        frame, own_target = load_built_in(data)
         return make_dataset(frame, target or own_target, name=data, source=data)
     return make_dataset(read_table(data), target, name=safe_name(data), source=data)
 
@@ -220,7 +220,8 @@ def safe_name(source: str) -> str:
     return re.sub(r"[^\w.-]+", "_", stem).strip("._") or "table"
 
 
-def _built_in(name: str) -> tuple[pd.DataFrame, str]:
+def load_built_in(name: str) -> tuple[pd.DataFrame, str]:
+    """A table of `BUILT_IN` with its target column, and that column's heading."""
     loaded = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
     labels = np.asarray(loaded.target_names).astype(object)[loaded.target.to_numpy()]
     target = {"iris": "species", "wine": "cultivar", "breast_cancer": "diagnosis"}.get(
