@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from steps import Parser, one_of, real, run_step, whole
-from tabular.drift import DriftRule, Verdict
+from tabular.drift import Verdict
+from tabular.drift_checks import DriftRule
 from tabular.monitoring import Watch, monitor
 from tabular.resampling import OF_LABELS
 

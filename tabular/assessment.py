@@ -1,4 +1,4 @@
-"""How well answers fit the truth, with intervals, by class and by slice, and where they fail most."""
+"""How well answers fit the truth, with intervals, by class, by slice, and where they fail most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 import json
 import math
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,22 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label
+from custom_model.bundle import Label
 from custom_model.packaging import to_request
 from tabular import plots, report
-from tabular.answering import (
-    Subject,
-    align,
-    as_pandas_reads,
-    ask,
-    key,
-    load_subject,
-    read_for,
-    read_raw,
-    seen_rows,
-)
+from tabular.answering import Subject, align, ask, key, load_subject
 from tabular.assessment import Assessment, assess
-from tabular.columns import infer_columns, missing_markers
 from tabular.dataset import BUILT_IN, Dataset, safe_name
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput
 from tabular.importance import column_importance, most_important
 from tabular.intervals import Estimate, interval
-from tabular.labels import read_labels
-from tabular.metrics import LOWER_IS_BETTER, METRICS, metric_names
+from tabular.labelled import all_labels, features_for, read_labelled, say_seen
+from tabular.metrics import METRICS, metric_names
 from tabular.preparation import Say
+from tabular.reading import read_raw
 from tabular.report import GainEstimate
 from tabular.resampling import OF_LABELS, Paired, gain, mcnemar
+from tabular.slices import Slice
 from tabular.split import hash_rows
 from tabular.tracking import log_dataset, start_run
 
@@ -59,18 +50,6 @@ class Evaluation:
     against: Assessment | None
     gains: dict[str, GainEstimate]
     cautions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """The rows of a table that have a label, as one model reads them."""
-
-    raw: pd.DataFrame
-    labels: list[Label]
-    typed: pd.DataFrame
-    columns: tuple[Column, ...]
-    scorable: np.ndarray
-    notes: tuple[str, ...]
 
 
 def evaluate(
@@ -104,15 +83,15 @@ def evaluate(
     raw, own_target = read_raw(data)
     subjects = [load_subject(uri) for uri in (model, against) if uri]
     target = target or subjects[0].target or own_target
-    table = _labelled(subjects[0], raw, target, data)
+    table = read_labelled(subjects[0], raw, target, data)
     kept = table.scorable.copy()
     cautions = list(table.notes)
-    others = [_labelled(subject, raw, target, data) for subject in subjects[1:]]
+    others = [read_labelled(subject, raw, target, data) for subject in subjects[1:]]
     for subject, other in zip(subjects[1:], others, strict=True):
         kept &= other.scorable
         cautions += [f"{subject.uri}: {note}" for note in other.notes]
     for subject in subjects:
-        caution, seen = _seen(subject, table.raw, kept, rows)
+        caution, seen = say_seen(subject, table.raw, kept, rows)
         cautions += [caution] if caution else []
         if rows == "unseen" and seen is not None:
             kept &= ~seen
@@ -122,13 +101,14 @@ def evaluate(
             + (f": {' '.join(cautions)}" if cautions else "")
         )
     answers = [
-        ask(subject, _features(subject, part, target)[kept].reset_index(drop=True))
+        ask(subject, features_for(subject, part, target)[kept].reset_index(drop=True))
         for subject, part in zip(subjects, [table, *others], strict=True)
     ]
     truth = [label for label, keep in zip(table.labels, kept, strict=True) if keep]
-    labels, unknown = _all_labels(subjects, truth, answers, data, target)
+    labels, unknown = all_labels(subjects, truth, answers, data, target)
     cautions += unknown
-    codes = np.array([_codes(labels)[key(label)] for label in truth], dtype=np.int64)
+    class_codes = {key(label): code for code, label in enumerate(labels)}
+    codes = np.array([class_codes[key(label)] for label in truth], dtype=np.int64)
     aligned = [align(said, shares, labels) for said, shares in answers]
     typed = table.typed[kept].reset_index(drop=True)
     assessments = [
@@ -145,7 +125,7 @@ def evaluate(
         )
         for said, shares in aligned
     ]
-    gains = {}
+    gains: dict[str, GainEstimate] = {}
     if against:
         gains, sentence = _gains(codes, aligned, labels, confidence, resamples, seed)
         cautions.append(sentence)
@@ -177,120 +157,10 @@ def evaluate(
         log_dataset(dataset, context="evaluation")
         mlflow.log_metrics(_flat(assessments, gains))
         with tempfile.TemporaryDirectory() as folder:
-            _write(
-                Path(folder), subjects, dataset, assessments, gains, cautions, *aligned[0], seed
-            )
+            _write(Path(folder), subjects, dataset, assessments, gains, cautions, *aligned[0], seed)
             mlflow.log_artifacts(folder)
         second = assessments[1] if against else None
         return Evaluation(run.info.run_id, assessments[0], second, gains, tuple(cautions))
-
-
-def _labelled(subject: Subject, raw: pd.DataFrame, target: str, data: str) -> _Labelled:
-    if not target:
-        raise BadInput(
-            f"no target given for {data}; say which column has the labels with "
-            f"-P target=<column>, one of: {', '.join(raw.columns[:30])}"
-        )
-    if target not in raw:
-        raise BadInput(f"target column {target!r} not found in {data}; {choices(target, raw)}")
-    features = raw.drop(columns=target)
-    spelled = all(isinstance(raw[name].dtype, pd.StringDtype) for name in raw)
-    labels = read_labels(raw[target], missing_markers(features), spelled=spelled)
-    known = labels.notna().to_numpy()
-    if not known.any():
-        raise BadInput(f"target {target!r} of {data} has no labels")
-    raw, features = (part[known].reset_index(drop=True) for part in (raw, features))
-    notes = []
-    if not known.all():
-        notes.append(f"{(~known).sum()} rows have no {target!r} and are left out.")
-    if subject.columns:
-        read = read_for(subject, raw)
-        if needed := [c.name for c in subject.columns if c.required and c.name in read.absent]:
-            raise BadInput(
-                f"column {needed[0]!r} is missing in {data}, and {subject.uri} needs it; "
-                f"{choices(needed[0], raw)}"
-            )
-        if read.refused.any():
-            notes.append(
-                f"{read.refused.sum()} of {len(raw)} rows cannot be scored and are left out; the "
-                f"first: {read.reason}."
-            )
-        typed, columns, scorable = read.frame, subject.columns, ~read.refused
-    else:
-        columns = tuple(infer_columns(features)[0])
-        typed = read_for(replace(subject, columns=columns), features).frame
-        scorable = np.ones(len(raw), dtype=bool)
-    return _Labelled(
-        raw, labels[known].tolist(), typed, columns, scorable, tuple(notes)
-    )
-
-
-def _features(subject: Subject, table: _Labelled, target: str) -> pd.DataFrame:
-    if subject.columns:
-        return table.typed
-    return as_pandas_reads(table.raw.drop(columns=target))
-
-
-def _seen(
-    subject: Subject, raw: pd.DataFrame, kept: np.ndarray, rows: str
-) -> tuple[str, np.ndarray | None]:
-    """What to say of rows that the model was trained on, and which they are."""
-    seen = seen_rows(subject, raw) if subject.columns else None
-    if seen is None:
-        return (
-            f"Whether {subject.uri} was trained on rows of this table cannot be told; on such rows "
-            "its metrics flatter.",
-            None,
-        )
-    times = int((seen & kept).sum())
-    if rows == "unseen" or not times:
-        return "", seen
-    return (
-        f"{times} of {kept.sum()} rows are among those that {subject.uri} was trained on, so these "
-        "metrics flatter; evaluate on the others with -P rows=unseen.",
-        seen,
-    )
-
-
-def _codes(labels: tuple[Label, ...]) -> dict[str, int]:
-    return {key(label): code for code, label in enumerate(labels)}
-
-
-def _all_labels(
-    subjects: list[Subject],
-    truth: list[Label],
-    answers: list[tuple[list[Label], pd.DataFrame | None]],
-    data: str,
-    target: str,
-) -> tuple[tuple[Label, ...], list[str]]:
-    """The classes of the models, then those that only the table has, and what to say of these."""
-    ordered: dict[str, Label] = {}
-    for subject, (said, shares) in zip(subjects, answers, strict=True):
-        names = list(shares.columns) if shares is not None else []
-        own = [*subject.labels, *(() if subject.labels else sorted({*names, *said}, key=str))]
-        for label in own:
-            ordered.setdefault(key(label), label)
-    known = dict(ordered)
-    by_key = {key(label): label for label in truth}
-    new = sorted(set(by_key) - set(known))
-    if not set(by_key) & set(known):
-        raise BadInput(
-            f"{subjects[0].uri} predicts {', '.join(list(known)[:5])}, and {target!r} of {data} "
-            f"holds {', '.join(sorted(by_key)[:5])}: they have no class in common; choose another "
-            "target or model"
-        )
-    ordered |= {name: by_key[name] for name in new}
-    notes = []
-    if new:
-        rows = sum(key(label) in set(new) for label in truth)
-        notes.append(
-            f"{rows} rows are of classes that no model knows: {', '.join(new[:10])}; every answer "
-            "to them is wrong."
-        )
-    labels = [by_key.get(name, label) for name, label in ordered.items()]
-    if len({type(label) for label in labels}) > 1:
-        labels = [str(label) for label in labels]
-    return tuple(labels), notes
 
 
 def _gains(
@@ -385,8 +255,7 @@ def _write(
                 "cautions": cautions,
                 "gains": {name: asdict(found) for name, found in gains.items()},
                 "models": {
-                    one.uri: asdict(found)
-                    for one, found in zip(subjects, assessments, strict=True)
+                    one.uri: asdict(found) for one, found in zip(subjects, assessments, strict=True)
                 },
             },
             indent=1,
@@ -424,7 +293,7 @@ def _write(
     (folder / "report.html").write_text(report.render(page), encoding="utf-8")
 
 
-def _row(part: Any) -> dict[str, Any]:
+def _row(part: Slice) -> dict[str, Any]:
     return {
         "column": part.column,
         "values": part.values,

@@ -12,19 +12,20 @@ import numpy as np
 import pandas as pd
 
 from tabular import plots, report
-from tabular.answering import Subject, align, ask, key, load_subject, read_for, read_raw
-from tabular.columns import missing_markers
+from tabular.answering import Subject, align, ask, key, load_subject
 from tabular.dataset import BUILT_IN, safe_name
-from tabular.drift import LARGE_SHIFT, Answered, Check, Drift, DriftRule, Verdict, compare
+from tabular.drift import LARGE_SHIFT, Drift, Verdict, compare
+from tabular.drift_checks import Answered, Check, DriftRule
 from tabular.errors import BadInput, choices
-from tabular.labels import read_labels
 from tabular.preparation import Say
 from tabular.profile import from_json
+from tabular.reading import read_for, read_raw, true_labels
 from tabular.report import share
 from tabular.tracking import start_run
 
 MOST_SHOWN = 100  # checks in the report; the table has all
-PANELS = 12
+PANELS = 12  # pictures of single columns
+FEWEST_PANELS = 4  # of columns that have not drifted, those that changed most
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class Watch:
     sentence: str
 
 
-def monitor(
-    *, model: str, data: str, ignore: Sequence[str], rule: DriftRule, say: Say
-) -> Watch:
+def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, say: Say) -> Watch:
     """Compares a table with the one that a model was trained on.
 
     Args:
@@ -68,7 +67,7 @@ def monitor(
     for name in ignore:
         if name not in names:
             raise BadInput(f"column {name!r} to ignore is not a feature; {choices(name, names)}")
-    read = read_for(subject, raw)
+    read = read_for(subject.columns, raw)
     required = {column.name for column in subject.columns if column.required}
     gone = [name for name in read.absent if name in required]
     left_out = {*ignore, *read.absent}
@@ -110,9 +109,7 @@ def _answers(
     n_classes = len(subject.labels)
     codes = None
     if subject.target in raw:
-        spelled = all(isinstance(raw[name].dtype, pd.StringDtype) for name in raw)
-        markers = missing_markers(raw.drop(columns=subject.target))
-        labels = read_labels(raw[subject.target], markers, spelled=spelled)[scorable]
+        labels = true_labels(raw, subject.target)[scorable]
         known = {key(label): code for code, label in enumerate(subject.labels)}
         codes = np.array(
             [-1 if label is None else known.get(key(label), n_classes) for label in labels],
@@ -183,17 +180,22 @@ def _write(
     columns = sorted(
         (check for check in drawn if check.column), key=lambda c: (not c.drift, -c.effect)
     )
+    changed = max(FEWEST_PANELS, sum(check.drift for check in columns))
     pictures = [
         (f"{check.column or 'answers'}: {check.about}", plots.png(plots.drifted(check)))
-        for check in [*answers, *columns[: PANELS - len(answers)]]
+        for check in [*answers, *columns[:changed]][:PANELS]
     ]
     (folder / "drift.png").write_bytes(
         plots.png(plots.effects([c for c in found.checks if c.about == "values"]))
     )
     bad, good = "bad", "good"
     tiles = [
-        (found.verdict, "", {"drift": bad, "fine": good}.get(found.verdict, "")),
-        (str(sum(check.drift for check in found.checks)), f"of {len(found.checks)} checks", ""),
+        (found.verdict, "is the verdict", {"drift": bad, "fine": good}.get(found.verdict, "")),
+        (
+            str(sum(check.drift for check in found.checks)),
+            f"of {len(found.checks)} checks are drift",
+            "",
+        ),
         (str(found.rows), f"rows, against {found.reference_rows} of the training table", ""),
     ]
     if found.fall is not None:

@@ -11,7 +11,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 from custom_model.bundle import Label
-from tabular.drift import Check
+from tabular.drift_checks import Check
 
 MOST_CURVES = 10
 MOST_CELLS_WITH_NUMBERS = 30
@@ -53,7 +53,9 @@ def confusion_matrix(codes: np.ndarray, said: np.ndarray, labels: Sequence[Label
 
 def roc(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -> Figure:
     """Receiver operating characteristic of each class against the rest."""
-    return _curves(codes, probabilities, labels, RocCurveDisplay.from_predictions, "ROC")
+    figure = _curves(codes, probabilities, labels, RocCurveDisplay.from_predictions, "ROC")
+    figure.axes[0].axline((0, 0), slope=1, color="grey", linewidth=1, linestyle=":")
+    return figure
 
 
 def precision_recall(
@@ -146,7 +148,7 @@ def drifted(check: Check) -> Figure:
     axes.set_xticks(places, [_short(name) for name in check.bins], rotation=45, ha="right")
     axes.set_ylabel("share of the rows")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_title(_short(check.column) + f" {check.about}: {check.effect:.3f}".lstrip())
+    axes.set_title(f"{_short(check.column or 'answers')}: {check.about}, index {check.effect:.3f}")
     axes.legend()
     return figure
 

@@ -25,7 +25,23 @@ MOST_BINNED = 20_000
 BINS = 10  # of equal frequency, and one beyond either end
 MOST_LEVELS = 20  # of a category with a bin of their own
 MOST_KNOWN = 1000  # levels that are remembered by name
-CONFIDENCE_EDGES = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
+CONFIDENCE_EDGES = (
+    0.3,
+    0.4,
+    0.5,
+    0.55,
+    0.6,
+    0.65,
+    0.7,
+    0.75,
+    0.8,
+    0.85,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.999,
+)
 OTHER, UNSEEN = "(other levels)", "(levels not listed)"
 
 
@@ -149,7 +165,7 @@ def count(profile: ColumnProfile, cells: pd.Series) -> np.ndarray:
     present = cells[cells.notna().to_numpy(dtype=bool)]
     n_bins = len(profile.counts)
     if profile.levels:
-        codes = {level: n_bins - 2 for level in profile.listed}
+        codes = dict.fromkeys(profile.listed, n_bins - 2)
         codes |= {level: code for code, level in enumerate(profile.levels)}
         levels = present.astype("str").value_counts()
         counts = np.zeros(n_bins, dtype=np.int64)
@@ -167,12 +183,12 @@ def to_json(profile: Profile) -> str:
 def from_json(text: str) -> Profile:
     """The profile of `to_json`."""
     spec: dict[str, Any] = json.loads(text)
-    columns = [
-        ColumnProfile(**{k: tuple(v) if isinstance(v, list) else v for k, v in column.items()})
-        for column in spec["columns"]
-    ]
-    answers = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["answers"].items()}
-    return Profile(tuple(columns), AnswerProfile(**answers))
+    columns = tuple(ColumnProfile(**_tuples(column)) for column in spec["columns"])
+    return Profile(columns, AnswerProfile(**_tuples(spec["answers"])))
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
 def _profile(cells: pd.Series, column: Column, binned: np.ndarray) -> ColumnProfile:
@@ -216,7 +232,7 @@ def _numbers(cells: pd.Series, kind: str) -> np.ndarray:
     if kind == "date":
         return cells.to_numpy("datetime64[us]").astype(np.int64) / 86.4e9
     if kind == "text":
-        return cells.astype("str").str.split().str.len().to_numpy(dtype=np.float64)
+        return (cells.astype("str").str.count(r"\S+")).to_numpy(dtype=np.float64)
     return cells.to_numpy(dtype=np.float64)
 
 

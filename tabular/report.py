@@ -175,7 +175,7 @@ def fill(template: str, **values: Any) -> str:
 
 def share(value: float) -> str:
     """A share in percent, or a dash."""
-    return "–" if value != value else f"{value:.1%}"
+    return "-" if value != value else f"{value:.1%}"
 
 
 def _tiles(assessed: Assessment) -> list[tuple[str, str]]:

@@ -26,8 +26,8 @@ class Slice:
         rows: how many.
         accuracy: share of right answers, with its interval.
         rest: share of right answers among the other rows.
-        p_value: that the slice is wrong no more often than the rest: Fisher's exact test, one-sided,
-            corrected for the number of slices (Holm 1979).
+        p_value: that the slice is wrong no more often than the rest, by Fisher's exact test,
+            one-sided, corrected for the number of slices (Holm 1979).
     """
 
     column: str
@@ -110,4 +110,3 @@ def _between(low: object, high: object, column: Column) -> str:
     if column.kind == "date":
         return f"{str(low)[:10]} to {str(high)[:10]}"
     return f"= {low:g}" if low == high else f"{low:g} to {high:g}"
-

@@ -14,7 +14,7 @@ from scipy.stats import hypergeom
 
 DRAWS = 1000  # of a first look; more only where few of them reach the observed statistic
 ENOUGH = 20  # draws that reach it: the p-value is large, whatever further draws say
-MOST_DRAWS = 50_000
+MOST_DRAWS = 200_000
 LARGEST = 10**9 - 1  # rows in both samples together, for numpy's sampler
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -64,7 +64,7 @@ def permutation_test(
     filled = both > 0
     reference, current, both = reference[filled], current[filled], both[filled]
     observed = float(statistic(current[None], reference[None])[0]) - 1e-12
-    needed = min(MOST_DRAWS, max(DRAWS, math.ceil(3 / smallest)))
+    needed = min(MOST_DRAWS, max(DRAWS, math.ceil(1.5 / smallest)))
     reached = drawn = 0
     while drawn < needed and reached < ENOUGH:
         many = DRAWS if not drawn else min(needed - drawn, 10 * DRAWS)

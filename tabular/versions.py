@@ -123,7 +123,15 @@ def register_version(
     mlflow.log_metrics(metrics)
     with tempfile.TemporaryDirectory() as folder:
         _write_artifacts(
-            Path(folder), pipeline, dataset, split, probabilities, metrics, summary, seed, model_name
+            Path(folder),
+            pipeline,
+            dataset,
+            split,
+            probabilities,
+            metrics,
+            summary,
+            seed,
+            model_name,
         )
         mlflow.log_artifacts(folder)
     number = registry.register(
