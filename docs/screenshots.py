@@ -58,14 +58,14 @@ def step(name: str, *arguments: str) -> None:
 def main(table: str) -> None:
     """Trains, photographs."""
     data, _, target = table.rpartition(":")
-    data = str(Path(data).resolve())
+    data, stem = str(Path(data).resolve()), Path(data).stem
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         os.environ["MLFLOW_EXPERIMENT_NAME"] = "screenshots"
         mlflow.create_experiment("screenshots", artifact_location=f"{folder}/artifacts")
         step("train")
-        step("train", "--data", data, "--target", target, "--model_name", "table")
-        for model, name in (("iris", "iris"), ("table", Path(data).stem)):
+        step("train", "--data", data, "--target", target, "--model_name", stem)
+        for model, name in (("iris", "iris"), (stem, stem)):
             version = mlflow.MlflowClient().get_model_version(model, "1")
             page = mlflow.artifacts.download_artifacts(
                 run_id=version.run_id, artifact_path="report.html", dst_path=folder
@@ -77,7 +77,7 @@ def main(table: str) -> None:
         number = next(n for n in later if later[n].nunique() > 20 and later[n].dtype.kind in "if")
         later[number] += later[number].std() / 2
         later.drop(columns=target).to_csv(f"{folder}/later.csv", index=False)
-        step("monitor", "--model", "models:/table/1", "--data", f"{folder}/later.csv")
+        step("monitor", "--model", f"models:/{stem}/1", "--data", f"{folder}/later.csv")
         [run] = mlflow.search_runs(
             filter_string="tags.verdict != ''", output_format="list", search_all_experiments=True
         )

@@ -1,5 +1,6 @@
 """Any model of MLflow, asked about any rows: loading it, and its answers in one form."""
 
+import re
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from custom_model.bundle import Column, Label, Refusal
+from custom_model.bundle import Column, Label
 from tabular.errors import BadInput
 from tabular.split import hash_rows
 from tabular.versions import ROW_HASH
@@ -112,9 +113,7 @@ def ask(subject: Subject, features: pd.DataFrame) -> tuple[list[Label], pd.DataF
         features = _as_signed(subject.model, features)
     try:
         answer = subject.model.predict(features)
-    except Refusal as refusal:
-        raise BadInput(f"{subject.uri} cannot score the table: {refusal.message}") from None
-    except Exception as error:  # another model may raise anything
+    except Exception as error:  # a bundle refuses with its own class, another model with any
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"{subject.uri} cannot score the table: {reason[:300]}") from None
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
@@ -162,10 +161,9 @@ def _plain(value: Any) -> Any:
 
 
 def key(label: Any) -> str:
-    """What makes two labels the same class, whatever their types: 1, 1.0 and "1" are."""
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return str(label)
+    """What makes two labels the same class, whatever their types: 1, 1.0, "1" and "1.0" are."""
+    text = str(label)
+    return text.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", text) else text
 
 
 def align(

@@ -86,7 +86,7 @@ def read_for(columns: Sequence[Column], raw: pd.DataFrame) -> Typed:
         pd.DataFrame(unreadable),
         tuple(absent),
         refused,
-        min(problems)[1] if problems else "",
+        min(problems, key=lambda problem: problem[0])[1] if problems else "",
     )
 
 

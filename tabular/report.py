@@ -169,6 +169,7 @@ def fill(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["share"] = share
+    environment.filters["chance"] = lambda p: "< 0.0001" if p < 0.0001 else f"{p:.4f}"
     environment.filters["number"] = lambda value: f"{value:.4f}"
     return environment.get_template(template).render(**values)
 

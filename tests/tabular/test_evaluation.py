@@ -117,7 +117,7 @@ class Echo(PythonModel):
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def predict(self, context: Any, model_input: pd.DataFrame) -> Any:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
         return self.answer(model_input)
 
 

@@ -106,7 +106,7 @@ def test_mistakes_open_no_run(served: Store, tmp_path: Path) -> None:
 class Constant(PythonModel):
     """Another model."""
 
-    def predict(self, context: Any, model_input: pd.DataFrame) -> list[str]:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
         return ["a"] * len(model_input)
 
 
