@@ -63,6 +63,7 @@ def log_bundle(
     threshold: float = 0.5,
     proof: pd.DataFrame,
     about: dict[str, Any],
+    profile: str = "",
 ) -> Packed:
     """Logs a fitted pipeline as a model of the active run.
 
@@ -77,6 +78,8 @@ def log_bundle(
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
             for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
+        profile: JSON of the training table's profile, for `profile.json`; no answer depends on it,
+            so the hash does not cover it.
     """
     input_columns = [
         {"name": column.name, "kind": column.kind, "required": column.required}
@@ -97,14 +100,19 @@ def log_bundle(
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
         spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
         sha256 = bundle_sha256([BUNDLE_FILE, COMPILED_FILE, pipeline_file, spec_file])
+        artifacts = {
+            "pipeline": str(pipeline_file),
+            "bundle": str(spec_file),
+            "compiled": str(COMPILED_FILE),
+        }
+        if profile:
+            profile_file = Path(folder, "profile.json")
+            profile_file.write_text(profile, encoding="utf-8")
+            artifacts["profile"] = str(profile_file)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(BUNDLE_FILE),
-            artifacts={
-                "pipeline": str(pipeline_file),
-                "bundle": str(spec_file),
-                "compiled": str(COMPILED_FILE),
-            },
+            artifacts=artifacts,
             signature=make_signature(labels, threshold),
             pip_requirements=requirements(),
             metadata={"input_columns": input_columns, "bundle_sha256": sha256},

@@ -71,3 +71,9 @@ def _most_telling(sample: pd.DataFrame, codes: np.ndarray, seed: int) -> list[st
     ranks = np.column_stack([pd.factorize(sample[name], sort=True)[0] for name in names])
     told = mutual_info_classif(ranks.astype(float), codes, random_state=seed)
     return [names[i] for i in sorted(np.argsort(-told, kind="stable")[:MOST_COLUMNS])]
+
+
+def most_important(names: list[str], means: np.ndarray, spreads: np.ndarray) -> list[str]:
+    """Columns whose importance is above its own spread, the most important first."""
+    order = np.argsort(-means, kind="stable")
+    return [names[i] for i in order if means[i] > spreads[i]]

@@ -1,29 +1,36 @@
 """Pictures of a classifier on held-out rows. Each takes arrays and returns a Figure."""
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 from custom_model.bundle import Label
-from tabular.metrics import predicted
+from tabular.drift_checks import Check
 
 MOST_CURVES = 10
 MOST_CELLS_WITH_NUMBERS = 30
 LONGEST_NAME = 24
 
 
-def confusion_matrix(
-    codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]
-) -> Figure:
+def png(figure: Figure) -> bytes:
+    """The picture as a PNG file."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def confusion_matrix(codes: np.ndarray, said: np.ndarray, labels: Sequence[Label]) -> Figure:
     """Rows by true and predicted class.
 
     Args:
         codes: (n_rows,) true classes.
-        probabilities: (n_rows, n_classes).
+        said: (n_rows,) predicted classes.
         labels: the classes.
     """
     n_classes = len(labels)
@@ -32,7 +39,7 @@ def confusion_matrix(
     axes = figure.subplots()
     ConfusionMatrixDisplay.from_predictions(
         codes,
-        predicted(probabilities),
+        said,
         labels=np.arange(n_classes),
         display_labels=[_short(label) for label in labels],
         include_values=n_classes <= MOST_CELLS_WITH_NUMBERS,
@@ -46,7 +53,9 @@ def confusion_matrix(
 
 def roc(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -> Figure:
     """Receiver operating characteristic of each class against the rest."""
-    return _curves(codes, probabilities, labels, RocCurveDisplay.from_predictions, "ROC")
+    figure = _curves(codes, probabilities, labels, RocCurveDisplay.from_predictions, "ROC")
+    figure.axes[0].axline((0, 0), slope=1, color="grey", linewidth=1, linestyle=":")
+    return figure
 
 
 def precision_recall(
@@ -124,6 +133,39 @@ def bootstrap(resampled: np.ndarray, value: float, metric: str) -> Figure:
     axes.set_ylabel("resamples")
     axes.set_title("Paired bootstrap on rows that neither was trained on")
     axes.legend()
+    return figure
+
+
+def drifted(check: Check) -> Figure:
+    """Shares of the rows by bin, in the training table and now."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(check.bins))
+    sides = (("training table", check.reference, -0.2), ("this table", check.current, 0.2))
+    for (name, counts, shift), color in zip(sides, ("#3b6ea8", "#e08214"), strict=True):
+        total = max(1.0, sum(counts))
+        axes.bar(places + shift, np.array(counts) / total, 0.4, label=name, color=color)
+    axes.set_xticks(places, [_short(name) for name in check.bins], rotation=45, ha="right")
+    axes.set_ylabel("share of the rows")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title(f"{_short(check.column or 'answers')}: {check.about}, index {check.effect:.3f}")
+    axes.legend()
+    return figure
+
+
+def effects(checks: Sequence[Check]) -> Figure:
+    """Population stability index of each column, the largest thirty."""
+    shown = sorted(checks, key=lambda check: check.effect)[-30:]
+    figure = Figure(figsize=(8, 1.5 + 0.32 * max(1, len(shown))), layout="constrained")
+    axes = figure.subplots()
+    colors = ["#c44e52" if check.drift else "#3b6ea8" for check in shown]
+    names = [_short(check.column) for check in shown]
+    axes.barh(np.arange(len(shown)), [check.effect for check in shown], color=colors)
+    axes.set_yticks(np.arange(len(shown)), names)
+    if shown:
+        axes.axvline(shown[0].limit, color="black", linewidth=1, linestyle="--")
+    axes.set_xlabel("population stability index (red: drift; dashed: what matters)")
+    axes.set_title("Change of each column since training")
     return figure
 
 

@@ -1,20 +1,78 @@
-"""`report.html`: one page, no script, no file beside it."""
+"""`report.html`: one page, no script, no file beside it. `drift.html` shares its look."""
 
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 
+from tabular.assessment import Assessment
 from tabular.dataset import Dataset
-from tabular.metrics import METRICS, metric_names
+from tabular.metrics import LOWER_IS_BETTER
+from tabular.slices import FEWEST_ROWS
 from tabular.split import Split
 
-_TEMPLATE = Path(__file__).with_name("report.html")
 MOST_CLASSES = 100
+
+
+@dataclass(frozen=True)
+class GainEstimate:
+    """How much better one model is than another on the same rows; below 0 it is worse.
+
+    Args:
+        value: by a metric.
+        low: end of the two-sided interval, NaN where there is none.
+        high: the other end.
+        p_value: one-sided, of a gain at least as high by chance.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a report shows.
+
+    Args:
+        title: heading.
+        summary: one sentence.
+        target: heading of the predicted column.
+        assessment: of the answers.
+        here: name of the assessed rows: "holdout".
+        facts: about the data: name and value.
+        notes: what was left out, a sentence each.
+        pictures: title and PNG.
+        cautions: what a reader must know before believing the figures.
+        class_counts: rows of each class, by the name of a side; the assessed rows are one.
+        others: further values of the metrics, by their heading.
+        gains: over another model, by metric.
+        importance: columns that tell most, the first ones.
+        model_uri: as `mlflow models serve` takes it.
+        example: a row as a client sends it; none for no call.
+    """
+
+    title: str
+    summary: str
+    target: str
+    assessment: Assessment
+    here: str
+    facts: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    pictures: Sequence[tuple[str, bytes]]
+    class_counts: Mapping[str, Sequence[int]]
+    cautions: Sequence[str] = ()
+    others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    gains: Mapping[str, GainEstimate] = field(default_factory=dict)
+    importance: Sequence[str] = ()
+    model_uri: str = ""
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 def notes(dataset: Dataset, split: Split) -> list[str]:
@@ -39,63 +97,136 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
     return said
 
 
-def render(
-    dataset: Dataset,
-    split: Split,
-    *,
-    title: str,
-    summary: str,
-    metrics: Mapping[str, float],
-    pictures: Sequence[Path],
-    example: Sequence[Mapping[str, Any]],
-) -> str:
-    """Renders the page.
+def facts(dataset: Dataset, rows: str) -> list[tuple[str, str]]:
+    """What the table is.
 
     Args:
         dataset: the table.
-        split: its sides.
-        title: heading.
-        summary: one sentence.
-        metrics: `holdout_*` and `cv_*`.
-        pictures: PNG files.
-        example: rows as a client sends them.
+        rows: how many there are, in words.
     """
-    counts = [
-        np.bincount(dataset.codes[rows], minlength=len(dataset.labels))
-        for rows in (split.train, split.holdout)
-    ]
-    f1 = [metrics.get(f"holdout_f1_class_{n}") for n in metric_names(dataset.labels)]
-    classes = zip(dataset.labels, *counts, map(_number, f1), strict=True)
     kinds = [column.kind for column in dataset.columns]
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        _TEMPLATE.read_text(encoding="utf-8")
+    return [
+        ("source", dataset.source),
+        ("target", dataset.target),
+        ("rows", rows),
+        ("features", ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))),
+        ("digest", dataset.digest),
+    ]
+
+
+def render(page: Page) -> str:
+    """Renders the page."""
+    assessed = page.assessment
+    order = sorted(
+        range(len(assessed.labels)),
+        key=lambda code: -sum(counts[code] for counts in page.class_counts.values()),
     )
-    return template.render(
-        title=title,
-        summary=summary,
-        data=[
-            ("source", dataset.source),
-            ("target", dataset.target),
-            ("rows", f"{split.train.sum()} in training, {split.holdout.sum()} in the holdout"),
-            ("features", ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))),
-            ("digest", dataset.digest),
-        ],
-        notes=notes(dataset, split),
-        metrics=[
-            (name, _number(metrics.get(f"holdout_{name}")), _number(metrics.get(f"cv_{name}")))
-            for name in METRICS
-        ],
-        classes=list(classes)[:MOST_CLASSES],
-        pictures=[
-            (picture.stem, base64.b64encode(picture.read_bytes()).decode()) for picture in pictures
-        ],
-        call="curl localhost:5000/invocations -H 'Content-Type: application/json' \\\n  -d "
-        + _shell_quoted(json.dumps({"inputs": list(example[:1])}, ensure_ascii=False)),
+    totals = np.sum([np.asarray(counts) for counts in page.class_counts.values()], axis=0)
+    classes = [
+        {
+            "label": assessed.labels[code],
+            "counts": [counts[code] for counts in page.class_counts.values()],
+            "share": totals[code] / max(1, totals.sum()),
+            "estimates": assessed.classes[code],
+        }
+        for code in (order[:MOST_CLASSES] if len(order) > MOST_CLASSES else sorted(order))
+    ]
+    return fill(
+        "report.html",
+        title=page.title,
+        summary=page.summary,
+        cautions=page.cautions,
+        tiles=_tiles(assessed),
+        points=_points(assessed, page.importance),
+        facts=page.facts,
+        notes=page.notes,
+        here=page.here,
+        target=page.target,
+        assessment=assessed,
+        others=page.others,
+        gains=page.gains,
+        lower_is_better=LOWER_IS_BETTER,
+        class_counts=page.class_counts,
+        classes=classes,
+        more_classes=len(order) - len(classes),
+        pictures=encoded(page.pictures),
+        fewest_rows=FEWEST_ROWS,
+        serve=f"mlflow models serve -m {page.model_uri} --env-manager local",
+        call=_call(page.example) if page.example else "",
     )
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def encoded(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    """Titles and PNG files, these as the text of a data URI."""
+    return [(name, base64.b64encode(png).decode()) for name, png in pictures]
+
+
+def fill(template: str, **values: Any) -> str:
+    """Fills a template that lies beside this file; everything in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["share"] = share
+    environment.filters["chance"] = lambda p: "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+    environment.filters["number"] = lambda value: f"{value:.4f}"
+    return environment.get_template(template).render(**values)
+
+
+def share(value: float) -> str:
+    """A share in percent, or a dash."""
+    return "-" if value != value else f"{value:.1%}"
+
+
+def _tiles(assessed: Assessment) -> list[tuple[str, str]]:
+    accuracy, f1 = assessed.metrics["accuracy"], assessed.metrics["f1_macro"]
+    label, most = assessed.majority
+    between = f"{share(accuracy.low)} to {share(accuracy.high)} with {assessed.confidence:.0%}"
+    tiles = [
+        (share(accuracy.value), f"of {assessed.rows} rows are answered right ({between})"),
+        (share(most), f"would be right by always saying {str(label)[:40]!r}"),
+        (f"{f1.value:.3f}", "macro-F1: the mean over the classes, large or small"),
+    ]
+    if area := assessed.metrics.get("roc_auc"):
+        tiles.append((f"{area.value:.3f}", "area under the ROC curve: 0.5 is chance, 1 is perfect"))
+    return tiles
+
+
+def _points(assessed: Assessment, importance: Sequence[str]) -> list[str]:
+    """What a reader in a hurry should know."""
+    said = []
+    accuracy, (label, most) = assessed.metrics["accuracy"], assessed.majority
+    if accuracy.low <= most:
+        said.append(
+            f"By its share of right answers it is not surely better than always saying {label!r}."
+        )
+    having = [code for code, one in enumerate(assessed.classes) if one.rows]
+    weakest = min(having, key=lambda code: assessed.classes[code].recall.value)
+    one = assessed.classes[weakest]
+    if one.recall.value < 1:
+        found = f"{share(one.recall.value)} of its {one.rows} rows are found"
+        right = f", and {share(one.precision.value)} of the predictions of it are right"
+        said.append(
+            f"Hardest class: {str(assessed.labels[weakest])!r}; {found}{right if one.said else ''}."
+        )
+    worst = [part for part in assessed.slices if part.p_value < 0.05][:1]
+    for part in worst:
+        said.append(
+            f"Surely weaker where {part.column} {part.values}: {share(part.accuracy.value)} right, "
+            f"{share(part.rest)} elsewhere."
+        )
+    if importance:
+        said.append(f"It relies most on: {', '.join(importance[:3])}.")
+    return said
+
+
+def _call(example: Mapping[str, Any]) -> str:
+    body = json.dumps({"inputs": [dict(example)]}, ensure_ascii=False)
+    return (
+        "curl localhost:5000/invocations -H 'Content-Type: application/json' \\\n  -d "
+        + _shell_quoted(body)
+    )
 
 
 def _shell_quoted(text: str) -> str:

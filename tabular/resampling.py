@@ -76,10 +76,10 @@ def gain(paired: Paired, metric: str, *, resamples: int, seed: int) -> Gain:
         seed: of both.
     """
     rng = np.random.default_rng(seed)
-    if metric in _OF_LABELS:
-        value, drawn, by_chance = _of_labels(paired, _OF_LABELS[metric], resamples, rng)
-    elif metric in _PER_ROW:
-        value, drawn, by_chance = _per_row(paired, _PER_ROW[metric], resamples, rng)
+    if metric in OF_LABELS:
+        value, drawn, by_chance = _of_labels(paired, OF_LABELS[metric], resamples, rng)
+    elif metric in PER_ROW:
+        value, drawn, by_chance = _per_row(paired, PER_ROW[metric], resamples, rng)
     else:
         fewer = min(resamples, RESAMPLES_OF_RANKS)
         value, drawn, by_chance = _by_ranks(paired, fewer, rng)
@@ -137,7 +137,7 @@ def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return np.asarray((values * counted).sum(axis=1) / counted.sum(axis=1))
 
 
-_OF_LABELS: dict[str, OfLabels] = {
+OF_LABELS: dict[str, OfLabels] = {
     "f1_macro": _f1,
     "f1_weighted": _weighted,
     "accuracy": _accuracy,
@@ -192,7 +192,7 @@ def _briers(codes: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.asarray(squares / 2 if shares.shape[1] == 2 else squares)
 
 
-_PER_ROW: dict[str, PerRow] = {"log_loss": log_losses, "brier": _briers}
+PER_ROW: dict[str, PerRow] = {"log_loss": log_losses, "brier": _briers}
 
 
 def _per_row(

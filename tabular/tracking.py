@@ -44,7 +44,7 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
         yield run
 
 
-def log_dataset(dataset: Dataset) -> None:
+def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
     """Logs the table as an input of the active run: its columns, types, digest and source."""
     everything = np.ones(len(dataset.codes), dtype=bool)
     source = None if dataset.source in BUILT_IN else dataset.source
@@ -60,7 +60,7 @@ def log_dataset(dataset: Dataset) -> None:
             name=dataset.name,
             digest=dataset.digest,
         )
-        mlflow.log_input(logged, context="training")
+        mlflow.log_input(logged, context=context)
 
 
 def log_trial(parent: Run, trial: Trial, metric: str) -> str:

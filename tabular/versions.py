@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from custom_model.packaging import Packed, log_bundle, to_request
 from custom_model.pipeline import make_model
-from tabular import calibration, plots, registry, report
+from tabular import calibration, plots, profile, registry, report
+from tabular.assessment import assess
 from tabular.dataset import Dataset, digest
 from tabular.errors import BadInput
 from tabular.finish import Recipe
-from tabular.importance import column_importance
+from tabular.importance import column_importance, most_important
 from tabular.metrics import evaluate, f1_per_class, metric_names, predicted
 from tabular.split import Split
 
@@ -131,6 +132,14 @@ def register_version(
         threshold=recipe.threshold,
         about={"dataset": dataset.name, "classifier": recipe.name, "seed": seed},
         proof=dataset.typed[split.holdout],
+        profile=profile.to_json(
+            profile.Profile(
+                profile.profile_columns(dataset.typed, dataset.columns, seed=seed),
+                profile.profile_answers(
+                    codes, said, probabilities, dataset.labels, dataset.row_hashes[split.holdout]
+                ),
+            )
+        ),
     )
     summary = (
         f"{recipe.name} on {dataset.name}: f1_macro {metrics['holdout_f1_macro']:.3f} on "
@@ -140,7 +149,16 @@ def register_version(
     mlflow.log_metrics(metrics)
     with tempfile.TemporaryDirectory() as folder:
         _write_artifacts(
-            Path(folder), model, dataset, split, probabilities, said, metrics, summary, seed
+            Path(folder),
+            model,
+            dataset,
+            split,
+            probabilities,
+            said,
+            metrics,
+            summary,
+            seed,
+            model_name,
         )
         mlflow.log_artifacts(folder)
     number = registry.register(
@@ -182,21 +200,21 @@ def _write_artifacts(
     metrics: dict[str, float],
     summary: str,
     seed: int,
+    model_name: str,
 ) -> None:
     codes, labels = dataset.codes[split.holdout], dataset.labels
     typed = dataset.typed[split.holdout]
     names, means, spreads = column_importance(model, typed, codes, dataset.columns, seed=seed)
     figures = {
-        "confusion_matrix": plots.confusion_matrix(codes, probabilities, labels),
+        "confusion_matrix": plots.confusion_matrix(codes, said, labels),
         "roc": plots.roc(codes, probabilities, labels),
         "precision_recall": plots.precision_recall(codes, probabilities, labels),
         "calibration": plots.calibration(codes, probabilities, labels),
         "feature_importance": plots.feature_importance(names, means, spreads),
     }
-    pictures = []
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=100)
-        pictures.append(folder / f"{name}.png")
+    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
+    for name, picture in pictures:
+        (folder / f"{name}.png").write_bytes(picture)
     present = np.unique(np.concatenate([codes, said]))
     classes = metric_names(labels)
     options: dict[str, Any] = {
@@ -211,13 +229,31 @@ def _write_artifacts(
     holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
     rows = pd.DataFrame({ROW_HASH: dataset.row_hashes[split.train]})
     rows.to_parquet(folder / "training_rows.parquet", index=False)
-    page = report.render(
-        dataset,
-        split,
+    train, holdout_rows = (
+        np.bincount(dataset.codes[rows], minlength=len(labels)).tolist()
+        for rows in (split.train, split.holdout)
+    )
+    page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
         summary=summary,
-        metrics=metrics,
+        target=dataset.target,
+        assessment=assess(codes, said, probabilities, labels, typed, dataset.columns, seed=seed),
+        here="holdout",
+        facts=report.facts(
+            dataset, f"{split.train.sum()} in training, {split.holdout.sum()} in the holdout"
+        ),
+        notes=report.notes(dataset, split),
         pictures=pictures,
-        example=to_request(typed[:1]),
+        class_counts={"rows in training": train, "rows in the holdout": holdout_rows},
+        others={
+            "cross-validation": {
+                name.removeprefix("cv_"): value
+                for name, value in metrics.items()
+                if name.startswith("cv_")
+            }
+        },
+        importance=most_important(names, means, spreads),
+        model_uri=f"models:/{model_name}/Production",
+        example=to_request(typed[:1])[0],
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(report.render(page), encoding="utf-8")

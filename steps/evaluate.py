@@ -1,0 +1,46 @@
+"""Evaluate a model on a labelled table: metrics with intervals, slices, pictures, a report.
+
+mlflow run . -e evaluate
+mlflow run . -e evaluate -P model=models:/churn/3 -P data=march.csv -P against=models:/churn/2
+mlflow run . -e evaluate -P model=runs:/<run id>/model -P data=march.csv -P target=Churn
+"""
+
+from collections.abc import Sequence
+
+from steps import Parser, one_of, real, run_step, whole
+from tabular.evaluation import Evaluation, evaluate
+
+
+def show(found: Evaluation) -> None:
+    """Prints each metric with its interval."""
+    for name, one in found.assessment.metrics.items():
+        line = f"{name:<18} {one.value:.4f}"
+        line += f"  ({one.low:.4f} to {one.high:.4f})" if one.low == one.low else ""
+        if name in found.gains:
+            gained = found.gains[name]
+            line += f"  gain {gained.value:+.4f} ({gained.low:+.4f} to {gained.high:+.4f})"
+        print(line)
+    for part in found.assessment.slices[:3]:
+        print(
+            f"weaker where {part.column} {part.values}: {part.accuracy.value:.1%} of {part.rows} "
+            f"rows right, {part.rest:.1%} elsewhere"
+        )
+    print(f"report.html in run {found.run_id}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses, evaluates, prints the metrics."""
+    parser = Parser(__doc__)
+    parser.option("model", "models:/iris/Production", str, "URI of MLflow")
+    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
+    parser.option("target", "", str, "column of the labels; empty for the one the model predicts")
+    parser.option("against", "", str, "URI of a second model to compare with; empty for none")
+    parser.option("rows", "all", one_of("all", "unseen"), "or those not trained on")
+    parser.option("confidence", 0.95, real(0.5, 0.9999), "of the two-sided intervals")
+    parser.option("resamples", 1000, whole(100), "of the bootstrap")
+    parser.option("seed", 42, whole(0), "of the bootstrap")
+    show(evaluate(**vars(parser.read(arguments)), say=print))
+
+
+if __name__ == "__main__":
+    run_step(main)

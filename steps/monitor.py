@@ -1,0 +1,59 @@
+"""Compare a table with the one a model was trained on; exit code 3 is drift, 4 too few rows.
+
+mlflow run . -e monitor
+mlflow run . -e monitor -P model=models:/churn/Production -P data=march.csv -P ignore=joined
+python -m steps.monitor --model models:/churn/Production --data march.csv || echo look at it
+"""
+
+import sys
+from collections.abc import Sequence
+
+from steps import Parser, one_of, real, run_step, whole
+from tabular.drift import Verdict
+from tabular.drift_checks import DriftRule
+from tabular.monitoring import Watch, monitor
+from tabular.resampling import OF_LABELS
+
+EXIT: dict[Verdict, int] = {"fine": 0, "drift": 3, "too few rows to tell": 4}
+
+
+def show(watch: Watch) -> None:
+    """Prints the checks that are drift, or else the nearest to it."""
+    print(f"{'of':<24} {'about':<18} {'effect':>8} {'limit':>8} {'p':>8}")
+    drifted = [check for check in watch.drift.checks if check.drift]
+    for check in (drifted or watch.drift.checks[:5])[:20]:
+        print(
+            f"{(check.column or 'answers')[:24]:<24} {check.about:<18} {check.effect:>8.4f} "
+            f"{check.limit:>8.4f} {check.p_value:>8.4f}  {check.note}".rstrip()
+        )
+    print(f"drift.html in run {watch.run_id}")
+
+
+def headings(text: str) -> list[str]:
+    """Reads a comma list of headings."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses, compares, prints, and ends with the verdict's exit code."""
+    rule = DriftRule()
+    parser = Parser(__doc__)
+    parser.option("model", "models:/iris/Production", str, "URI of MLflow")
+    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
+    parser.option("level", rule.level, real(1e-6, 0.5), "most probable false alarm, of all checks")
+    parser.option("min_psi", rule.min_psi, real(0, 100), "stability index that matters")
+    parser.option("min_share", rule.min_share, real(0, 1), "change of a share that matters")
+    parser.option("metric", rule.metric, one_of(*OF_LABELS), "watched where there are labels")
+    parser.option("max_fall", rule.max_fall, real(0, 1), "fall of the metric that is no drift yet")
+    parser.option("ignore", "", headings, "columns that may change, a comma list")
+    parser.option("seed", rule.seed, whole(0), "of the tests' draws")
+    options = vars(parser.read(arguments))
+    model, data, ignore = (options.pop(name) for name in ("model", "data", "ignore"))
+    watch = monitor(model=model, data=data, ignore=ignore, rule=DriftRule(**options), say=print)
+    show(watch)
+    if code := EXIT[watch.drift.verdict]:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    run_step(main)
