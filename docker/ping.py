@@ -9,6 +9,7 @@ class Connection(http.client.HTTPConnection):
     """HTTP over the server's Unix socket."""
 
     def connect(self) -> None:
+        """Connects to the socket, whatever the host's name."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(os.environ["UVICORN_UDS"])

@@ -9,7 +9,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 if docker compose version >/dev/null 2>&1; then compose="docker compose"; else compose=docker-compose; fi
-compose="$compose ${COMPOSE_PROJECT:+-p $COMPOSE_PROJECT}"
 seconds=${ROLLOVER_TIMEOUT:-180}
 
 ping() { $compose exec -T "$1" python /srv/ping.py 2>/dev/null; }

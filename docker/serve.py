@@ -53,7 +53,7 @@ def version_in_production(name: str) -> str:
 
 def main() -> None:
     """Becomes the server of one version, whatever goes into Production later."""
-    # Process 1 of a container is deaf to a signal that it has no handler for. uvicorn brings its own.
+    # Process 1 of a container is deaf to a signal that it has no handler for; uvicorn has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     name = os.environ["MODEL_NAME"]
     version = version_in_production(name)
