@@ -2,8 +2,8 @@
 
     python -m benchmarks.shutdown models:/iris/Production
 
-Eight clients ask without a pause; besides, one large request is under way when the signal comes. Lost
-is a request that was taken and got no whole answer; a refused connection comes after the end.
+Eight clients ask without a pause; besides, one large request is under way when the signal comes.
+Lost is a request that was taken and got no whole answer; a refused connection comes after the end.
 """
 
 import argparse

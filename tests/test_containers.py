@@ -506,14 +506,21 @@ def test_a_killed_worker_costs_no_request_and_is_replaced(stack: Stack) -> None:
     two = replace(stack, settings=(("MODEL_WORKERS", "2"),))
     two.run("up", "-d", "--no-deps", "model-1")
     two.wait_for_models()
-    workers = "cat /proc/1/task/1/children"
-    before = two.inside("model-1", workers).split()
-    assert len(before) >= 2
+
+    def workers() -> set[str]:
+        return set(two.inside("model-1", "grep -l spawn_main /proc/[0-9]*/cmdline").split())
+
+    def startups() -> int:
+        return two.run("logs", "model-1").count("Application startup complete")
+
+    two.wait("model-1", lambda: startups() == 2)
+    before = workers()
+    assert len(before) == 2
     with two.load() as found:
-        two.inside("model-1", f"kill -9 {before[-1]}")
-        two.wait("model-1", lambda: len(two.inside("model-1", workers).split()) == len(before))
-        time.sleep(10)
-    assert before[-1] not in two.inside("model-1", workers).split()
+        two.inside("model-1", f"kill -9 {min(before).split('/')[2]}")
+        two.wait("model-1", lambda: startups() == 3)
+    assert len(workers()) == 2
+    assert len(workers() & before) == 1
     stack.run("up", "-d", "--no-deps", "model-1")
     stack.wait_for_models()
     assert found["errors"] == {}
