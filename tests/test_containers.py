@@ -508,7 +508,7 @@ def test_a_killed_worker_costs_no_request_and_is_replaced(stack: Stack) -> None:
     two.wait_for_models()
 
     def workers() -> set[str]:
-        return set(two.inside("model-1", "grep -l spawn_main /proc/[0-9]*/cmdline").split())
+        return set(two.inside("model-1", "grep -l [s]pawn_main /proc/[0-9]*/cmdline").split())
 
     def startups() -> int:
         return two.run("logs", "model-1").count("Application startup complete")
