@@ -135,8 +135,8 @@ def test_what_was_given_up_is_a_finished_child_without_metrics(store: Store) -> 
 def test_a_tuned_recipe_has_a_child_of_its_own_and_answers_as_it_was_measured(
     store: Store, table: str
 ) -> None:
-    options = ["--data", table, "--target", "label", "--trials", "6", "--jobs", "1"]
-    sweep.main([*options, "--classifiers", "logistic_regression,naive_bayes"])
+    options = ["--data", table, "--target", "label", "--trials", "3", "--jobs", "1"]
+    sweep.main([*options, "--classifiers", "naive_bayes"])  # overconfident: it is calibrated
     version = MlflowClient().get_model_version("mixed", "1")
     run = mlflow.get_run(version.run_id)
     assert run.info.run_name.startswith("best: ")
