@@ -63,6 +63,50 @@ def test_the_same_seed_gives_the_same_trials(iris: Prepared, jobs: int) -> None:
     assert first != without_times(run(iris, trials=8, jobs=jobs, seed=8))
 
 
+class InBunches:
+    """Evaluates in this process; what has ended becomes known in bunches of any size and order."""
+
+    slots = 3
+
+    def __init__(self, folds: Folds, seed: int) -> None:
+        self.folds, self.rng = folds, np.random.default_rng(seed)
+        self.waiting: list[Task] = []
+
+    def submit(self, task: Task, limit: float) -> None:
+        self.waiting.append(task)
+
+    def finished(self, timeout: float) -> list[Trial]:
+        self.rng.shuffle(self.waiting)
+        n = int(self.rng.integers(len(self.waiting) + 1))
+        bunch, self.waiting = self.waiting[:n], self.waiting[n:]
+        return [evaluate_configuration(task, self.folds) for task in bunch]
+
+    def end(self, reason: str) -> list[Trial]:
+        return []
+
+    def __enter__(self) -> "InBunches":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_it_makes_no_difference_which_trials_end_together(iris: Prepared) -> None:
+    shape = shape_of(iris.codes, min(len(fitted) for fitted, _ in iris.folds))
+    families = ["logistic_regression", "naive_bayes", "k_neighbors"]
+    found = [
+        without_times(
+            list(
+                search(
+                    InBunches(folds_of(iris), order), shape, Budget(16),
+                    classifiers=families, metric="log_loss", seed=7,
+                )
+            )
+        )
+        for order in range(4)
+    ]  # fmt: skip
+    assert found[0] == found[1] == found[2] == found[3]
+
+
 def test_trials_are_kept_exactly(iris: Prepared) -> None:
     assert len(run(iris, trials=5, jobs=2)) == 5
 
