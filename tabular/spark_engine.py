@@ -52,8 +52,9 @@ class SparkEngine:
 
     The code and the folds are sent once to each executor, whose Python processes map the folds'
     files and so share one copy. A task whose executor is lost is run again, up to
-    `spark.task.maxFailures` times. A job that is ended frees its core at once if it is in Python,
-    and after `spark.python.task.killTimeout` (2 s) by killing its process if it is in a fit in C.
+    `spark.task.maxFailures` times. A job that is ended is over at once for the search; its Python
+    process is killed by Spark, whatever it does, within `spark.python.task.killTimeout` (2 s) of
+    Spark's next look (every 2 s), and by then its core is free.
 
     Args:
         folds: the training side.
@@ -145,7 +146,7 @@ class SparkEngine:
             return []  # it was ended, and has been told of
         if isinstance(outcome, Trial):
             return [outcome]
-        if self._context._jsc is None or self._context._jsc.sc().isStopped():
+        if not _alive(self._context):
             raise ConnectionError(f"the Spark application has ended: {reason_of(outcome)}")
         seconds = time.monotonic() - job.since
         return [job.task.failed(f"Spark: {reason_of(outcome)}", seconds)]
@@ -153,7 +154,7 @@ class SparkEngine:
     def _cancel(self, job: _Job, reason: str) -> Trial:
         """Ends a job; its task has failed."""
         del self._running[job.group]
-        self._context.cancelJobGroup(job.group)
+        _cancel_group(self._context, job.group)
         seconds = time.monotonic() - job.since
         return job.task.failed(f"{reason} ({seconds:.1f} s)", seconds)
 
@@ -177,6 +178,22 @@ def _evaluate(task: Task, archive: str, files: FoldFiles) -> Trial:
     return evaluate_configuration(task, here)
 
 
+def _cancel_group(context: "SparkContext", group: str) -> None:
+    """Ends a job, also one that its thread has not come to starting.
+
+    The latter only Spark's own method can do, which PySpark does not have.
+    """
+    if _alive(context):
+        context._jsc.sc().cancelJobGroupAndFutureJobs(group)
+
+
+def _alive(context: "SparkContext") -> bool:
+    try:
+        return context._jsc is not None and not context._jsc.sc().isStopped()
+    except Exception:  # the JVM is gone
+        return False
+
+
 def _version_there(_: int) -> str:
     return str(sklearn.__version__)
 
@@ -197,7 +214,6 @@ def _try_executors(context: "SparkContext") -> None:
         try:
             there = thread.submit(first).result(START_SECONDS)
         except FutureTimeout:
-            context.cancelJobGroup(group)
             raise BadInput(
                 f"the Spark cluster {context.master} ran no task within {START_SECONDS:.0f} s; "
                 "see on its page whether it has executors and free cores"
@@ -207,6 +223,8 @@ def _try_executors(context: "SparkContext") -> None:
                 f"the Spark executors cannot evaluate: {reason_of(error)}; their Python "
                 "(PYSPARK_PYTHON) needs scikit-learn, numpy and threadpoolctl of requirements.txt"
             ) from None
+        finally:
+            _cancel_group(context, group)  # after Ctrl-C, too, or its thread would be waited for
     if there != sklearn.__version__:
         raise BadInput(
             f"the Spark executors have scikit-learn {there}, and this machine has "

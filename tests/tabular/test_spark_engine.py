@@ -23,7 +23,7 @@ from tabular.space import shape_of
 from tabular.spark_engine import SparkEngine
 from tabular.workers import Engine, Processes
 from tests.conftest import ROOT, Store
-from tests.spark_cluster import Cluster, forget_the_jvm, standalone_cluster
+from tests.spark_cluster import Cluster, children, forget_the_jvm, standalone_cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,12 +137,27 @@ def test_a_trial_beyond_its_limit_is_ended_and_frees_its_core(
     quick = Task(2, "naive_bayes", {}, "accuracy", 0)
     with SparkEngine(folds, 2) as engine:
         for number in (0, 1):  # both cores
-            engine.submit(dataclasses.replace(ENDLESS, number=number), limit=3.0)
+            engine.submit(dataclasses.replace(ENDLESS, number=number), limit=10.0)
         engine.submit(quick, limit=math.inf)
-        trials = collected(engine, 3)
-        assert trials[0].error.startswith("took too long (3.")
-        assert trials[1].error.startswith("took too long (3.")
+        trials: dict[int, Trial] = {}
+        fitting: set[int] = set()
+        while not trials:
+            fitting = pythons(cluster) or fitting
+            trials = {trial.number: trial for trial in engine.finished(timeout=0.5)}
+        trials |= collected(engine, 3 - len(trials))
+        assert trials[0].error.startswith("took too long (10.")
+        assert trials[1].error.startswith("took too long (10.")
         assert trials[2].metrics["accuracy"] > 0.9
+        deadline = time.monotonic() + 30
+        while fitting & pythons(cluster):
+            assert time.monotonic() < deadline, "the fit goes on"
+            time.sleep(0.2)
+        assert fitting
+
+
+def pythons(cluster: Cluster) -> set[int]:
+    daemons = [pid for executor in cluster.executors() for pid in children(executor)]
+    return {pid for daemon in daemons for pid in children(daemon)}
 
 
 @pytest.mark.spark
@@ -165,7 +180,8 @@ def test_a_cluster_that_goes_away_ends_the_search_with_one_sentence(
     cluster: Cluster, folds: Folds
 ) -> None:
     with SparkEngine(folds, 2) as engine:
-        engine.submit(ENDLESS, limit=math.inf)
+        for number in (0, 1):
+            engine.submit(dataclasses.replace(ENDLESS, number=number), limit=math.inf)
         time.sleep(1)
         engine._context.stop()
         with pytest.raises(ConnectionError, match="the Spark application has ended"):
