@@ -5,6 +5,7 @@ depends on nothing but the task and the folds, so that a task which Spark runs a
 executor was lost, has the same result. Executors import this file, so it does without MLflow.
 """
 
+import atexit
 import functools
 import math
 import queue
@@ -73,8 +74,9 @@ class SparkEngine:
         with ExitStack() as stack:
             spark = stack.enter_context(session("sweep"))
             self._context: SparkContext = spark.sparkContext
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spark-"))
-            self._folder = Path(folder)
+            self._folder = Path(tempfile.mkdtemp(prefix="sweep-"))
+            # a session that was open before goes on to ask for what it was given
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
             self._context.addPyFile(str(_pack_code(self._folder)))
             _try_executors(self._context)
             self.slots = _cores(self._context) if jobs == -1 else jobs
