@@ -1,17 +1,17 @@
 """`sweep` against AutoML libraries: the same rows, seconds and cores, one at a time.
 
-    for tool in flaml mljar autogluon; do uv venv --python 3.12 rivals/$tool; done
-    uv pip install --python rivals/flaml/bin/python 'flaml[automl,catboost]' pyarrow
-    uv pip install --python rivals/mljar/bin/python mljar-supervised pyarrow
-    uv pip install --python rivals/autogluon/bin/python \
+    for tool in flaml mljar autogluon; do uv venv --python 3.12 ../rivals/$tool; done
+    uv pip install --python ../rivals/flaml/bin/python 'flaml[automl,catboost]' pyarrow
+    uv pip install --python ../rivals/mljar/bin/python mljar-supervised pyarrow
+    uv pip install --python ../rivals/autogluon/bin/python \
         'autogluon.tabular[lightgbm,catboost,xgboost,fastai,ray]'
-    python -m benchmarks.rivals DATA --rivals rivals --results rivals.jsonl
+    python -m benchmarks.rivals DATA --rivals ../rivals --results ../rivals.jsonl
 
 DATA is a folder with the tables of `TABLES`. Each contender is asked twice: for macro-F1, and for
 log loss. All see the training side of the split by content (identifiers left out, numbers as
 numbers) and are scored on the same holdout, macro-F1 by the class that the tool itself predicts,
 log loss and AUC by its probabilities. What is in the results is not measured again, so that a run
-can be interrupted, and rows removed to be measured anew; `--only ours` runs a part. Linux only.
+can be interrupted; `--only ours --again` measures our rows anew. Linux only.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,11 @@ def run_ours(task: Task, folder: Path) -> Result:
     return _result(OURS, task, spent, scores, fit=seconds, version=version)
 
 
+def python_of(rivals: Path, tool: str) -> Path:
+    """The interpreter of a rival's environment, its links kept: they are the environment."""
+    return (rivals / tool / "bin" / "python").absolute()
+
+
 def run_rival(tool: str, python: Path, task: Task, folder: Path) -> Result:
     """A rival in its own environment, on Parquet files of the two sides."""
     rows, codes = task.dataset.typed, task.dataset.codes
@@ -221,41 +227,40 @@ def references(task: Task) -> Iterator[Result]:
         yield Result(DEFAULT + classifier, "", task.name, task.seed, scores)
 
 
-def measure(
-    data: Path, rivals: Path, file: Path, tools: Sequence[str], tables: Sequence[str],
-    objectives: Sequence[str], seeds: Sequence[int], budget: int,
-) -> None:  # fmt: skip
+def measure(given: argparse.Namespace) -> None:
     """Adds to the results what they do not have yet; what failed is tried again."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # its CPU is counted by `run`
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    done = {result.key for result in read(file) if not result.error}
+    known = [result for result in read(given.results) if not result.error]
+    done = {r.key for r in known if not given.again or r.tool.startswith(DEFAULT)}
 
     def keep(result: Result) -> None:
-        with file.open("a", encoding="utf-8") as lines:
+        with given.results.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(result)) + "\n")
         told = result.error or ", ".join(f"{k} {v:.4f}" for k, v in result.scores.items())
         print(*result.key, told, f"{result.wall:.0f} s", sep="  ", file=sys.stderr, flush=True)
 
-    for seed in seeds:
-        for objective in objectives:
-            for table in tables:
-                source = (data / f"{table}.csv").resolve()
-                dataset = load_dataset(str(source), TABLES[table])
-                split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
-                task = Task(table, source, dataset, split, objective, seed, budget)
-                for tool in tools:
-                    if (tool, objective, table, seed) in done:
-                        continue
-                    with tempfile.TemporaryDirectory() as name:
-                        if tool == OURS:
-                            keep(run_ours(task, Path(name)))
-                        else:
-                            python = (rivals / tool / "bin" / "python").absolute()
-                            keep(run_rival(tool, python, task, Path(name)))
-                if not any(key[0].startswith(DEFAULT) and key[2:] == (table, seed) for key in done):
-                    for result in references(task):
-                        keep(result)
-                        done.add(result.key)
+    for seed, objective, table in product(given.seeds, given.objectives, given.tables):
+        source = (given.data / f"{table}.csv").resolve()
+        dataset = load_dataset(str(source), TABLES[table])
+        split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
+        task = Task(table, source, dataset, split, objective, seed, given.budget)
+        for tool in given.only:
+            if (tool, objective, table, seed) in done:
+                continue
+            with tempfile.TemporaryDirectory() as name:
+                if tool == OURS:
+                    keep(run_ours(task, Path(name)))
+                else:
+                    keep(run_rival(tool, python_of(given.rivals, tool), task, Path(name)))
+        if not any(key[0].startswith(DEFAULT) and key[2:] == (table, seed) for key in done):
+            for result in references(task):
+                keep(result)
+                done.add(result.key)
+
+
+def comma_list(text: str) -> list[str]:
+    return text.split(",")
 
 
 def main() -> None:
@@ -263,32 +268,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--rivals", type=Path, required=True, help="folder of environments")
-    parser.add_argument("--results", type=Path, required=True, help="JSON lines, added to")
-    parser.add_argument("--only", default=",".join(contenders), help="comma list of tools")
-    parser.add_argument("--tables", default=",".join(TABLES), help="comma list")
-    parser.add_argument("--objectives", default=",".join(OBJECTIVES), help="comma list")
-    parser.add_argument("--seeds", default="42", help="comma list; each has a holdout of its own")
-    parser.add_argument("--budget", type=int, default=60, help="seconds")
-    parser.add_argument("--report", action="store_true", help="measure nothing, print the tables")
+    add = parser.add_argument
+    add("data", type=Path)
+    add("--rivals", type=Path, required=True, help="folder of environments")
+    add("--results", type=Path, required=True, help="JSON lines, added to")
+    add("--only", type=comma_list, default=contenders, help="tools")
+    add("--tables", type=comma_list, default=tuple(TABLES))
+    add("--objectives", type=comma_list, default=OBJECTIVES)
+    add("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[42])
+    add("--budget", type=int, default=60, help="seconds")
+    add("--again", action="store_true", help="measure what is in the results too")
+    add("--report", action="store_true", help="measure nothing, print the tables")
     given = parser.parse_args()
+    possible = ("only", contenders), ("tables", TABLES), ("objectives", OBJECTIVES)
+    for name, known in possible:
+        if unknown := set(getattr(given, name)) - set(known):
+            parser.error(f"unknown {min(unknown)!r} in --{name}; possible: {', '.join(known)}")
     if not given.report:
-        measure(
-            given.data,
-            given.rivals,
-            given.results,
-            given.only.split(","),
-            given.tables.split(","),
-            given.objectives.split(","),
-            [int(seed) for seed in given.seeds.split(",")],
-            given.budget,
-        )
+        for tool in set(given.only) - {OURS}:
+            if not python_of(given.rivals, tool).exists():
+                parser.error(f"no environment {given.rivals / tool}; --help says how to make it")
+        measure(given)
     results = read(given.results)
     for objective in OBJECTIVES:
         print(f"\nAsked for {objective}:\n", *scores_table(results, objective), sep="\n")
-    tools = [tool for tool in contenders if any(r.tool == tool for r in results)]
-    print("", *ranks_table(results, tools), sep="\n")
+    measured = [tool for tool in contenders if any(r.tool == tool for r in results)]
+    print("", *ranks_table(results, measured), sep="\n")
 
 
 if __name__ == "__main__":
