@@ -38,12 +38,12 @@ def run_main(data: str, target: str, store: str) -> float:
     return time.monotonic() - started
 
 
-def default_models(data: str, target: str) -> dict[str, dict[str, float]]:
+def default_models(data: str, target: str, seed: int = 42) -> dict[str, dict[str, float]]:
     dataset = load_dataset(data, target)
-    split = split_rows(dataset.row_hashes, dataset.codes, seed=42)
+    split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
     scores = {}
     for classifier in DEFAULTS:
-        model = make_model(dataset.columns, classifier, {}, seed=42)
+        model = make_model(dataset.columns, classifier, {}, seed=seed)
         model.fit(dataset.expanded[split.train], dataset.codes[split.train])
         shares = model.predict_proba(dataset.expanded[split.holdout])
         scores[classifier] = evaluate(dataset.codes[split.holdout], shares)
