@@ -93,7 +93,9 @@ def file_to_file(loaded: Any, data: str, output: str) -> None:
     with open_table(data) as table:
         assert table.digest  # which the command logs
         scorer = make_scorer(loaded, table.head, as_text=False)
-        write_scored(scorer, table, Path(output), Path(output + ".rejected"), {}, say=print)
+        write_scored(
+            scorer, table, Path(output), Path(output + ".rejected"), {}, say=lambda _: None
+        )
 
 
 def naive(loaded: Any, data: str, output: str) -> None:
