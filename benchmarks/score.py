@@ -74,8 +74,9 @@ def log_linear(n_columns: int, folder: str) -> Any:
         mlflow.create_experiment("score", artifact_location=f"{folder}/artifacts")
     mlflow.set_experiment("score")
     with mlflow.start_run():
+        labels, names = ["a", "b", "c"], [*map(str, frame)]
         packed = log_bundle(
-            pipeline, columns, ["a", "b", "c"], [*map(str, frame)], "y", frame[:3], about={}
+            pipeline, columns, labels, names, "y", frame[:3], proof=frame[:200], about={}
         )
     where = mlflow.artifacts.download_artifacts(packed.info.model_uri, dst_path=folder)
     return pipeline, where
@@ -92,7 +93,9 @@ def file_to_file(loaded: Any, data: str, output: str) -> None:
     with open_table(data) as table:
         assert table.digest  # which the command logs
         scorer = make_scorer(loaded, table.head, as_text=False)
-        write_scored(scorer, table, Path(output), Path(output + ".rejected"), {}, say=print)
+        write_scored(
+            scorer, table, Path(output), Path(output + ".rejected"), {}, say=lambda _: None
+        )
 
 
 def naive(loaded: Any, data: str, output: str) -> None:

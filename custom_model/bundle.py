@@ -855,12 +855,13 @@ class Bundle(PythonModel):
         shares = np.empty((0, len(self.labels)))
         if len(typed):
             shares = np.asarray(self.pipeline.predict_proba(expand(typed, self.columns)))
-        finite = np.isfinite(shares).all(axis=1)
-        if not finite.all():
+        if not np.isfinite(shares).all():  # row by row takes three times as long
+            finite = np.isfinite(shares).all(axis=1)
             positions = np.setdiff1d(np.arange(len(frame)), list(reasons))
             extreme = "its values are too extreme to be scored"
             reasons |= dict.fromkeys(positions[~finite].tolist(), extreme)
-        return self._table(shares[finite], self.threshold), dict(sorted(reasons.items()))
+            shares = shares[finite]
+        return self._table(shares, self.threshold), dict(sorted(reasons.items()))
 
     def _answer(
         self, probabilities: np.ndarray, threshold: float

@@ -1,5 +1,6 @@
 """Permutation importance of a table's columns (Breiman 2001, doi 10.1023/A:1010933404324)."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from custom_model.bundle import Column, expand
 
 MOST_COLUMNS = 50  # of a wide table, those that alone tell most about the class
 MOST_CELLS = 100_000  # rows are sampled so that a wide table does not take minutes
+MOST_REPEATS, MOST_SECONDS = 5, 5.0  # fewer shuffles of a model that answers slowly
 
 
 def column_importance(
@@ -53,12 +55,15 @@ def column_importance(
         probabilities = model.predict_proba(expand(whole, columns))
         return -float(log_loss(truth, probabilities, labels=every))
 
+    started = time.perf_counter()
+    score(pipeline, sample[names], truth)
+    once = (time.perf_counter() - started) * len(names)
     result = permutation_importance(
         pipeline,
         sample[names],
         truth,
         scoring=score,
-        n_repeats=5 if len(columns) <= MOST_COLUMNS else 1,
+        n_repeats=int(np.clip(MOST_SECONDS / once, 1, MOST_REPEATS)),
         random_state=seed,
     )
     return names, result.importances_mean, result.importances_std

@@ -36,15 +36,18 @@ class Budget:
         trials: how many configurations, counted from the first of a resumed sweep.
         deadline: of `time.monotonic`, infinite for none.
         stopped: whether the user wants it to end.
+        reserve: seconds before the deadline that are needed for what comes after the search, by
+            the trials that are known.
     """
 
     trials: int
     deadline: float = math.inf
     stopped: Callable[[], bool] = lambda: False
+    reserve: Callable[[Sequence[Trial]], float] = lambda _: 0.0
 
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
+    def left(self, told: Sequence[Trial] = ()) -> float:
+        """Seconds that the search has left."""
+        return self.deadline - self.reserve(told) - time.monotonic()
 
 
 def search(
@@ -89,7 +92,7 @@ def search(
     asked: list[tuple[Task, optuna.Trial]] = []
     ended: dict[int, Trial] = {}
     while True:
-        over = budget.left() <= 0 or budget.stopped()
+        over = budget.left(told) <= 0 or budget.stopped()
         while not over and len(asked) < ahead and len(told) + len(asked) < budget.trials:
             number = len(told) + len(asked)
             trial, classifier, params = _ask(study, classifiers, shape, tried)
@@ -104,7 +107,7 @@ def search(
         elif asked[0][0].number in ended:
             results = []
         else:
-            results = engine.finished(max(0.0, min(PATIENCE, budget.left())))
+            results = engine.finished(max(0.0, min(PATIENCE, budget.left(told))))
         ended |= {result.number: result for result in results}
         while asked and asked[0][0].number in ended:
             task, trial = asked.pop(0)

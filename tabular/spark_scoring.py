@@ -1,7 +1,7 @@
 """Scoring on a Spark cluster: the model goes to the executors, Arrow batches go through it.
 
 By `mapInArrow` with the same code as in one process. `mlflow.pyfunc.spark_udf` gives the same
-answers several times slower (benchmarks/score.py), as it takes every cell through pandas.
+answers, but takes every cell through pandas; benchmarks/spark_score.py measures both.
 """
 
 import atexit

@@ -15,6 +15,7 @@ from mlflow.entities.run import Run
 
 from tabular import leaderboard, registry
 from tabular.cross_validation import Task, Trial
+from tabular.ensemble import MEMBERS
 from tabular.errors import BadInput
 from tabular.finish import Recipe, finish, pool
 from tabular.folds import Folds
@@ -35,7 +36,9 @@ from tabular.versions import Version, fit, register_version
 from tabular.workers import Engine, InProcess, Processes
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
-FINISH_SHARE, FINISH_SECONDS = 0.15, 4.0  # of the time, for the last fits and the registration
+# After the search: so many seconds, and so many times the fits of the dearest members there may be.
+# A member's file and its proof take about as long as its fit on all rows.
+FINISH_SECONDS, FINISH_FITS = 7.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,10 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     ):
         log_dataset(dataset)
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
-            budget = Budget(plan.trials, _deadline(started, plan.timeout), stopped)
+            deadline = started + plan.timeout if plan.timeout else math.inf
+            budget = Budget(
+                plan.trials, deadline, stopped, lambda told: _reserve(told, plan.timeout)
+            )
             found = search(
                 engine, shape, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
@@ -141,10 +147,10 @@ def _engine(plan: Plan, folds: Folds) -> Engine:
     return Processes(folds, n_jobs)
 
 
-def _deadline(started: float, timeout: float) -> float:
-    """When the search has to end, so that all is done in time."""
-    reserve = max(FINISH_SHARE * timeout, min(FINISH_SECONDS, timeout / 2))
-    return started + timeout - reserve if timeout else math.inf
+def _reserve(trials: Sequence[Trial], timeout: float) -> float:
+    """Seconds for the last fits, the file of the model, its proof, pictures and registration."""
+    costs = sorted(t.seconds / len(t.fold_scores) for t in trials if t.metrics)
+    return min(FINISH_SECONDS + FINISH_FITS * sum(costs[-MEMBERS:]), timeout / 2)
 
 
 def _slimmed(trials: Sequence[Trial], metric: str) -> list[Trial]:

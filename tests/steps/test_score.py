@@ -1,11 +1,11 @@
 """The command `score`: what it prints, one line for a mistake, and what a kill leaves."""
 
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from steps import run_step, score
+from tabular.scoring import side_path
 from tests.conftest import ROOT, Store
 
 KILLS = 20
-ROWS = 200_000
+ROWS = 1_000_000
+OUTPUTS = ("scored.csv", "scored")  # a file and a folder are moved in place differently
 
 
 @pytest.fixture
@@ -75,85 +77,99 @@ def test_a_mistake_ends_in_one_line_and_leaves_nothing(
     assert list(folder.iterdir()) == []
 
 
-FORKED = """
-import os, sys
+CHILD = """
+import sys
 import mlflow
 from tabular.scoring import score
 
-# every import is done here, so that the kills meet the work; Arrow and the store begin in the forks
-mlflow.pyfunc.load_model(sys.argv[1])
-for line in sys.stdin:
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
-        score(model="models:/iris/1", data="big.parquet", output=line.strip(), engine="local",
-              say=lambda _: None)
-        os._exit(0)
-    os.wait()
-    print("ended", flush=True)
+mlflow.pyfunc.load_model(sys.argv[1])  # all is imported before the work, so that the kills meet it
+print("ready", flush=True)
+score(model="models:/iris/1", data="big.parquet", output=sys.stdin.readline().strip(),
+      engine="local", say=lambda _: None)
+print("ended", flush=True)
 """
 
 
+@contextmanager
+def scoring_processes(store: Store, folder: Path) -> Iterator[Callable[[str], Any]]:
+    """Fresh processes, each of which scores once; the next one gets ready meanwhile."""
+    model = mlflow.artifacts.download_artifacts("models:/iris/1")
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, model],
+            cwd=folder,
+            env={**store.environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        started.append(process)
+
+    def begin(output: str) -> subprocess.Popen[str]:
+        process = started[-1]
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "ready\n"
+        print(output, file=process.stdin, flush=True)
+        start()
+        return process
+
+    start()
+    try:
+        yield begin
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("output", ["scored.parquet", "scored.csv", "scored"])
 def test_a_kill_at_any_moment_leaves_no_part_of_an_output_in_place(
-    folder: Path, served: Store, output: str
+    folder: Path, served: Store
 ) -> None:
     names = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
     columns = {name: pa.array([5.1, 3.5, 1.4, 0.2] * (ROWS // 4)) for name in names}
     columns[names[0]] = pa.array([*[5.1] * (ROWS - 3), None, None, None])
     pq.write_table(pa.table(columns), "big.parquet")
-    process = subprocess.Popen(
-        [sys.executable, "-c", FORKED, mlflow.artifacts.download_artifacts("models:/iris/1")],
-        cwd=folder,
-        env={**served.environment, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin and process.stdout
+    rng = random.Random(0)
+    seconds: dict[str, float] = {}
+    left = whole = 0
+    with scoring_processes(served, folder) as begin:
 
-    def begin() -> int:
-        print(output, file=process.stdin, flush=True)
-        return int(process.stdout.readline())
+        def finish(output: str) -> None:
+            process = begin(output)
+            assert process.stdout and process.stdout.readline() == "ended\n"
+            assert rows_of(folder / output) == ROWS - 3
 
-    def end() -> None:
-        assert process.stdout.readline() == "ended\n"
-
-    try:
-        begin()
-        end()  # the first is slower
-        started = time.monotonic()
-        begin()
-        end()
-        seconds = time.monotonic() - started
-        rng = random.Random(0)
-        left = whole = 0
-        for _ in range(KILLS):
-            pid = begin()
-            time.sleep(rng.uniform(0, seconds))
-            os.kill(pid, signal.SIGKILL)
-            end()
-            left += any(folder.glob(".scored*.partial"))
+        for output in OUTPUTS:
+            started = time.monotonic()
+            finish(output)
+            seconds[output] = time.monotonic() - started
+        for output in OUTPUTS * (KILLS // len(OUTPUTS)):
+            if rng.random() < 0.5:  # half of them are the first of their name
+                subprocess.run(["rm", "-rf", output], check=True)
+            process = begin(output)
+            time.sleep(rng.uniform(0, seconds[output]))
+            process.kill()
+            process.wait()
+            left += any(folder.glob(f".{output}.*.partial"))
             if (folder / output).exists():
                 assert rows_of(folder / output) == ROWS - 3
                 whole += 1
-            side = folder / output.replace("scored", "scored.rejected")
+            side = side_path(folder / output)
             if side.exists():
                 assert rows_of(side) == 3
-            if rng.random() < 0.5:  # half of them are the first of their name
-                subprocess.run(["rm", "-rf", output], check=True)
-        begin()
-        end()
-        assert rows_of(folder / output) == ROWS - 3
-        assert not list(folder.glob(".scored*.partial"))
-        assert left > KILLS / 4, "the kills came too late to meet the work"
-        print(f"{output}: {left} of {KILLS} kills left something aside, {whole} met a whole output")
-    finally:
-        process.kill()
-        process.wait()
+        for output in OUTPUTS:
+            finish(output)
+    assert not list(folder.glob(".*.partial"))
+    assert left > KILLS / 4, "the kills came too late to meet the work"
+    print(f"{left} of {KILLS} kills left something aside, {whole} met a whole output")
 
 
 def rows_of(output: Path) -> int:
     if output.suffix == ".csv":
+        assert output.read_bytes().endswith(b"\n")
         return len(pd.read_csv(output))
-    return len(pd.read_parquet(output, columns=[]))
+    return pq.read_table(output).num_rows

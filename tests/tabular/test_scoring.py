@@ -14,11 +14,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
-from mlflow.models import infer_signature
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, DataType, Schema
 from sklearn.linear_model import LogisticRegression
 
+from custom_model.packaging import log_bundle
+from custom_model.pipeline import make_model
 from tabular import chunks, scoring, writers
 from tabular.aside import aside
+from tabular.dataset import make_dataset
 from tabular.errors import BadInput
 from tabular.scoring import Outcome
 from tests.conftest import Store
@@ -192,6 +196,32 @@ def test_a_table_without_rows_gives_one_without_rows(folder: Path) -> None:
     assert list(read(folder / "new_scored.csv"))[-1] == "probability_yes"
 
 
+def test_the_label_follows_the_threshold_that_the_version_was_logged_with(folder: Path) -> None:
+    frame = mixed_table(200, seed=1)
+    dataset = make_dataset(frame, "label", name="mixed", source="mixed")
+    classifier = make_model(dataset.columns, "logistic_regression", {}, seed=0)
+    classifier.fit(dataset.expanded, dataset.codes)
+    with mlflow.start_run():
+        packed = log_bundle(
+            classifier,
+            dataset.columns,
+            dataset.labels,
+            dataset.table_columns,
+            dataset.target,
+            dataset.typed[:2],
+            threshold=0.3,
+            proof=dataset.typed[:20],
+            about={},
+        )
+    frame.to_parquet("new.parquet")
+    found = read(score("new.parquet", "out.parquet", packed.info.model_uri).output)
+    expected = asked(packed.info.model_uri, frame)
+    assert list(found["prediction"]) == list(expected["prediction"])
+    yes = found["probability_yes"]
+    assert list(found["prediction"] == "yes") == list(yes > 0.3)
+    assert ((yes > 0.3) & (yes < 0.5)).any()
+
+
 # --- models of other makers ---------------------------------------------------------------------
 
 
@@ -225,6 +255,24 @@ def test_a_model_of_another_maker_gets_its_columns_in_its_types(folder: Path, fo
         shares = found["probability_yes"].astype(float)
         assert np.allclose(shares, raw.predict_proba(kept)[:, 1], rtol=0, atol=1e-12)
         assert "NaN" in read(outcome.side)["rejected_reason"][0]
+
+
+def test_a_csv_for_a_model_that_names_no_inputs_is_refused_with_the_way_out(folder: Path) -> None:
+    frame = mixed_table(60)
+    model = LogisticRegression().fit(frame[["amount", "visits"]].astype(float), frame["label"])
+    signature = ModelSignature(outputs=Schema([ColSpec(DataType.string, "prediction")]))
+    with mlflow.start_run():
+        info = mlflow.sklearn.log_model(
+            model, name="model", signature=signature, pip_requirements=[], skops_trusted_types=[]
+        )
+    new = frame[["amount", "visits"]].astype(float)
+    new.to_csv("new.csv", index=False)
+    new.to_parquet("new.parquet", index=False)
+    said = mistake(folder, "new.csv", "out.csv", info.model_uri)
+    assert "names no input columns" in said
+    assert said.endswith("; give the table as Parquet")
+    found = read(score("new.parquet", "out.parquet", info.model_uri).output)
+    assert list(found["prediction"]) == list(model.predict(new))
 
 
 # --- whole or not at all ------------------------------------------------------------------------
