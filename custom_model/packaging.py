@@ -95,7 +95,7 @@ def log_bundle(
     }
     with tempfile.TemporaryDirectory() as folder:
         pipeline_file, spec_file = Path(folder, "pipeline.skops"), Path(folder, "bundle.json")
-        # of forests, the first level makes files a tenth larger than the ninth, in a third of the time
+        # the quickest level: a forest is large
         skops.io.dump(pipeline, pipeline_file, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         loaded = bundle.load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
