@@ -28,6 +28,7 @@ from tabular.errors import BadInput
 from tabular.executor import score_partition
 from tabular.preparation import Say
 from tabular.scorer import REASON, Scorer
+from tabular.spark_session import session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -71,7 +72,7 @@ def open_table(data: str) -> Iterator[SparkTable]:
     known = data in BUILT_IN or "://" in str(path)
     if not known and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises on long names
         raise BadInput(f"data {data[:200]!r} not found: no such file or folder in {Path.cwd()}")
-    with session() as spark:
+    with session("score") as spark:
         try:
             yield _read(spark, data, path)
         except _spark_errors() as error:
@@ -199,38 +200,6 @@ def _sent() -> Path:
     folder = tempfile.mkdtemp(prefix="score-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
-
-
-@contextmanager
-def session() -> Iterator["SparkSession"]:
-    """A session: the open one, or a new one as Spark itself is configured.
-
-    The master and all else come from `spark-defaults.conf` or `PYSPARK_SUBMIT_ARGS`; with nothing
-    set it is `local[*]`, all cores of this machine.
-
-    Raises:
-        BadInput: Spark is not installed, or does not start.
-    """
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise BadInput(
-            "engine spark needs PySpark; install it with: pip install -r requirements-spark.txt"
-        ) from None
-    opened = SparkSession.getActiveSession()
-    if opened is not None:
-        yield opened
-        return
-    # Spark runs as many Python workers as there are cores; threads in each would be in the way
-    builder = SparkSession.builder.appName("score").config("spark.executorEnv.OMP_NUM_THREADS", "1")
-    try:
-        spark = builder.getOrCreate()
-    except Exception as error:  # py4j's, the JVM's and the operating system's
-        raise BadInput(f"Spark does not start: {first_line(error)}") from None
-    try:
-        yield spark
-    finally:
-        spark.stop()
 
 
 def _spark_errors() -> tuple[type[Exception], ...]:
