@@ -18,7 +18,10 @@ def show(found: Evaluation) -> None:
         line += f"  ({one.low:.4f} to {one.high:.4f})" if one.low == one.low else ""
         if name in found.gains:
             gained = found.gains[name]
-            line += f"  gain {gained.value:+.4f} ({gained.low:+.4f} to {gained.high:+.4f})"
+            line += f"  gain {gained.value:+.4f}"
+            line += (
+                f" ({gained.low:+.4f} to {gained.high:+.4f})" if gained.low == gained.low else ""
+            )
         print(line)
     for part in found.assessment.slices[:3]:
         print(

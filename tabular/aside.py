@@ -12,7 +12,8 @@ from pathlib import Path
 from tabular.errors import BadInput
 
 ENDING = ".partial"
-PREVIOUS = "previous"  # within the folder aside: an output folder that is being replaced
+PREVIOUS = "previous."  # within the folder aside: begins the name of a folder being replaced
+LONGEST_NAME = 255 - len(f"..12345678{ENDING}")  # bytes, with what is put around it aside
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def move_in(written: Path, target: Path, folder: Path) -> None:
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
     if written.is_dir() and target.exists():
-        target.rename(folder / PREVIOUS)
+        target.rename(folder / f"{PREVIOUS}{target.name}")
     written.replace(target)
 
 
@@ -63,6 +64,10 @@ def check_target(target: Path, *, folder: bool) -> None:
     Raises:
         BadInput: it cannot.
     """
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise BadInput(
+            f"output name {target.name[:60]!r}… is too long; at most {LONGEST_NAME} bytes will do"
+        )
     if not target.parent.is_dir():
         raise BadInput(f"output {str(target)!r}: there is no folder {target.parent}; make it first")
     if not os.access(target.parent, os.W_OK):
@@ -101,8 +106,10 @@ def _remove_left(target: Path) -> None:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (folder / PREVIOUS).exists() and not target.exists():
-                (folder / PREVIOUS).rename(target)
+            for older in folder.glob(f"{PREVIOUS}*"):
+                place = target.with_name(older.name.removeprefix(PREVIOUS))
+                if not place.exists():
+                    older.rename(place)
             shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:  # its process lives
             pass

@@ -63,7 +63,7 @@ class Assessment:
     @property
     def method(self) -> str:
         """How the intervals were found, in words."""
-        return f"{self.confidence:.0%} {METHOD}; {self.resamples} resamples"
+        return f"{100 * self.confidence:g}% {METHOD}; {self.resamples} resamples"
 
     @property
     def majority(self) -> tuple[Label, float]:

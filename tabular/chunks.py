@@ -1,12 +1,13 @@
 """Tables read in chunks: some ten thousand rows at a time, whatever the length."""
 
+import codecs
 import csv
 import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,41 @@ def open_table(data: str) -> Iterator[Table]:
             yield of_arrow(pa.Table.from_pandas(load_built_in(data)[0]), data)
             return
         path = _local(data, folder)
-        lower = path.name.lower()
         try:
-            if path.is_dir() or lower.endswith((".parquet", ".pq")):
-                yield _parquet(path, safe_name(data))
-            elif lower.endswith(TABLE_ENDINGS):
-                yield _csv(path, safe_name(data))
-            else:
-                raise BadInput(
-                    f"data {data!r} has an unknown ending; possible: {', '.join(TABLE_ENDINGS)}, "
-                    "or a folder of Parquet files"
-                )
+            table = _open(path, data)
+            yield replace(table, chunks=lambda: _readable(table.chunks(), data))
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise BadInput(f"{data} cannot be read: {first_line(error)}") from None
+            raise _unreadable(data, error) from None
+
+
+def _open(path: Path, data: str) -> Table:
+    lower = path.name.lower()
+    try:
+        if path.is_dir() or lower.endswith((".parquet", ".pq")):
+            return _parquet(path, safe_name(data))
+        if lower.endswith(TABLE_ENDINGS):
+            return _csv(path, safe_name(data))
+    except OSError as error:  # not gzip, not ours to read
+        raise _unreadable(data, error) from None
+    raise BadInput(
+        f"data {data!r} has an unknown ending; possible: {', '.join(TABLE_ENDINGS)}, "
+        "or a folder of Parquet files"
+    )
+
+
+def _readable(chunks: Iterator[Chunk], data: str) -> Iterator[Chunk]:
+    """Chunks, while the file holds; Arrow tells a broken one as it tells a full disk."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise _unreadable(data, error) from None
+
+
+def _unreadable(data: str, error: Exception) -> BadInput:
+    reason = first_line(error)
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in reason:
+        reason = "it is not UTF-8 text; save it as UTF-8"
+    return BadInput(f"{data} cannot be read: {reason}")
 
 
 def of_arrow(table: pa.Table, name: str) -> Table:
@@ -246,7 +269,8 @@ def read_heading(head: str, source: str) -> tuple[list[str], str]:
 def _csv(path: Path, name: str) -> Table:
     compression = "gzip" if path.name.lower().endswith(".gz") else None
     with pa.input_stream(str(path), compression=compression) as stream:
-        head = stream.read(1 << 20).decode("utf-8-sig", errors="ignore")
+        # of what is cut off at the end, a letter may be half there
+        head = codecs.getincrementaldecoder("utf-8-sig")().decode(stream.read(1 << 20))
     names, separator = read_heading(head, str(path))
 
     def chunks() -> Iterator[Chunk]:

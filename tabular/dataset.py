@@ -180,7 +180,9 @@ def read_table(source: str) -> pd.DataFrame:
         )
     try:
         if folder or lower.endswith((".parquet", ".pq")):
-            return pd.read_parquet(source, dtype_backend="numpy_nullable")
+            frame = pd.read_parquet(source, dtype_backend="numpy_nullable")
+            # a named index of pandas is a column of the file like any other
+            return frame.reset_index() if any(frame.index.names) else frame
         frame = _read_csv(source, "\t" if ".tsv" in lower[-7:] else ",")
         if len(frame.columns) == 1:
             for separator in ";\t|":

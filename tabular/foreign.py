@@ -51,7 +51,7 @@ def ask_foreign(
         optional = set(schema.optional_input_names())
         if missing := [name for name in types if name not in names and name not in optional]:
             raise NotScorable(f"column {missing[0]!r} is missing, which the model needs")
-    raw: Any = loaded.get_raw_model() if hasattr(loaded, "get_raw_model") else None
+    raw = _inside(loaded)
     classes = getattr(raw, "classes_", None) if hasattr(raw, "predict_proba") else None
     refusals = 0
 
@@ -66,9 +66,13 @@ def ask_foreign(
     def bisect(frame: pd.DataFrame, positions: np.ndarray) -> tuple[list[pd.DataFrame], Any]:
         nonlocal refusals
         try:
-            return [predict(frame.iloc[positions].reset_index(drop=True))], {}
+            answer = predict(frame.iloc[positions].reset_index(drop=True))
         except Exception as error:  # whatever a model raises on rows it cannot score
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+        else:
+            if len(answer) == len(positions):
+                return [answer], {}
+            raise NotScorable(f"the model gives {len(answer)} answers to {len(positions)} rows")
         refusals += 1
         if refusals > MOST_REFUSALS:
             raise NotScorable(f"the model refuses too many rows, one of them: {reason}")
@@ -89,6 +93,14 @@ def ask_foreign(
         return answer, dict(sorted((reasons | why).items()))
 
     return needed, ask
+
+
+def _inside(loaded: Any) -> Any:
+    """The model of a library inside MLflow's, None where there is none or MLflow hides it."""
+    try:
+        return loaded.get_raw_model()
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _as_table(answer: Any) -> pd.DataFrame:

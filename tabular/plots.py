@@ -112,7 +112,7 @@ def feature_importance(names: Sequence[str], means: np.ndarray, spreads: np.ndar
     axes = figure.subplots()
     axes.barh([_short(names[i]) for i in order], means[order], xerr=spreads[order], color="#3b6ea8")
     axes.set_xlabel("rise of the log loss when the column is shuffled")
-    axes.set_title("Permutation importance on the holdout")
+    axes.set_title("Permutation importance")
     return figure
 
 

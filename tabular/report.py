@@ -182,7 +182,7 @@ def share(value: float) -> str:
 def _tiles(assessed: Assessment) -> list[tuple[str, str]]:
     accuracy, f1 = assessed.metrics["accuracy"], assessed.metrics["f1_macro"]
     label, most = assessed.majority
-    between = f"{share(accuracy.low)} to {share(accuracy.high)} with {assessed.confidence:.0%}"
+    between = f"{share(accuracy.low)} to {share(accuracy.high)} with {100 * assessed.confidence:g}%"
     tiles = [
         (share(accuracy.value), f"of {assessed.rows} rows are answered right ({between})"),
         (share(most), f"would be right by always saying {str(label)[:40]!r}"),

@@ -84,7 +84,11 @@ def make_scorer(loaded: Any, head: pa.RecordBatch, *, as_text: bool) -> Scorer:
         raise NotScorable(error.message) from None
     if not ours and head.num_rows and len(reasons) == probe.num_rows:
         raise NotScorable(f"the model refuses every one of the first rows: {reasons[0]}")
-    added = pa.RecordBatch.from_arrays(_arrays(answer), [str(name) for name in answer.columns])
+    try:
+        arrays = _arrays(answer)
+    except pa.ArrowException as error:
+        raise _of_no_type(error) from None
+    added = pa.RecordBatch.from_arrays(arrays, [str(name) for name in answer.columns])
     if clash := [name for name in added.schema.names if name in head.schema.names]:
         raise NotScorable(
             f"it has a column {clash[0]!r} already, which scoring would add; rename or remove it"
@@ -123,16 +127,22 @@ def score_batch(scorer: Scorer, batch: pa.RecordBatch, *, as_text: bool) -> Scor
         scorer: from `make_scorer`.
         batch: (n_rows, n_columns).
         as_text: the cells are uninterpreted text.
+
+    Raises:
+        NotScorable: the model answers with another type than before, or to another number of rows.
     """
     answer, reasons = scorer.ask(to_frame(batch, scorer.needed), as_text)
     if reasons:
         kept = np.ones(batch.num_rows, dtype=bool)
         kept[list(reasons)] = False
         batch = batch.filter(pa.array(kept))
-    added = [
-        array if array.type == field.type else array.cast(field.type)
-        for array, field in zip(_arrays(answer), scorer.added, strict=True)
-    ]
+    try:
+        added = [
+            array if array.type == field.type else array.cast(field.type)
+            for array, field in zip(_arrays(answer), scorer.added, strict=True)
+        ]
+    except pa.ArrowException as error:
+        raise _of_no_type(error) from None
     schema = pa.schema([*batch.schema, *scorer.added])
     return Scored(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema), reasons)
 
@@ -159,6 +169,10 @@ def _arrays(answer: pd.DataFrame) -> list[pa.Array]:
         else:
             arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
     return arrays
+
+
+def _of_no_type(error: pa.ArrowException) -> NotScorable:
+    return NotScorable(f"the model's answers are not of one type: {error}")
 
 
 def _bundle(loaded: Any) -> Any:

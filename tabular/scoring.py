@@ -77,7 +77,8 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         BadInput: the model, the table or the output cannot be used; nothing is written then.
     """
     target = output_path(data, output, engine)
-    check_target(target, folder=engine == "spark" or not _is_file(target))
+    for place in (target, side_path(target)):
+        check_target(place, folder=engine == "spark" or not _is_file(target))
     _keep_apart(data, target)
     with ExitStack() as stack:
         if engine == "spark":
@@ -101,9 +102,12 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         work = stack.enter_context(aside(target))
         side = side_path(target)
         started = time.monotonic()
-        scored, refused = write(
-            scorer, table, work / target.name, work / side.name, about, model=folder, say=say
-        )
+        try:
+            scored, refused = write(
+                scorer, table, work / target.name, work / side.name, about, model=folder, say=say
+            )
+        except NotScorable as error:
+            raise BadInput(f"{data} cannot be scored by {resolved}: {error}") from None
         seconds = time.monotonic() - started
         mlflow.log_metrics({"rows_scored": scored, "rows_rejected": refused, "seconds": seconds})
         if refused:

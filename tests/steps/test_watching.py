@@ -21,6 +21,7 @@ def test_evaluate_prints_each_metric_with_its_interval(served: Store, capsys: An
     evaluate.main(["--rows", "unseen", "--against", "models:/iris/1"])
     out = capsys.readouterr().out
     assert "f1_macro " in out and " to " in out and "gain +0.0000" in out
+    assert "nan" not in out
     assert "report.html in run " in out
 
 

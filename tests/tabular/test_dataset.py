@@ -48,6 +48,14 @@ def test_every_format_gives_the_same_table(tmp_path: Path, name: str, write: Any
     assert [column.name for column in dataset.columns] == ["x", "städte"]
 
 
+def test_a_named_index_of_pandas_is_a_column_of_a_parquet_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]})
+    frame.set_index("a").to_parquet(tmp_path / "t.parquet")
+    assert list(read_table(str(tmp_path / "t.parquet"))) == ["a", "b"]
+    frame[1:].to_parquet(tmp_path / "t.parquet")
+    assert list(read_table(str(tmp_path / "t.parquet"))) == ["a", "b"]
+
+
 def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     folder.mkdir()

@@ -57,5 +57,6 @@ def test_two_classes_have_one_curve() -> None:
 def test_importance_shows_the_largest_twenty() -> None:
     names = [f"column {i}" for i in range(50)]
     figure = plots.feature_importance(names, np.arange(50.0), np.zeros(50))
+    assert figure.axes[0].get_title() == "Permutation importance"  # of any rows, not of a holdout
     shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert shown == names[30:]

@@ -1,5 +1,6 @@
 """report.html stands alone, says what was done to the table, and shows nothing unescaped."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -51,6 +52,12 @@ def test_nothing_of_a_table_is_taken_for_html() -> None:
     assert html.count("&lt;script&gt;") > 12
     assert "a &amp; b" in html
     assert "it&#39;\\&#39;&#39;s" in html  # quoted for the shell, then for the page
+
+
+def test_a_confidence_near_one_is_not_called_100_percent() -> None:
+    assessed = dataclasses.replace(page().assessment, confidence=0.999)
+    html = render(page(assessment=assessed))
+    assert "with 99.9%" in html and "Intervals: 99.9% " in html
 
 
 def test_the_page_needs_nothing_beside_it() -> None:

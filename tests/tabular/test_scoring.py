@@ -275,6 +275,66 @@ def test_a_csv_for_a_model_that_names_no_inputs_is_refused_with_the_way_out(fold
     assert list(found["prediction"]) == list(model.predict(new))
 
 
+CODED = """
+import mlflow
+import pandas as pd
+
+
+class Coded(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input: pd.DataFrame, params=None):
+        amounts = model_input["amount"]
+        return {answer}
+
+
+mlflow.models.set_model(Coded())
+"""
+
+
+def coded(folder: Path, answer: str) -> str:
+    """URI of a model that is no more than a line of Python."""
+    code = folder / "coded.py"
+    code.write_text(CODED.replace("{answer}", answer))
+    with mlflow.start_run():
+        info = mlflow.pyfunc.log_model(name="model", python_model=str(code), pip_requirements=[])
+    return str(info.model_uri)
+
+
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
+def test_a_model_that_is_code_and_gives_labels_only_is_asked_too(folder: Path) -> None:
+    frame = mixed_table(60)
+    frame.to_parquet("new.parquet")
+    outcome = score("new.parquet", "out.parquet", coded(folder, "(amounts > 50).map(str).tolist()"))
+    assert list(read(outcome.output)["prediction"]) == list((frame["amount"] > 50).map(str))
+
+
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("amounts.tolist()[1:]", "59 answers to 60 rows"),
+        ("pd.Series([1, 'no'] * 30)", "not of one type"),
+        ("1 / 0", "refuses every one of the first rows: division by zero"),
+    ],
+)
+def test_a_model_whose_answers_are_no_answers_ends_in_one_sentence(
+    folder: Path, answer: str, words: str
+) -> None:
+    mixed_table(60).to_parquet("new.parquet")
+    model = coded(folder, answer)
+    assert words in mistake(folder, "new.parquet", "out.parquet", model)
+
+
+@pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
+def test_a_model_that_refuses_later_rows_without_end_ends_in_one_sentence(folder: Path) -> None:
+    frame = pd.DataFrame({"amount": np.r_[np.ones(100), np.zeros(2000)]})
+    frame.to_parquet("new.parquet")
+    model = coded(folder, "amounts.map(lambda amount: 1 // int(amount))")
+    with pytest.raises(BadInput, match="refuses too many rows"):
+        score("new.parquet", "out.parquet", model)
+    assert not (folder / "out.parquet").exists()
+    assert mlflow.last_active_run().info.status == "FAILED"
+
+
 # --- whole or not at all ------------------------------------------------------------------------
 
 
@@ -314,9 +374,21 @@ def test_what_a_killed_call_left_is_removed_and_what_a_living_one_writes_is_not(
 def test_a_folder_that_was_being_replaced_when_its_call_was_killed_is_put_back(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / ".out.left.partial" / "previous").mkdir(parents=True)
+    for name in ("out", "out.rejected"):
+        (tmp_path / ".out.left.partial" / f"previous.{name}").mkdir(parents=True)
     with aside(tmp_path / "out"):
         assert (tmp_path / "out").is_dir()
+        assert (tmp_path / "out.rejected").is_dir()
+
+
+def test_a_folder_and_its_rejected_rows_are_both_replaced(folder: Path) -> None:
+    frame = mixed_table(30)
+    frame.loc[0, "amount"] = None
+    frame.to_parquet("new.parquet")
+    for _ in range(2):
+        outcome = score("new.parquet", "out")
+        assert (len(read(outcome.output)), len(read(folder / "out.rejected"))) == (29, 1)
+    assert sorted(p.name for p in folder.iterdir()) == ["new.parquet", "out", "out.rejected"]
 
 
 def test_a_lock_is_lost_with_its_process(tmp_path: Path) -> None:
@@ -355,7 +427,17 @@ def test_what_cannot_be_used_is_refused_in_one_sentence_and_leaves_nothing(folde
     (folder / "home" / "letter.txt").write_text("dear")
     (folder / "parts").mkdir()
     frame.to_parquet("parts/0.parquet")
+    (folder / "own.rejected").mkdir()
+    (folder / "own.rejected" / "letter.txt").write_text("dear")
+    (folder / "broken.csv.gz").write_bytes(gzip.compress(b"a,b\n" + os.urandom(99))[:-40])
+    (folder / "plain.csv.gz").write_text("a,b\n1,2\n")
+    (folder / "wide.csv").write_bytes(frame.to_csv(index=False).encode("utf-16"))
     expected = {
+        ("new.csv", "own"): "holds more than a table ('letter.txt')",
+        ("new.csv", "o" * 240 + ".csv"): "is too long",
+        ("broken.csv.gz", "out.csv"): "broken.csv.gz cannot be read",
+        ("plain.csv.gz", "out.csv"): "plain.csv.gz cannot be read",
+        ("wide.csv", "out.csv"): "it is not UTF-8 text; save it as UTF-8",
         ("new.csv", "new.csv"): "would replace the data",
         ("new.csv", str(folder)): "holds more than a table",
         ("new.csv", "home"): "holds more than a table ('letter.txt')",
