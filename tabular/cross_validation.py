@@ -154,11 +154,13 @@ def evaluate_configuration(task: Task, folds: FoldSource) -> Trial:
                 model.fit(inside, inside_codes)
                 aligned = np.zeros((len(outside), folds.n_classes))
                 aligned[:, model.classes_] = model.predict_proba(outside)
+                if not np.isfinite(aligned).all():
+                    raise ValueError("its probabilities are not all numbers")
                 truth.append(outside_codes)
                 probabilities.append(aligned)
                 scores.append(evaluate_one(task.metric, outside_codes, aligned))
                 bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else np.nan
-                if sign * np.nanmean(scores) > sign * bound:
+                if np.isfinite(bound) and sign * np.nanmean(scores) > sign * bound:
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"

@@ -101,6 +101,8 @@ def search(
         if over:
             reason = "stopped" if budget.stopped() else "ended when the sweep's time was up"
             results = [*engine.finished(0), *engine.end(reason)]
+        elif asked[0][0].number in ended:
+            results = []
         else:
             results = engine.finished(max(0.0, min(PATIENCE, budget.left())))
         ended |= {result.number: result for result in results}
@@ -110,6 +112,8 @@ def search(
             _tell(study, trial, result, metric)
             told.append(result)
             yield result
+            if not over:  # ask after each, so that what is known when asking hangs on no clock
+                break
         if over:
             return
 

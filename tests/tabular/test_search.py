@@ -9,8 +9,10 @@ import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from custom_model.bundle import Column
 from custom_model.classifiers import CLASSIFIERS
 from tabular.cross_validation import Task, Trial, evaluate_configuration
 from tabular.errors import BadInput
@@ -203,3 +205,58 @@ def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> Non
         here = evaluate_configuration(tasks[trial.number], folds)
         assert here.metrics == trial.metrics
         assert np.array_equal(here.probabilities, trial.probabilities)
+
+
+class InPairs(InProcess):
+    """Two places; the second of two trials ends first, and both are seen at once or one by one."""
+
+    slots = 2
+
+    def __init__(self, folds: Folds, at_once: bool) -> None:
+        super().__init__(folds)
+        self.at_once, self.ended = at_once, list[Trial]()
+
+    def finished(self, timeout: float) -> list[Trial]:
+        """See `Engine`."""
+        if self.at_once:
+            return [*super().finished(timeout), *super().finished(timeout)][::-1]
+        return super().finished(timeout)
+
+
+def test_when_trials_end_does_not_decide_what_is_tried(iris: Prepared) -> None:
+    shape = shape_of(iris.codes, min(len(fitted) for fitted, _ in iris.folds))
+    searched = [
+        [
+            (trial.classifier, trial.params, trial.fold_scores)
+            for trial in search(
+                InPairs(folds_of(iris), at_once),
+                shape,
+                Budget(16),
+                classifiers=["naive_bayes", "logistic_regression"],
+                metric="f1_macro",
+                seed=0,
+            )
+        ]
+        for at_once in (True, False)
+    ]
+    assert searched[0] == searched[1]
+
+
+def test_probabilities_that_are_no_numbers_are_a_failure() -> None:
+    codes = np.arange(20) % 2
+    features = pd.DataFrame({"x": np.ones(20)})  # no variance at all: 0 / 0 in naive Bayes
+    halves = [(np.arange(10), np.arange(10, 20)), (np.arange(10, 20), np.arange(10))]
+    folds = Folds(features, codes, [Column("x", "number")], halves)
+    with np.errstate(all="ignore"):
+        trial = evaluate_configuration(Task(0, "naive_bayes", {}, "f1_macro", 0), folds)
+    assert trial.error == "ValueError: its probabilities are not all numbers"
+
+
+def test_a_score_that_is_undefined_on_a_fold_is_no_warning(iris: Prepared) -> None:
+    codes = np.where(np.arange(len(iris.codes)) < 3, 0, 1)  # three rows of a class, five folds
+    order = np.array_split(np.arange(len(codes))[::-1], 5)
+    halves = [(np.setdiff1d(np.arange(len(codes)), fold), fold) for fold in order]
+    folds = Folds(iris.features, codes, iris.dataset.columns, halves)
+    trial = evaluate_configuration(Task(0, "naive_bayes", {}, "roc_auc", 0), folds)
+    assert not trial.error
+    assert np.isnan(trial.fold_scores).tolist() == [True] * 4 + [False]
