@@ -3,6 +3,7 @@
 Worker processes import this file, so it does without MLflow, whose import takes seconds.
 """
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -129,12 +130,13 @@ class FoldFiles:
         return self._matrices[for_trees]
 
 
-def evaluate_configuration(task: Task, folds: FoldSource) -> Trial:
+def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.inf) -> Trial:
     """Cross-validates one configuration; a failure is a result, not an exception.
 
     Args:
         task: the configuration.
         folds: the preprocessed training side.
+        limit: seconds after which no further fold is begun, and the configuration has failed.
     """
     started = time.monotonic()
     for_trees = task.classifier in TREES
@@ -145,6 +147,8 @@ def evaluate_configuration(task: Task, folds: FoldSource) -> Trial:
             # a configuration that has not converged is only a worse one
             warnings.simplefilter("ignore", ConvergenceWarning)
             for inside, inside_codes, outside, outside_codes in folds.matrices(for_trees):
+                if (seconds := time.monotonic() - started) > limit:
+                    return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
                     task.classifier,
                     task.params,

@@ -95,7 +95,7 @@ def search(
             trial, classifier, params = _ask(study, classifiers, shape, tried)
             task = Task(number, classifier, params, metric, seed, bounds(told, metric))
             asked.append((task, trial))
-            engine.submit(task, limit)
+            engine.submit(task, min(limit, budget.left()))
         if not asked:
             return
         if over:

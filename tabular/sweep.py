@@ -35,6 +35,7 @@ from tabular.versions import Version, fit, register_version
 from tabular.workers import Engine, InProcess, Processes
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
+IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration
 FINISH_SHARE, FINISH_SECONDS = 0.15, 4.0  # of the time, for the last fits and the registration
 
 
@@ -136,7 +137,8 @@ def _engine(plan: Plan, folds: Folds) -> Engine:
 
         return SparkEngine(folds, plan.jobs)
     n_jobs = joblib.effective_n_jobs(plan.jobs)
-    if (n_jobs == 1 and not plan.timeout) or folds.features.size <= IN_PROCESS_CELLS:
+    small = folds.features.size <= IN_PROCESS_CELLS and folds.n_classes <= IN_PROCESS_CLASSES
+    if (n_jobs == 1 and not plan.timeout) or small:
         return InProcess(folds)
     return Processes(folds, n_jobs)
 

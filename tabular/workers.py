@@ -50,17 +50,18 @@ class InProcess:
 
     def __init__(self, folds: "Folds") -> None:
         self.folds = folds
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[tuple[Task, float]] = deque()
 
     def submit(self, task: Task, limit: float) -> None:
-        """See `Engine`; a fit of a small table is never ended."""
-        self._waiting.append(task)
+        """See `Engine`; it is ended between two folds, as a fit of a small table is short."""
+        self._waiting.append((task, limit))
 
     def finished(self, timeout: float) -> list[Trial]:
         """See `Engine`."""
         if not self._waiting or timeout <= 0:
             return []
-        return [evaluate_configuration(self._waiting.popleft(), self.folds)]
+        task, limit = self._waiting.popleft()
+        return [evaluate_configuration(task, self.folds, limit)]
 
     def end(self, reason: str) -> list[Trial]:
         """See `Engine`; nothing has begun."""

@@ -260,3 +260,10 @@ def test_a_score_that_is_undefined_on_a_fold_is_no_warning(iris: Prepared) -> No
     trial = evaluate_configuration(Task(0, "naive_bayes", {}, "roc_auc", 0), folds)
     assert not trial.error
     assert np.isnan(trial.fold_scores).tolist() == [True] * 4 + [False]
+
+
+def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
+    engine = InProcess(folds_of(iris))
+    engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
+    (trial,) = engine.finished(timeout=1)
+    assert trial.error.startswith("took too long (0.")
