@@ -3,6 +3,7 @@
 Worker processes import this file, so it does without MLflow, whose import takes seconds.
 """
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -129,12 +130,13 @@ class FoldFiles:
         return self._matrices[for_trees]
 
 
-def evaluate_configuration(task: Task, folds: FoldSource) -> Trial:
+def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.inf) -> Trial:
     """Cross-validates one configuration; a failure is a result, not an exception.
 
     Args:
         task: the configuration.
         folds: the preprocessed training side.
+        limit: seconds after which no further fold is begun, and the configuration has failed.
     """
     started = time.monotonic()
     for_trees = task.classifier in TREES
@@ -145,6 +147,8 @@ def evaluate_configuration(task: Task, folds: FoldSource) -> Trial:
             # a configuration that has not converged is only a worse one
             warnings.simplefilter("ignore", ConvergenceWarning)
             for inside, inside_codes, outside, outside_codes in folds.matrices(for_trees):
+                if (seconds := time.monotonic() - started) > limit:
+                    return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
                     task.classifier,
                     task.params,
@@ -154,11 +158,13 @@ def evaluate_configuration(task: Task, folds: FoldSource) -> Trial:
                 model.fit(inside, inside_codes)
                 aligned = np.zeros((len(outside), folds.n_classes))
                 aligned[:, model.classes_] = model.predict_proba(outside)
+                if not np.isfinite(aligned).all():
+                    raise ValueError("its probabilities are not all numbers")
                 truth.append(outside_codes)
                 probabilities.append(aligned)
                 scores.append(evaluate_one(task.metric, outside_codes, aligned))
                 bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else np.nan
-                if sign * np.nanmean(scores) > sign * bound:
+                if np.isfinite(bound) and sign * np.nanmean(scores) > sign * bound:
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"

@@ -82,10 +82,12 @@ def search(
     told = list(done)
     for known in done:
         recall(study, known, classifiers, shape, metric)
-    for classifier in classifiers[len(done) :]:
-        point = default_params(classifier, shape)
-        named = {f"{classifier}.{name}": value for name, value in point.items()}
-        study.enqueue_trial({"classifier": classifier, **named})
+    begun = {trial.classifier for trial in done}
+    for classifier in classifiers:
+        if classifier not in begun:
+            point = default_params(classifier, shape)
+            named = {f"{classifier}.{name}": value for name, value in point.items()}
+            study.enqueue_trial({"classifier": classifier, **named})
     ahead = engine.slots * AHEAD if engine.slots > 1 else 1
     limit = max(LONGEST_SHARE * budget.left(), LONGEST_SECONDS)
     tried = {_key(trial.classifier, trial.params) for trial in done}
@@ -98,7 +100,7 @@ def search(
             trial, classifier, params = _ask(study, classifiers, shape, tried)
             task = Task(number, classifier, params, metric, seed, bounds(told, metric))
             asked.append((task, trial))
-            engine.submit(task, limit)
+            engine.submit(task, min(limit, budget.left()))
         if not asked:
             return
         if over:

@@ -36,6 +36,7 @@ from tabular.versions import Version, fit, register_version
 from tabular.workers import Engine, InProcess, Processes
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
+IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration
 # After the search: so many seconds, and so many times the fits of the dearest members there may be.
 # A member's file and its proof take about as long as its fit on all rows.
 FINISH_SECONDS, FINISH_FITS = 7.0, 3.0
@@ -142,7 +143,8 @@ def _engine(plan: Plan, folds: Folds) -> Engine:
 
         return SparkEngine(folds, plan.jobs)
     n_jobs = joblib.effective_n_jobs(plan.jobs)
-    if (n_jobs == 1 and not plan.timeout) or folds.features.size <= IN_PROCESS_CELLS:
+    small = folds.features.size <= IN_PROCESS_CELLS and folds.n_classes <= IN_PROCESS_CLASSES
+    if (n_jobs == 1 and not plan.timeout) or small:
         return InProcess(folds)
     return Processes(folds, n_jobs)
 

@@ -5,8 +5,11 @@ An engine takes tasks and gives back trials, in any order. `SparkEngine` in
 """
 
 import contextlib
+import ctypes
 import math
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,10 @@ from tabular.cross_validation import FoldFiles, Task, Trial, evaluate_configurat
 
 if TYPE_CHECKING:  # a worker process needs neither the preprocessing nor MLflow
     from tabular.folds import Folds
+
+
+PREFIX = "folds-"  # of a search's folder of matrices, before its process id
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 class Engine(Protocol):
@@ -50,17 +57,18 @@ class InProcess:
 
     def __init__(self, folds: "Folds") -> None:
         self.folds = folds
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[tuple[Task, float]] = deque()
 
     def submit(self, task: Task, limit: float) -> None:
-        """See `Engine`; a fit of a small table is never ended."""
-        self._waiting.append(task)
+        """See `Engine`; it is ended between two folds, as a fit of a small table is short."""
+        self._waiting.append((task, limit))
 
     def finished(self, timeout: float) -> list[Trial]:
         """See `Engine`."""
         if not self._waiting or timeout <= 0:
             return []
-        return [evaluate_configuration(self._waiting.popleft(), self.folds)]
+        task, limit = self._waiting.popleft()
+        return [evaluate_configuration(task, self.folds, limit)]
 
     def end(self, reason: str) -> list[Trial]:
         """See `Engine`; nothing has begun."""
@@ -149,7 +157,8 @@ class Processes:
 
     def __init__(self, folds: "Folds", n_workers: int) -> None:
         self.folds, self.slots = folds, n_workers
-        self._folder = tempfile.TemporaryDirectory(prefix="folds-")
+        _remove_orphans()
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")
         self._waiting: deque[tuple[Task, float]] = deque()
         self._workers = [_Worker() for _ in range(n_workers)]
 
@@ -197,8 +206,26 @@ class Processes:
                 worker.begin(task, files, limit)
 
 
+def _remove_orphans() -> None:
+    """Removes the folders of searches that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        try:
+            os.kill(int(folder.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OSError):  # not ours
+            continue
+
+
+def _die_with_the_search() -> None:
+    """Has Linux end this process when the search is killed; elsewhere its fit ends first."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _serve(file_descriptor: int) -> None:
     """A worker's life: evaluates what it is sent, until its pipe closes."""
+    _die_with_the_search()
     with contextlib.suppress(EOFError, OSError):
         pipe: Connection[Trial | None, tuple[Task, FoldFiles]] = Connection(file_descriptor)
         pipe.send(None)

@@ -5,12 +5,17 @@ import itertools
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from custom_model.bundle import Column
 from custom_model.classifiers import CLASSIFIERS
 from tabular.cross_validation import Task, Trial, evaluate_configuration
 from tabular.errors import BadInput
@@ -19,6 +24,7 @@ from tabular.preparation import Prepared, prepare
 from tabular.search import Budget, ranked, search
 from tabular.space import affordable, shape_of
 from tabular.workers import InProcess, Processes
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +253,113 @@ def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> Non
         here = evaluate_configuration(tasks[trial.number], folds)
         assert here.metrics == trial.metrics
         assert np.array_equal(here.probabilities, trial.probabilities)
+
+
+class InPairs(InProcess):
+    """Two places; the second of two trials ends first, and both are seen at once or one by one."""
+
+    slots = 2
+
+    def __init__(self, folds: Folds, at_once: bool) -> None:
+        super().__init__(folds)
+        self.at_once, self.ended = at_once, list[Trial]()
+
+    def finished(self, timeout: float) -> list[Trial]:
+        """See `Engine`."""
+        if self.at_once:
+            return [*super().finished(timeout), *super().finished(timeout)][::-1]
+        return super().finished(timeout)
+
+
+def test_when_trials_end_does_not_decide_what_is_tried(iris: Prepared) -> None:
+    shape = shape_of(iris.codes, min(len(fitted) for fitted, _ in iris.folds))
+    searched = [
+        [
+            (trial.classifier, trial.params, trial.fold_scores)
+            for trial in search(
+                InPairs(folds_of(iris), at_once),
+                shape,
+                Budget(16),
+                classifiers=["naive_bayes", "logistic_regression"],
+                metric="f1_macro",
+                seed=0,
+            )
+        ]
+        for at_once in (True, False)
+    ]
+    assert searched[0] == searched[1]
+
+
+def test_probabilities_that_are_no_numbers_are_a_failure() -> None:
+    codes = np.arange(20) % 2
+    features = pd.DataFrame({"x": np.ones(20)})  # no variance at all: 0 / 0 in naive Bayes
+    halves = [(np.arange(10), np.arange(10, 20)), (np.arange(10, 20), np.arange(10))]
+    folds = Folds(features, codes, [Column("x", "number")], halves)
+    with np.errstate(all="ignore"):
+        trial = evaluate_configuration(Task(0, "naive_bayes", {}, "f1_macro", 0), folds)
+    assert trial.error == "ValueError: its probabilities are not all numbers"
+
+
+def test_a_score_that_is_undefined_on_a_fold_is_no_warning(iris: Prepared) -> None:
+    codes = np.where(np.arange(len(iris.codes)) < 3, 0, 1)  # three rows of a class, five folds
+    order = np.array_split(np.arange(len(codes))[::-1], 5)
+    halves = [(np.setdiff1d(np.arange(len(codes)), fold), fold) for fold in order]
+    folds = Folds(iris.features, codes, iris.dataset.columns, halves)
+    trial = evaluate_configuration(Task(0, "naive_bayes", {}, "roc_auc", 0), folds)
+    assert not trial.error
+    assert np.isnan(trial.fold_scores).tolist() == [True] * 4 + [False]
+
+
+def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
+    engine = InProcess(folds_of(iris))
+    engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
+    (trial,) = engine.finished(timeout=1)
+    assert trial.error.startswith("took too long (0.")
+
+
+def test_a_family_that_is_new_to_a_resumed_sweep_begins_with_its_defaults(iris: Prepared) -> None:
+    earlier = run(iris, trials=3, classifiers=["naive_bayes"])
+    names = ["logistic_regression", "naive_bayes", "k_neighbors"]
+    later = run(iris, trials=5, classifiers=names, done=earlier)
+    assert [trial.classifier for trial in later] == ["logistic_regression", "k_neighbors"]
+    assert later[0].params == {"C": 1.0}
+
+
+SEARCH = """
+import time
+from tabular.cross_validation import Task
+from tabular.folds import Folds
+from tabular.preparation import prepare
+from tabular.workers import Processes
+table = prepare("iris", "", seed=42, say=lambda line: None)
+folds = Folds(table.features, table.codes, table.dataset.columns, table.folds)
+with Processes(folds, 1) as engine:
+    engine.submit(Task(0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0), 1e9)
+    engine.finished(5)
+    print(engine._workers[0].process.pid, engine._folder.name, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_search_leaves_no_worker_and_no_folder_for_long(iris: Prepared) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", SEARCH], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        worker, folder = process.stdout.readline().split()
+        process.kill()
+    until = time.monotonic() + 30
+    while is_alive(int(worker)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not is_alive(int(worker))
+    assert Path(folder).exists()
+    with Processes(folds_of(iris), 1):
+        assert not Path(folder).exists()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
