@@ -334,7 +334,8 @@ from tabular.workers import Processes
 table = prepare("iris", "", seed=42, say=lambda line: None)
 folds = Folds(table.features, table.codes, table.dataset.columns, table.folds)
 with Processes(folds, 1) as engine:
-    engine.submit(Task(0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0), 1e9)
+    endless = {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}
+    engine.submit(Task(0, "mlp", endless, "accuracy", 0), 1e9)
     engine.finished(5)
     print(engine._workers[0].process.pid, engine._folder.name, flush=True)
     time.sleep(600)
