@@ -16,6 +16,7 @@ SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration 
 NEIGHBORS_ROWS = 20_000  # it keeps every row and compares each new one with all of them
 MLP_ROW_PASSES = 600_000  # rows times epochs
 EARLY_STOPPING_ROWS = 10_000  # below, the tenth that is set aside to watch is missed in the fit
+FEW_ROWS = 200  # below, 300 trees would be most of the time of a search
 LONG_TAIL_ROWS = 20  # boosting with its defaults diverges where a class is rarer than this
 IMBALANCE = 1.5  # of the most frequent class to the rarest, from where weights are worth trying
 
@@ -76,7 +77,8 @@ def fixed_params(classifier: str, shape: Shape) -> dict[str, Any]:
         shape: of the table.
     """
     if classifier in ("random_forest", "extra_trees"):
-        return {"n_estimators": 300 if shape.n_rows <= EARLY_STOPPING_ROWS else 100}
+        few, many = shape.n_rows < FEW_ROWS, shape.n_rows > EARLY_STOPPING_ROWS
+        return {"n_estimators": 100 if few or many else 300}
     if classifier == "mlp":
         return {"max_iter": int(np.clip(MLP_ROW_PASSES // shape.n_rows, 10, 300))}
     if classifier == "hist_gradient_boosting" and _stops_early(shape):
