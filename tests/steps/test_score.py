@@ -138,19 +138,26 @@ def test_a_kill_at_any_moment_leaves_no_part_of_an_output_in_place(
     left = whole = 0
     with scoring_processes(served, folder) as begin:
 
-        def finish(output: str) -> None:
+        def begun(output: str) -> subprocess.Popen[str]:
+            older = set(folder.glob(f".{output}.*.partial"))
             process = begin(output)
+            while process.poll() is None and not set(folder.glob(f".{output}.*.partial")) - older:
+                time.sleep(0.01)
+            return process
+
+        def finish(output: str) -> None:
+            process = begun(output)
+            started = time.monotonic()
             assert process.stdout and process.stdout.readline() == "ended\n"
+            seconds[output] = time.monotonic() - started
             assert rows_of(folder / output) == ROWS - 3
 
         for output in OUTPUTS:
-            started = time.monotonic()
             finish(output)
-            seconds[output] = time.monotonic() - started
         for output in OUTPUTS * (KILLS // len(OUTPUTS)):
             if rng.random() < 0.5:  # half of them are the first of their name
                 subprocess.run(["rm", "-rf", output], check=True)
-            process = begin(output)
+            process = begun(output)
             time.sleep(rng.uniform(0, seconds[output]))
             process.kill()
             process.wait()
