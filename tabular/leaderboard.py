@@ -1,10 +1,8 @@
 """What a sweep has found, as `leaderboard.csv`, `leaderboard.html` and two pictures."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import optuna
 import pandas as pd
@@ -13,10 +11,10 @@ from matplotlib.figure import Figure
 from tabular.cross_validation import Trial
 from tabular.finish import Recipe
 from tabular.metrics import LOWER_IS_BETTER, METRICS
+from tabular.report import fill
 from tabular.search import make_study, ranked, recall
 from tabular.space import Shape
 
-_TEMPLATE = Path(__file__).with_name("leaderboard.html")
 ENOUGH = 8  # configurations of a family before anything is said about its hyperparameters
 MOST_SHOWN = 200  # rows of the page; the file has all
 
@@ -38,7 +36,10 @@ def table(
     rows = [_row("best", recipe.name, recipe.metrics, recipe.spread, "registered", 0.0, best)]
     for place, trial in enumerate([*order, *rest], start=1):
         state = trial.error or trial.given_up or "finished"
-        params = ", ".join(f"{name}={value}" for name, value in trial.params.items())
+        params = ", ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in trial.params.items()
+        )
         rows.append(
             _row(
                 str(place) if trial.metrics else "",
@@ -83,17 +84,20 @@ def page(frame: pd.DataFrame, title: str) -> str:
         frame: of `table`.
         title: heading.
     """
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        _TEMPLATE.read_text(encoding="utf-8")
-    )
     shown = frame.head(MOST_SHOWN).drop(columns="run_id")
     cells = [
         ["" if value != value else f"{value:.4f}" if isinstance(value, float) else str(value)
          for value in row]
         for row in shown.itertuples(index=False)
     ]  # fmt: skip
-    return template.render(
-        title=title, columns=list(shown.columns), rows=cells, left_out=len(frame) - len(shown)
+    return fill(
+        "leaderboard.html",
+        title=title,
+        summary="Cross-validated on the training side. The first row is what was registered.",
+        cautions=[],
+        columns=list(shown.columns),
+        rows=cells,
+        left_out=len(frame) - len(shown),
     )
 
 
