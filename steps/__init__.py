@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
+from tabular.dataset import BUILT_IN
 from tabular.errors import BadInput, choices
 
 
@@ -73,6 +74,12 @@ def names_of(*possible: str) -> Callable[[str], list[str]]:
 
     return read
 
+
+TABLE = (
+    f"{', '.join(BUILT_IN)}; or the path or URI of a CSV, TSV or Parquet file, plain or .gz, or of "
+    "a folder of Parquet files"
+)
+NAME = "the model in the registry; empty for the name of the data set or file"
 
 LARGEST = 2**32 - 1  # of a seed, for numpy
 

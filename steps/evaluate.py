@@ -7,7 +7,7 @@ mlflow run . -e evaluate -P model=runs:/<run id>/model -P data=march.csv -P targ
 
 from collections.abc import Sequence
 
-from steps import Parser, one_of, real, run_step, whole
+from steps import TABLE, Parser, one_of, real, run_step, whole
 from tabular.evaluation import Evaluation, evaluate
 
 
@@ -34,14 +34,16 @@ def show(found: Evaluation) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, evaluates, prints the metrics."""
     parser = Parser(__doc__)
-    parser.option("model", "models:/iris/Production", str, "URI of MLflow")
-    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
+    parser.option(
+        "model", "models:/iris/Production", str, "URI of any classifier that MLflow loads"
+    )
+    parser.option("data", "iris", str, TABLE)
     parser.option("target", "", str, "column of the labels; empty for the one the model predicts")
     parser.option("against", "", str, "URI of a second model to compare with; empty for none")
-    parser.option("rows", "all", one_of("all", "unseen"), "or those not trained on")
+    parser.option("rows", "all", one_of("all", "unseen"), "all, or unseen: those not trained on")
     parser.option("confidence", 0.95, real(0.5, 0.9999), "of the two-sided intervals")
-    parser.option("resamples", 1000, whole(100), "of the bootstrap")
-    parser.option("seed", 42, whole(0), "of the bootstrap")
+    parser.option("resamples", 1000, whole(100), "draws of the bootstrap, at least 100")
+    parser.option("seed", 42, whole(0), "seed of the bootstrap")
     show(evaluate(**vars(parser.read(arguments)), say=print))
 
 

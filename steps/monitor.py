@@ -8,7 +8,7 @@ python -m steps.monitor --model models:/churn/Production --data march.csv || ech
 import sys
 from collections.abc import Sequence
 
-from steps import Parser, one_of, real, run_step, whole
+from steps import TABLE, Parser, one_of, real, run_step, whole
 from tabular.drift import Verdict
 from tabular.drift_checks import DriftRule
 from tabular.monitoring import Watch, monitor
@@ -38,15 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, compares, prints, and ends with the verdict's exit code."""
     rule = DriftRule()
     parser = Parser(__doc__)
-    parser.option("model", "models:/iris/Production", str, "URI of MLflow")
-    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
-    parser.option("level", rule.level, real(1e-6, 0.5), "most probable false alarm, of all checks")
-    parser.option("min_psi", rule.min_psi, real(0, 100), "stability index that matters")
-    parser.option("min_share", rule.min_share, real(0, 1), "change of a share that matters")
-    parser.option("metric", rule.metric, one_of(*OF_LABELS), "watched where there are labels")
-    parser.option("max_fall", rule.max_fall, real(0, 1), "fall of the metric that is no drift yet")
-    parser.option("ignore", "", headings, "columns that may change, a comma list")
-    parser.option("seed", rule.seed, whole(0), "of the tests' draws")
+    parser.option("model", "models:/iris/Production", str, "URI of a version made by this project")
+    parser.option("data", "iris", str, TABLE)
+    parser.option(
+        "level", rule.level, real(1e-6, 0.5), "probability of a false alarm, of all checks together"
+    )
+    parser.option(
+        "min_psi", rule.min_psi, real(0, 100), "smallest population stability index that is drift"
+    )
+    parser.option(
+        "min_share", rule.min_share, real(0, 1), "smallest change of a share that is drift"
+    )
+    parser.option(
+        "metric",
+        rule.metric,
+        one_of(*OF_LABELS),
+        f"watched where the table has labels: {', '.join(OF_LABELS)}",
+    )
+    parser.option(
+        "max_fall", rule.max_fall, real(0, 1), "largest fall of the metric that is no drift"
+    )
+    parser.option("ignore", "", headings, "columns that may change, a comma list; empty for none")
+    parser.option("seed", rule.seed, whole(0), "seed of the tests' draws")
     options = vars(parser.read(arguments))
     model, data, ignore = (options.pop(name) for name in ("model", "data", "ignore"))
     watch = monitor(model=model, data=data, ignore=ignore, rule=DriftRule(**options), say=print)

@@ -28,21 +28,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, compares, prints the decision."""
     rule = Rule()
     parser = Parser(__doc__)
-    parser.option("model_name", "iris", registry_name, "in the registry")
-    parser.option("metric", rule.metric, one_of(*METRICS), "compared on common held-out rows")
-    parser.option("dry_run", False, truth, "compare, and move nothing")
-    parser.option("version", 0, whole(0), "the only challenger; 0 for every newer version")
-    parser.option("force", False, truth, "promote against the statistics, never without proof")
-    parser.option("mode", rule.mode, one_of("superior", "best"), "with confidence, or just higher")
-    parser.option("floor", "", str, "worst value of the metric; empty for any")
-    parser.option("min_gain", rule.min_gain, real(-1, 1), "gain to be exceeded")
-    parser.option("confidence", rule.confidence, real(0.5, 0.9999), "one-sided")
-    parser.option("resamples", rule.resamples, whole(100), "of the bootstrap")
-    parser.option("seed", rule.seed, whole(0), "of the bootstrap")
-    parser.option("max_mcnemar", rule.max_mcnemar, real(0, 1), "largest p of McNemar's test")
-    parser.option("max_class_loss", rule.max_class_loss, real(0, 1), "fall of a class's recall")
-    parser.option("max_loss_rise", rule.max_loss_rise, real(0, 100), "rise of the log loss")
-    parser.option("max_latency_ratio", rule.max_latency_ratio, real(0, 1e6), "for one row")
+    parser.option("model_name", "iris", registry_name, "the model in the registry")
+    parser.option(
+        "metric",
+        rule.metric,
+        one_of(*METRICS),
+        "compared on rows that neither version was trained on",
+    )
+    parser.option("dry_run", False, truth, "true: compare and decide, prove and move nothing")
+    parser.option(
+        "version", 0, whole(0), "the only challenger; 0 for every version newer than Production's"
+    )
+    parser.option(
+        "force", False, truth, "true: promote whatever the gate says, but never without the proof"
+    )
+    parser.option(
+        "mode",
+        rule.mode,
+        one_of("superior", "best"),
+        "superior: better with confidence; best: the higher value",
+    )
+    parser.option("floor", "", str, "worst value of the metric to let in; empty for any")
+    parser.option("min_gain", rule.min_gain, real(-1, 1), "gain of the metric to be exceeded")
+    parser.option(
+        "confidence", rule.confidence, real(0.5, 0.9999), "of one-sided intervals and tests"
+    )
+    parser.option("resamples", rule.resamples, whole(100), "draws of the bootstrap, at least 100")
+    parser.option("seed", rule.seed, whole(0), "seed of the bootstrap")
+    parser.option(
+        "max_mcnemar", rule.max_mcnemar, real(0, 1), "largest p-value of McNemar's test; 1 for any"
+    )
+    parser.option(
+        "max_class_loss", rule.max_class_loss, real(0, 1), "largest fall of the recall of a class"
+    )
+    parser.option("max_loss_rise", rule.max_loss_rise, real(0, 100), "largest rise of the log loss")
+    parser.option(
+        "max_latency_ratio", rule.max_latency_ratio, real(0, 1e6), "most times as long for one row"
+    )
     options = vars(parser.read(arguments))
     name, dry_run, version, force = (
         options.pop(key) for key in ("model_name", "dry_run", "version", "force")

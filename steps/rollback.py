@@ -13,7 +13,7 @@ from tabular.promotion import rollback
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, goes back, prints where to."""
     parser = Parser(__doc__)
-    parser.option("model_name", "iris", registry_name, "in the registry")
+    parser.option("model_name", "iris", registry_name, "the model in the registry")
     name = parser.read(arguments).model_name
     outcome = rollback(model_name=name, say=print)
     print(f"{name} version {outcome.version} is in Production: {outcome.reason}")

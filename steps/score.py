@@ -6,17 +6,23 @@ mlflow run . -e score -P model=models:/churn@champion -P data=new.parquet -P out
 
 from collections.abc import Sequence
 
-from steps import Parser, one_of, run_step
+from steps import TABLE, Parser, one_of, run_step
 from tabular.scoring import ENGINES, score
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, scores, prints the counts."""
     parser = Parser(__doc__)
-    parser.option("model", "models:/iris/Production", str, "URI of a model or version")
-    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
-    parser.option("output", "", str, "file or folder; empty for the data's name with _scored")
-    parser.option("engine", "local", one_of(*ENGINES), "this process, or a Spark cluster")
+    parser.option(
+        "model", "models:/iris/Production", str, "URI of any model that MLflow loads as a pyfunc"
+    )
+    parser.option("data", "iris", str, TABLE)
+    parser.option(
+        "output", "", str, "file, or folder of Parquet; empty for the data's name with _scored"
+    )
+    parser.option(
+        "engine", "local", one_of(*ENGINES), "local: this process; spark: a Spark cluster"
+    )
     outcome = score(**vars(parser.read(arguments)), say=print)
     rate = outcome.scored / max(outcome.seconds, 1e-3)
     print(

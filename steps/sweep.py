@@ -7,7 +7,7 @@ mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=
 from collections.abc import Sequence
 
 from custom_model.classifiers import CLASSIFIERS
-from steps import Parser, names_of, one_of, registry_name, run_step, seconds, whole
+from steps import NAME, TABLE, Parser, names_of, one_of, registry_name, run_step, seconds, whole
 from tabular.metrics import METRICS
 from tabular.sweep import Plan, sweep
 from tabular.versions import Version
@@ -16,18 +16,29 @@ from tabular.versions import Version
 def make_parser(description: str | None) -> Parser:
     """The parameters of a sweep, which `main` takes too."""
     parser = Parser(description)
-    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
-    parser.option("target", "", str, "column to predict")
-    parser.option("model_name", "", registry_name, "in the registry; empty for the data set's name")
-    parser.option("trials", 40, whole(1), "configurations")
-    parser.option("timeout", 0.0, seconds, "seconds for the whole sweep, 0 for no limit")
-    parser.option("classifiers", "all", names_of(*CLASSIFIERS), "all, or a comma list")
-    parser.option("metric", "f1_macro", one_of(*METRICS), "objective")
-    parser.option("jobs", -1, whole(1, also=-1), "configurations side by side, -1 for all cores")
+    parser.option("data", "iris", str, TABLE)
+    parser.option("target", "", str, "column to predict; empty for a built-in set's own")
+    parser.option("model_name", "", registry_name, NAME)
+    parser.option("trials", 40, whole(1), "configurations to evaluate, at least 1")
+    parser.option(
+        "timeout", 0.0, seconds, "seconds for the whole sweep, registration included; 0 for none"
+    )
+    parser.option(
+        "classifiers",
+        "all",
+        names_of(*CLASSIFIERS),
+        f"all for those the table allows, or a comma list of {', '.join(CLASSIFIERS)}",
+    )
+    parser.option("metric", "f1_macro", one_of(*METRICS), "the objective: a metric")
+    parser.option("jobs", -1, whole(1, also=-1), "configurations side by side; -1 for one per core")
     parser.option("seed", 42, whole(0), "of the split, the search and every fit")
-    parser.option("engine", "local", one_of("local", "spark"), "where trials are evaluated")
-    parser.option("register", 1, whole(1), "how many of the best to register")
-    parser.option("resume", "", str, "run id of a sweep to continue")
+    parser.option(
+        "engine", "local", one_of("local", "spark"), "where trials are evaluated: local or spark"
+    )
+    parser.option("register", 1, whole(1), "how many of the best become versions")
+    parser.option(
+        "resume", "", str, "run id of a sweep of the same table to go on with; empty for a new one"
+    )
     return parser
 
 

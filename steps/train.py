@@ -9,7 +9,7 @@ Any further parameter is a hyperparameter of the classifier, by scikit-learn's n
 from collections.abc import Sequence
 
 from custom_model.classifiers import CLASSIFIERS
-from steps import Parser, one_of, registry_name, run_step, whole
+from steps import NAME, TABLE, Parser, one_of, registry_name, run_step, whole
 from tabular.hyperparameters import read_hyperparameters
 from tabular.training import train
 
@@ -17,10 +17,15 @@ from tabular.training import train
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, trains, prints the version."""
     parser = Parser(__doc__)
-    parser.option("data", "iris", str, "built-in set, or path or URI of CSV or Parquet")
-    parser.option("target", "", str, "column to predict")
-    parser.option("model_name", "", registry_name, "in the registry; empty for the data set's name")
-    parser.option("classifier", "logistic_regression", one_of(*CLASSIFIERS), "kind of classifier")
+    parser.option("data", "iris", str, TABLE)
+    parser.option("target", "", str, "column to predict; empty for a built-in set's own")
+    parser.option("model_name", "", registry_name, NAME)
+    parser.option(
+        "classifier",
+        "logistic_regression",
+        one_of(*CLASSIFIERS),
+        f"one of {', '.join(CLASSIFIERS)}",
+    )
     parser.option("seed", 42, whole(0), "of the split and every fit")
     options = vars(parser.read(arguments, extra=True))
     written = options.pop("extra")

@@ -29,6 +29,22 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], fl
     "brier": lambda y, p, P, k: sk.brier_score_loss(y, P, labels=k),
 }
 
+MEANING = {
+    "f1_macro": "mean over the classes of F1, the harmonic mean of precision and recall",
+    "f1_weighted": "the same mean, each class weighted by its rows",
+    "accuracy": "share of rows whose predicted class is the true one",
+    "balanced_accuracy": "mean recall of the classes that have rows",
+    "precision_macro": "mean over the classes of precision: of what is said to be it, the share "
+    "that is",
+    "recall_macro": "mean over the classes of recall: of what is it, the share that is said to be",
+    "log_loss": "mean of -log of the probability of the true class",
+    "roc_auc": "area under the ROC curve; of more than two classes the mean of each against the "
+    "rest",
+    "brier": "mean squared distance of the probabilities from the truth: of two classes 0 to 1, "
+    "of more 0 to 2",
+}
+"""Of `METRICS`, in a few words; a class that nobody predicts has precision 0."""
+
 LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters in all
 
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
