@@ -14,6 +14,12 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [
+    *(file for name in ("README.md", "CONTRIBUTING.md") if (file := ROOT / name).exists()),
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/*.md")),
+]
 TOLERANCE = 0.1
 KINDS = {
     "sh", "python",  # are run
@@ -106,6 +112,29 @@ def blocks(document: Path) -> list[Block]:
             found.append(Block(document, number, kind, marker, text, section))
         after = kind in ("sh", "python")
     return found
+
+
+def links(document: Path) -> list[str]:
+    """Targets of the links and pictures of a Markdown file that are no URLs."""
+    found = re.findall(r"\]\(<?([^)>\s]+)|(?:src|href)=\"([^\"]+)\"", _prose(document, code=False))
+    targets = [one or other for one, other in found]
+    return [target for target in targets if not re.match(r"\w+:", target)]
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link to a heading of a Markdown file may say after `#`, as GitHub makes it."""
+    found: list[str] = []
+    for heading in re.findall(r"^#{1,6} (.*)$", _prose(document, code=True), re.MULTILINE):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        name = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        found.append(f"{name}-{found.count(name)}" if name in found else name)
+    return set(found)
+
+
+def _prose(document: Path, *, code: bool) -> str:
+    """Without fenced blocks, and without `code` if that is not wanted."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+    return text if code else re.sub(r"`[^`\n]*`", "", text)
 
 
 def masked(text: str) -> str:

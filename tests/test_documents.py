@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import Block, blocks, masked, same_output
+from tests.documents import (
+    DOCUMENTS,
+    KINDS,
+    MARKERS,
+    ROOT,
+    Block,
+    anchors,
+    blocks,
+    links,
+    masked,
+    same_output,
+)
 
 # --- how a document is read, and output compared ------------------------------------------------
 
@@ -108,3 +119,56 @@ def test_a_difference_is_shown_line_by_line() -> None:
     with pytest.raises(AssertionError) as error:
         same_output("same\nfound it\n", "same\nshown it\n")
     assert str(error.value).splitlines()[-3:] == [" same", "-shown it", "+found it"]
+
+
+def test_links_and_headings_of_a_file(tmp_path: Path) -> None:
+    page = """# `One` of [two](b.md#x): why?
+See [a](a.md), ![picture](p.png "title"), <img src="q.png"> and [far](https://example.org/x.md).
+```sh
+# [no](link.md)
+```
+and `[no](code.md)`.
+## Again
+## Again
+"""
+    (tmp_path / "page.md").write_text(page)
+    assert links(tmp_path / "page.md") == ["b.md#x", "a.md", "p.png", "q.png"]
+    assert anchors(tmp_path / "page.md") == {"one-of-two-why", "again", "again-1"}
+
+
+# --- the documents ------------------------------------------------------------------------------
+
+# Blocks that no test can run, by their first command, and why.
+ELSEWHERE: dict[str, dict[str, str]] = {}
+
+document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
+
+
+@document
+def test_a_block_says_what_it_is(document: Path) -> None:
+    for block in blocks(document):
+        assert block.kind in KINDS, f"{block.place} is of kind {block.kind!r}"
+        markers = MARKERS if block.kind in ("sh", "python") else {""}
+        assert block.marker in markers, f"{block.place} is marked {block.marker!r}"
+
+
+def test_what_no_test_runs_is_known_with_its_reason() -> None:
+    found = {
+        str(document.relative_to(ROOT)): {
+            b.title for b in blocks(document) if b.marker == "elsewhere"
+        }
+        for document in DOCUMENTS
+    }
+    assert {name: titles for name, titles in found.items() if titles} == {
+        name: set(reasons) for name, reasons in ELSEWHERE.items()
+    }
+
+
+@document
+def test_a_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    for target in links(document):
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), f"{document.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{document.name} links to {target}"
