@@ -32,7 +32,7 @@ MARKERS = {"", "container", "spark", "elsewhere"}
 MASKS = [
     (r"\x1b\[[0-9;]*[A-Za-z]", ""),
     (r"https?://(localhost|127\.0\.0\.1):\d+[^\s'\")]*", "<url>"),
-    (r"(?<![\w.:/])(file://)?(/[\w.@+-]+){2,}/?", "<path>"),
+    (r"(?<![\w.:/])(file://)?(/[\w.@+-]+)+/", "…/"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>"),
     (r"\b([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})\b", "<id>"),
     (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,}\b", "<id>"),
@@ -140,8 +140,8 @@ def _prose(document: Path, *, code: bool) -> str:
 def masked(text: str) -> str:
     """The text without what differs from run to run.
 
-    Ids, hashes, times, dates, durations, paths, local addresses and versions of packages become
-    names in angle brackets; blanks in a row become one, and empty lines go.
+    Ids, hashes, times, dates, durations, local addresses and versions of packages become names in
+    angle brackets, the folders of a path "…"; blanks in a row become one, and empty lines go.
     """
     lines = []
     for line in text.split("\n"):
