@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -157,6 +158,70 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> Clones:
 def reader(clones: Clones) -> Iterator[Reader]:
     with ExitStack() as servers:
         yield Reader(clones.clone, clones.env, servers)
+
+
+# --- how it is followed -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Reader]:
+    with ExitStack() as servers:
+        yield Reader(tmp_path, dict(os.environ), servers)
+
+
+def block(text: str, kind: str = "sh", shown: str = "") -> Block:
+    return Block(ROOT / "page.md", 7, kind, "", text, shown=shown, shown_kind="text")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("pip install -r requirements.txt -r requirements-spark.txt\nls\n", "ls\n"),
+        ("python3.12 -m venv .venv && . .venv/bin/activate && pip install -r a.txt && ls\n", None),
+        (
+            "python3.12 -m venv .v && . .v/bin/activate && pip install -r requirements.txt && ls\n",
+            "ls\n",
+        ),
+        ("pip install fastapi\n", None),
+    ],
+)
+def test_the_packages_are_those_of_this_test(text: str, left: str | None) -> None:
+    assert INSTALL.sub("", text) == (text if left is None else left)
+
+
+def test_blocks_share_a_folder_and_nothing_else(here: Reader) -> None:
+    here.follow(block("export A=1\necho there > file\n"))
+    here.follow(block('echo "${A-none} $(cat file)"\n', shown="none there"))
+    here.follow(block("print(open('file').read())\n", "python", shown="there"))
+
+
+@pytest.mark.parametrize(
+    ("failing", "why"),
+    [
+        (block("false\necho later\n"), "exit code 1"),
+        (block("false | true\n"), "exit code 1"),
+        (block("echo $unknown\n"), "unbound variable"),
+        (block("1 / 0\n", "python"), "ZeroDivisionError"),
+        (block("echo 1\n", shown="2"), r"\+1"),
+    ],
+)
+def test_a_failing_block_is_told_with_its_place(here: Reader, failing: Block, why: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match=rf"(?s)page\.md:7.*{why}"):
+        here.follow(failing)
+
+
+def test_what_a_block_leaves_in_the_background_ends_with_the_document(tmp_path: Path) -> None:
+    with ExitStack() as servers:
+        reader = Reader(tmp_path, dict(os.environ), servers)
+        pid = int(reader.run("sh", "sleep 600 &\necho $!\n"))
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(pid, 0)
+            time.sleep(0.1)
+
+
+# --- the documents ------------------------------------------------------------------------------
 
 
 def having(marker: str) -> list[object]:
