@@ -14,6 +14,12 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [
+    *(file for name in ("README.md", "CONTRIBUTING.md") if (file := ROOT / name).exists()),
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/*.md")),
+]
 TOLERANCE = 0.1
 KINDS = {
     "sh", "python",  # are run
@@ -26,7 +32,7 @@ MARKERS = {"", "container", "spark", "elsewhere"}
 MASKS = [
     (r"\x1b\[[0-9;]*[A-Za-z]", ""),
     (r"https?://(localhost|127\.0\.0\.1):\d+[^\s'\")]*", "<url>"),
-    (r"(?<![\w.:/])(file://)?(/[\w.@+-]+){2,}/?", "<path>"),
+    (r"(?<![\w.:/])(file://)?(/[\w.@+-]+)+/", "…/"),
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>"),
     (r"\b([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})\b", "<id>"),
     (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,}\b", "<id>"),
@@ -108,11 +114,34 @@ def blocks(document: Path) -> list[Block]:
     return found
 
 
+def links(document: Path) -> list[str]:
+    """Targets of the links and pictures of a Markdown file that are no URLs."""
+    found = re.findall(r"\]\(<?([^)>\s]+)|(?:src|href)=\"([^\"]+)\"", _prose(document, code=False))
+    targets = [one or other for one, other in found]
+    return [target for target in targets if not re.match(r"\w+:", target)]
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link to a heading of a Markdown file may say after `#`, as GitHub makes it."""
+    found: list[str] = []
+    for heading in re.findall(r"^#{1,6} (.*)$", _prose(document, code=True), re.MULTILINE):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        name = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        found.append(f"{name}-{found.count(name)}" if name in found else name)
+    return set(found)
+
+
+def _prose(document: Path, *, code: bool) -> str:
+    """Without fenced blocks, and without `code` if that is not wanted."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+    return text if code else re.sub(r"`[^`\n]*`", "", text)
+
+
 def masked(text: str) -> str:
     """The text without what differs from run to run.
 
-    Ids, hashes, times, dates, durations, paths, local addresses and versions of packages become
-    names in angle brackets; blanks in a row become one, and empty lines go.
+    Ids, hashes, times, dates, durations, local addresses and versions of packages become names in
+    angle brackets, the folders of a path "…"; blanks in a row become one, and empty lines go.
     """
     lines = []
     for line in text.split("\n"):

@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import Block, blocks, masked, same_output
+from tests.documents import (
+    DOCUMENTS,
+    KINDS,
+    MARKERS,
+    ROOT,
+    Block,
+    anchors,
+    blocks,
+    links,
+    masked,
+    same_output,
+)
 
 # --- how a document is read, and output compared ------------------------------------------------
 
@@ -51,7 +62,7 @@ def test_a_block_that_no_one_would_find_is_an_error(tmp_path: Path, page: str) -
         ("at 2026-11-23T13:45:29Z or 2026-11-23 13:45", "at <time> or <time>"),
         ("in 12 s, 0.31 s, 4 minutes, 5ms", "in <duration>, <duration>, <duration>, <duration>"),
         ("12 splits of 3 hands", "12 splits of 3 hands"),
-        ("wrote /tmp/x-1/scored.csv.", "wrote <path>"),
+        ("wrote /tmp/x-1/scored.csv.", "wrote …/scored.csv."),
         ("models:/iris/1 and POST /invocations", "models:/iris/1 and POST /invocations"),
         ("http://127.0.0.1:41231/#/experiments/0 shows it", "<url> shows it"),
         ("numpy==2.5.5, Python 3.12.1", "numpy==<version>, Python <version>"),
@@ -73,6 +84,7 @@ def test_what_differs_from_run_to_run_is_masked(text: str, expected: str) -> Non
         ("a\n", "a\n…\n", "text"),
         ("iris version 3: chosen by root", "iris version 3: …", "text"),
         ("left 1 right", "left … right", "text"),
+        ("/tmp/x/scored.csv: 3 rows", "…/scored.csv: 3 rows", "text"),
         ('{"a": [0.91, "x"]}', '{"a": [0.98, "x"]}', "json"),
         ('{"a": 1}\n{"b": "run 12bea66"}\n', '{"a": 1} {"b": "run 23cfb77"}', "json"),
     ],
@@ -108,3 +120,56 @@ def test_a_difference_is_shown_line_by_line() -> None:
     with pytest.raises(AssertionError) as error:
         same_output("same\nfound it\n", "same\nshown it\n")
     assert str(error.value).splitlines()[-3:] == [" same", "-shown it", "+found it"]
+
+
+def test_links_and_headings_of_a_file(tmp_path: Path) -> None:
+    page = """# `One` of [two](b.md#x): why?
+See [a](a.md), ![picture](p.png "title"), <img src="q.png"> and [far](https://example.org/x.md).
+```sh
+# [no](link.md)
+```
+and `[no](code.md)`.
+## Again
+## Again
+"""
+    (tmp_path / "page.md").write_text(page)
+    assert links(tmp_path / "page.md") == ["b.md#x", "a.md", "p.png", "q.png"]
+    assert anchors(tmp_path / "page.md") == {"one-of-two-why", "again", "again-1"}
+
+
+# --- the documents ------------------------------------------------------------------------------
+
+# Blocks that no test can run, by their first command, and why.
+ELSEWHERE: dict[str, dict[str, str]] = {}
+
+document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(ROOT)))
+
+
+@document
+def test_a_block_says_what_it_is(document: Path) -> None:
+    for block in blocks(document):
+        assert block.kind in KINDS, f"{block.place} is of kind {block.kind!r}"
+        markers = MARKERS if block.kind in ("sh", "python") else {""}
+        assert block.marker in markers, f"{block.place} is marked {block.marker!r}"
+
+
+def test_what_no_test_runs_is_known_with_its_reason() -> None:
+    found = {
+        str(document.relative_to(ROOT)): {
+            b.title for b in blocks(document) if b.marker == "elsewhere"
+        }
+        for document in DOCUMENTS
+    }
+    assert {name: titles for name, titles in found.items() if titles} == {
+        name: set(reasons) for name, reasons in ELSEWHERE.items()
+    }
+
+
+@document
+def test_a_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    for target in links(document):
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), f"{document.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{document.name} links to {target}"
