@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_tracked, untouched_environment
 from tests.documents import same_output
-from tests.test_projects import clone, environment
 
-__all__ = ["clone"]
 SCRIPTS = sorted(p.stem for p in (ROOT / "examples").glob("*.out"))
 
 
@@ -23,12 +21,14 @@ def test_each_example_has_its_output_and_its_place_in_the_list() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_an_example_prints_what_is_beside_it(clone: Path, name: str) -> None:
+def test_an_example_prints_what_is_beside_it(tmp_path: Path, name: str) -> None:
+    clone = tmp_path / "clone"
+    copy_tracked(clone)
     examples = clone / "examples"
     ended = subprocess.run(
         ["bash", str(examples / f"{name}.sh")],
-        cwd=clone.parent,
-        env=environment(clone.parent),
+        cwd=tmp_path,
+        env=untouched_environment(tmp_path),
         capture_output=True,
         text=True,
         check=False,

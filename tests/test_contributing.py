@@ -1,0 +1,78 @@
+"""CONTRIBUTING's map is complete, and the workflows run what there is."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MAP = TEXT.split("## A map of the house")[1].split("\n## ")[0]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+def load(file: Any) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def test_every_module_has_its_place_on_the_map() -> None:
+    modules = [
+        f"{folder}/{file.name}"
+        for folder in ("custom_model", "tabular", "steps")
+        for file in sorted((ROOT / folder).glob("*.*"))
+        if file.name != "__init__.py"
+    ]
+    assert len(modules) > 60
+    assert not [name for name in modules if f"`{name}`" not in MAP]
+
+
+def test_what_is_on_the_map_is_there() -> None:
+    for name in re.findall(r"`([\w./-]+[/.][\w/]+)`", MAP):
+        assert (ROOT / name).exists(), name
+    for line in MAP.splitlines():
+        if line.startswith("| ") and line.endswith("| |") and "`tabular/" in line:
+            own = re.findall(r"`tabular/(\w+)\.py`", line)
+            tests = [ROOT / "tests" / "tabular" / f"test_{name}.py" for name in own]
+            assert any(test.exists() for test in tests), line
+
+
+def test_the_command_that_pins_is_the_one_of_the_requirements() -> None:
+    def flags(text: str) -> set[str]:
+        found = re.search(r"uv pip compile [^\n]*?requirements\.in", text)
+        assert found
+        return set(re.findall(r"--[\w-]+", found[0])) - {"--upgrade-package"}
+
+    weekly = (ROOT / ".github" / "workflows" / "weekly.yml").read_text().replace("\\\n", " ")
+    assert flags(TEXT) == flags((ROOT / "requirements.in").read_text()) == flags(weekly)
+    pinned = (ROOT / "requirements.txt").read_text()
+    ours = re.findall(r"^(mlflow[\w-]*)==", pinned, re.MULTILINE)
+    assert ours == re.findall(r"--upgrade-package (\S+)", weekly)
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_a_workflow_runs_parts_of_the_one_script(file: Any) -> None:
+    parts = {"fast", "slow", "container", "spark"}
+    for job in load(file)["jobs"].values():
+        commands = [step["run"] for step in job["steps"] if ".ci/run" in step.get("run", "")]
+        assert commands
+        asked = {command.split()[-1] for command in commands if "${{" not in command}
+        assert asked <= parts
+        if not asked:
+            assert set(job["strategy"]["matrix"]["part"]) == parts
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert f"({', '.join(['fast', 'slow', 'container', 'spark'])})" in script
+
+
+@pytest.mark.parametrize("file", FORMS, ids=lambda file: file.stem)
+def test_a_form_asks_something(file: Any) -> None:
+    form = load(file)
+    if file.stem == "config":
+        assert set(form) <= {"blank_issues_enabled", "contact_links"}
+        return
+    assert {"name", "description", "body"} <= set(form)
+    ids = [one["id"] for one in form["body"]]
+    assert len(ids) == len(set(ids))
+    assert all(one["attributes"]["label"] for one in form["body"])
