@@ -631,6 +631,12 @@ def load_module(path: str | Path) -> ModuleType:
 
     It is not entered among the imported modules: another version's file of the same name, loaded
     in the same process, stays another module.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        MlflowException: its name is not that of a Python file.
     """
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None or spec.loader is None:
@@ -793,7 +799,14 @@ class Bundle(PythonModel):
             raise Refusal("the request could not be scored; the server's log says why") from None
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
-        """Probabilities, (n_rows, n_classes), of a raw frame with named columns."""
+        """Probabilities, (n_rows, n_classes), of a raw frame with named columns.
+
+        Args:
+            frame: (n_rows, at least the required columns).
+
+        Raises:
+            Refusal: something in the frame cannot be scored; the message says what and where.
+        """
         if frame.shape == (0, 0):
             return np.empty((0, len(self.labels)))
         _refuse_doubled(frame, self.columns, {*self.table_columns, self.target})

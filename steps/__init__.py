@@ -31,11 +31,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
     def option(self, name: str, default: Any, read: Callable[[str], Any], text: str) -> None:
-        """Declares `--name value`."""
+        """Declares `--name value`.
+
+        Args:
+            name: as in MLproject.
+            default: its value where it is not given; MLproject has the same as text.
+            read: from text to value; raises `argparse.ArgumentTypeError`.
+            text: what it is, in a few words: `--help` and docs/reference.md show them.
+        """
         self.add_argument(f"--{name}", default=default, type=read, help=f"{text} ({default!r})")
 
     def read(self, arguments: Sequence[str] | None, *, extra: bool = False) -> argparse.Namespace:
-        """Parses; what is not declared is an error, or with `extra` a dict under that name."""
+        """Parses; what is not declared is an error, or with `extra` a dict under that name.
+
+        Args:
+            arguments: `--name value`; None for those of the process.
+            extra: what is not declared is taken too.
+
+        Raises:
+            SystemExit: with code 2, after one line on stderr.
+        """
         known, rest = self.parse_known_args(arguments)
         names = [action.dest for action in self._actions if action.dest != "help"]
         pairs = {}
@@ -85,7 +100,12 @@ LARGEST = 2**32 - 1  # of a seed, for numpy
 
 
 def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
-    """Reads an integer from `low` to 2**32 - 1, or `also`."""
+    """Reads an integer from `low` to 2**32 - 1, or `also`.
+
+    Args:
+        low: least value.
+        also: a further one, such as -1.
+    """
 
     def read(text: str) -> int:
         try:
@@ -101,7 +121,12 @@ def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
 
 
 def real(low: float, high: float) -> Callable[[str], float]:
-    """Reads a number from `low` to `high`."""
+    """Reads a number from `low` to `high`.
+
+    Args:
+        low: least value.
+        high: greatest value.
+    """
 
     def read(text: str) -> float:
         try:

@@ -14,7 +14,13 @@ from tabular.promotion import Outcome, promote
 
 
 def show(model_name: str, outcome: Outcome, *, dry_run: bool = False) -> None:
-    """Prints what was decided and why."""
+    """Prints what was decided and why.
+
+    Args:
+        model_name: in the registry.
+        outcome: of the promotion.
+        dry_run: nothing was moved.
+    """
     if outcome.moved:
         verb = "would go" if dry_run else "goes"
         print(f"{model_name} version {outcome.version} {verb} to Production: {outcome.reason}")

@@ -60,6 +60,9 @@ def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifi
         calibrator: of `learn`.
         model: fitted, with `predict_proba` and without `decision_function`, whose values
             scikit-learn would prefer to the probabilities that the calibrator has learned from.
+
+    Raises:
+        TypeError: the model has a `decision_function`.
     """
     if hasattr(model, "decision_function"):
         raise TypeError("a calibrator of probabilities cannot take decision values")

@@ -81,6 +81,13 @@ def load(candidate: Candidate, path: Path) -> Loaded:
 def common_rows(challenger: Loaded, champion: Loaded | None) -> pd.DataFrame:
     """Held-out rows of the challenger that the champion was not trained on either.
 
+    Args:
+        challenger: the version that would replace the champion.
+        champion: the version in production, None if there is none.
+
+    Returns:
+        (n_rows, n_columns + 1): typed, with the target, indexed by the rows' hashes.
+
     Raises:
         BadInput: there are too few, or the two predict different columns.
     """

@@ -88,7 +88,12 @@ class Task:
 
 
 class FoldSource(Protocol):
-    """The preprocessed training side, as evaluating a configuration needs it."""
+    """The preprocessed training side, as evaluating a configuration needs it.
+
+    Args:
+        n_classes: of the whole table.
+        n_categories: how many of the first columns of a matrix for trees hold codes of categories.
+    """
 
     n_classes: int
     n_categories: int
@@ -116,7 +121,13 @@ class FoldFiles:
         return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
 
     def file(self, for_trees: bool, fold: int, place: int) -> Path:
-        """Where one array of one fold lies."""
+        """Where one array of one fold lies.
+
+        Args:
+            for_trees: the matrices that trees take, else those of the other classifiers.
+            fold: its number, from 0.
+            place: 0 to 3, of the array in `FoldMatrices`.
+        """
         return Path(self.folder, f"{'trees' if for_trees else 'others'}-{fold}-{place}.npy")
 
     def matrices(self, for_trees: bool) -> list[FoldMatrices]:

@@ -161,6 +161,9 @@ def read_table(source: str) -> pd.DataFrame:
     Args:
         source: path or URI of `.csv`, `.csv.gz`, `.tsv`, `.parquet`, or a folder of Parquet files.
 
+    Returns:
+        (n_rows, n_columns) raw: text cells of a CSV, the columns' own types of Parquet.
+
     Raises:
         BadInput: there is no such file, or it is not what its ending says.
     """
@@ -223,7 +226,14 @@ def safe_name(source: str) -> str:
 
 
 def load_built_in(name: str) -> tuple[pd.DataFrame, str]:
-    """A table of `BUILT_IN` with its target column, and that column's heading."""
+    """A table of `BUILT_IN` with its target column, and that column's heading.
+
+    Args:
+        name: one of `BUILT_IN`.
+
+    Returns:
+        (n_rows, n_columns + 1) and the heading.
+    """
     loaded = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
     labels = np.asarray(loaded.target_names).astype(object)[loaded.target.to_numpy()]
     target = {"iris": "species", "wine": "cultivar", "breast_cancer": "diagnosis"}.get(

@@ -177,7 +177,19 @@ def of_answers(
     smallest: float,
     rng: np.random.Generator,
 ) -> list[Check]:
-    """Compares the predicted classes and their probabilities with those on the holdout."""
+    """Compares the predicted classes and their probabilities with those on the holdout.
+
+    Args:
+        before: profile of the answers on the holdout.
+        now: the answers to the table.
+        rule: what counts.
+        smallest: p-value that has to be resolved.
+        rng: of the draws.
+
+    Returns:
+        Checks whose p-values are not yet corrected, and of which none is drift yet; none where one
+        of the two has no rows.
+    """
     if not before.rows or not len(now.said):
         return []
     scale = before.effective / before.rows
@@ -217,7 +229,19 @@ def of_metric(
     smallest: float,
     rng: np.random.Generator,
 ) -> tuple[Estimate | None, Check | None]:
-    """Fall of the metric since the holdout, and whether it is one."""
+    """Fall of the metric since the holdout, and whether it is one.
+
+    Args:
+        before: profile of the answers on the holdout.
+        now: the answers to the table, with the true classes where they are known.
+        rule: with the metric, and the fall that matters.
+        smallest: p-value that has to be resolved.
+        rng: of the bootstrap's draws.
+
+    Returns:
+        The fall with its interval, above 0 where the metric is worse now, and the check; None and
+        None for a table without labels.
+    """
     if now.codes is None or not before.pairs or not (labelled := now.codes >= 0).any():
         return None, None
     n_classes = len(before.labels) + 1  # one more for classes that the model does not know

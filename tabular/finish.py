@@ -78,7 +78,12 @@ def as_it_is(trial: Trial) -> Recipe:
 
 
 def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
-    """The trials that a recipe may be made of, best by the objective first."""
+    """The trials that a recipe may be made of, best by the objective first.
+
+    Args:
+        trials: of the sweep, at least one of them evaluated on every fold.
+        metric: the objective.
+    """
     best = ranked(trials, metric)
     likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
     chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}

@@ -64,6 +64,10 @@ class Folds:
     def prepare(self, fold: Fold, for_trees: bool) -> FoldMatrices:
         """One fold of `matrices`, made anew.
 
+        Args:
+            fold: rows fitted on and rows validated on.
+            for_trees: the matrices that trees take, else those of the other classifiers.
+
         Raises:
             BadInput: a column cannot be prepared.
         """
@@ -79,6 +83,10 @@ class Folds:
 
     def write(self, folder: str, for_trees: bool) -> FoldFiles:
         """Writes `matrices` to files, once for each kind of classifier; says where they lie.
+
+        Args:
+            folder: where to.
+            for_trees: the matrices that trees take, else those of the other classifiers.
 
         Raises:
             BadInput: a column cannot be prepared.

@@ -48,7 +48,13 @@ def _stack(moves: Sequence[Move]) -> list[int]:
 
 
 def unwritten(moves: Sequence[Move], champion: int, tags: Mapping[int, Mapping[str, str]]) -> Move:
-    """The move that brought the alias here, as the versions' tags tell it, which came before it."""
+    """The move that brought the alias here, as the versions' tags tell it, which came before it.
+
+    Args:
+        moves: the history as it was written, oldest first.
+        champion: version that the alias names.
+        tags: of each version, by its number.
+    """
     source, last = (moves[-1].target, moves[-1].at) if moves else (None, "")
     to, back = tags.get(champion, {}), tags.get(source or 0, {})
     promoted, rolled_back = to.get("promoted_at", ""), back.get("rolled_back_at", "")

@@ -79,6 +79,12 @@ def _most_telling(sample: pd.DataFrame, codes: np.ndarray, seed: int) -> list[st
 
 
 def most_important(names: list[str], means: np.ndarray, spreads: np.ndarray) -> list[str]:
-    """Columns whose importance is above its own spread, the most important first."""
+    """Columns whose importance is above its own spread, the most important first.
+
+    Args:
+        names: headings of the columns.
+        means: (n_columns,) mean fall of the score.
+        spreads: (n_columns,) its standard deviation over the permutations.
+    """
     order = np.argsort(-means, kind="stable")
     return [names[i] for i in order if means[i] > spreads[i]]

@@ -25,7 +25,13 @@ FEWEST_RESAMPLES = 200  # with fewer than these there is no interval
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its two-sided interval, whose ends are NaN where none can be given."""
+    """A value with its two-sided interval, whose ends are NaN where none can be given.
+
+    Args:
+        value: on the rows as they are.
+        low: lower end.
+        high: upper end.
+    """
 
     value: float
     low: float = math.nan

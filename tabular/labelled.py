@@ -85,7 +85,16 @@ def read_labelled(subject: Subject, raw: pd.DataFrame, target: str, data: str) -
 
 
 def features_for(subject: Subject, table: Labelled, target: str) -> pd.DataFrame:
-    """What the model is asked with: typed for a bundle, for another model as pandas reads it."""
+    """What the model is asked with: typed for a bundle, for another model as pandas reads it.
+
+    Args:
+        subject: the model.
+        table: read for it.
+        target: heading of the true labels, which the model is not shown.
+
+    Returns:
+        (n_rows, n_columns), a row for each of the table.
+    """
     if subject.columns:
         return table.typed
     return as_pandas_reads(table.raw.drop(columns=target))
@@ -94,7 +103,17 @@ def features_for(subject: Subject, table: Labelled, target: str) -> pd.DataFrame
 def say_seen(
     subject: Subject, raw: pd.DataFrame, kept: np.ndarray, rows: str
 ) -> tuple[str, np.ndarray | None]:
-    """What to say of rows that the model was trained on, and which they are."""
+    """What to say of rows that the model was trained on, and which they are.
+
+    Args:
+        subject: the model.
+        raw: (n_rows, n_columns) the table as it stands.
+        kept: (n_rows,) bool: the rows that would be evaluated on.
+        rows: `all` or `unseen`.
+
+    Returns:
+        A sentence, "" for none, and (n_rows,) bool: seen in training; None where it cannot be told.
+    """
     seen = seen_rows(subject, raw) if subject.columns else None
     if seen is None:
         return (
@@ -119,7 +138,18 @@ def all_labels(
     data: str,
     target: str,
 ) -> tuple[tuple[Label, ...], list[str]]:
-    """The classes of the models, then those that only the table has, and what to say of these."""
+    """The classes of the models, then those that only the table has, and what to say of these.
+
+    Args:
+        subjects: the models.
+        truth: label of each row.
+        answers: labels and probabilities of each model, these by class.
+        data: name of the table, for a complaint.
+        target: heading of the true labels, for a complaint.
+
+    Raises:
+        BadInput: no class is the table's and a model's.
+    """
     ordered: dict[str, Label] = {}
     for subject, (said, shares) in zip(subjects, answers, strict=True):
         names = list(shares.columns) if shares is not None else []

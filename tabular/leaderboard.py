@@ -30,6 +30,10 @@ def table(
         metric: the objective.
         run_ids: of the children, by number of the trial.
         best: run id of the recipe.
+
+    Returns:
+        (1 + n_trials, n_columns): rank, configuration, `cv_<metric>` with the objective first,
+        spread, seconds, state, run_id.
     """
     order = ranked(trials, metric)
     rest = [trial for trial in trials if not trial.metrics]

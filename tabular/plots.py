@@ -52,7 +52,13 @@ def confusion_matrix(codes: np.ndarray, said: np.ndarray, labels: Sequence[Label
 
 
 def roc(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -> Figure:
-    """Receiver operating characteristic of each class against the rest."""
+    """Receiver operating characteristic of each class against the rest.
+
+    Args:
+        codes: (n_rows,) true classes.
+        probabilities: (n_rows, n_classes).
+        labels: the classes.
+    """
     figure = _curves(codes, probabilities, labels, RocCurveDisplay.from_predictions, "ROC")
     figure.axes[0].axline((0, 0), slope=1, color="grey", linewidth=1, linestyle=":")
     return figure
@@ -61,13 +67,25 @@ def roc(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -
 def precision_recall(
     codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]
 ) -> Figure:
-    """Precision against recall of each class against the rest."""
+    """Precision against recall of each class against the rest.
+
+    Args:
+        codes: (n_rows,) true classes.
+        probabilities: (n_rows, n_classes).
+        labels: the classes.
+    """
     draw = PrecisionRecallDisplay.from_predictions
     return _curves(codes, probabilities, labels, draw, "Precision and recall")
 
 
 def calibration(codes: np.ndarray, probabilities: np.ndarray, labels: Sequence[Label]) -> Figure:
-    """How often a class is true where it was given a probability, in ten bins of equal width."""
+    """How often a class is true where it was given a probability, in ten bins of equal width.
+
+    Args:
+        codes: (n_rows,) true classes.
+        probabilities: (n_rows, n_classes).
+        labels: the classes.
+    """
 
     def draw(truth: np.ndarray, scores: np.ndarray, **options: object) -> None:
         CalibrationDisplay.from_predictions(truth, np.clip(scores, 0, 1), n_bins=10, **options)

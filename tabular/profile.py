@@ -103,7 +103,12 @@ class AnswerProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """A table and the answers of a model on held-out rows of it."""
+    """A table and the answers of a model on held-out rows of it.
+
+    Args:
+        columns: the features, in the order of the table.
+        answers: on the holdout.
+    """
 
     columns: tuple[ColumnProfile, ...]
     answers: AnswerProfile
@@ -154,14 +159,27 @@ def profile_answers(
 
 
 def count_confidence(probabilities: np.ndarray, said: np.ndarray) -> tuple[int, ...]:
-    """Rows by the probability of the predicted class, in the bins of `CONFIDENCE_EDGES`."""
+    """Rows by the probability of the predicted class, in the bins of `CONFIDENCE_EDGES`.
+
+    Args:
+        probabilities: (n_rows, n_classes).
+        said: (n_rows,) predicted classes.
+
+    Returns:
+        (n_bins,) rows.
+    """
     sure = probabilities[np.arange(len(said)), said]
     bins = np.searchsorted(CONFIDENCE_EDGES, sure, side="left")
     return tuple(np.bincount(bins, minlength=len(CONFIDENCE_EDGES) + 1).tolist())
 
 
 def count(profile: ColumnProfile, cells: pd.Series) -> np.ndarray:
-    """Rows of a typed column in each bin of a profile, (n_bins,); missing ones are in none."""
+    """Rows of a typed column in each bin of a profile, (n_bins,); missing ones are in none.
+
+    Args:
+        profile: of the column.
+        cells: (n_rows,) typed.
+    """
     present = cells[cells.notna().to_numpy(dtype=bool)]
     n_bins = len(profile.counts)
     if profile.levels:

@@ -70,7 +70,12 @@ class Progress:
 
 
 def line(trial: Trial, metric: str) -> str:
-    """One trial in one line."""
+    """One trial in one line.
+
+    Args:
+        trial: that has ended.
+        metric: the objective.
+    """
     if trial.error:
         score = trial.error
     else:

@@ -91,13 +91,25 @@ def read_for(columns: Sequence[Column], raw: pd.DataFrame) -> Typed:
 
 
 def true_labels(raw: pd.DataFrame, target: str) -> pd.Series:
-    """The labels of a table, (n_rows,) object, None where there is none."""
+    """The labels of a table, (n_rows,) object, None where there is none.
+
+    Args:
+        raw: (n_rows, n_columns) the table as it stands.
+        target: heading of the labels.
+    """
     spelled = all(isinstance(raw[name].dtype, pd.StringDtype) for name in raw)
     return read_labels(raw[target], missing_markers(raw.drop(columns=target)), spelled=spelled)
 
 
 def as_pandas_reads(raw: pd.DataFrame) -> pd.DataFrame:
-    """A raw table with the types that `pandas.read_csv` or `read_parquet` give by default."""
+    """A raw table with the types that `pandas.read_csv` or `read_parquet` give by default.
+
+    Args:
+        raw: (n_rows, n_columns).
+
+    Returns:
+        (n_rows, n_columns) with the same headings and index.
+    """
     columns = {}
     for name in raw.columns:
         cells = raw[name]

@@ -50,6 +50,13 @@ def register(
 ) -> int:
     """Registers a logged model as the next version, whole in one call.
 
+    Args:
+        name: of the model, made if there is none.
+        model_id: of the logged model, `m-…`.
+        run_id: of the run that made it.
+        tags: of the version.
+        description: a sentence.
+
     Returns:
         The version's number.
     """
@@ -71,7 +78,12 @@ def register(
 
 
 def find(name: str, tags: Mapping[str, str]) -> Candidate | None:
-    """The first version of a model with all of these tags; None if there is none."""
+    """The first version of a model with all of these tags; None if there is none.
+
+    Args:
+        name: of the model.
+        tags: names and values that the version must have.
+    """
     for version in _versions(MlflowClient(), name):
         if tags.items() <= version.tags.items():
             return _candidate(version, {})

@@ -36,7 +36,11 @@ class Paired:
 
     @property
     def said(self) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted classes of the champion and of the challenger."""
+        """Predicted classes of the champion and of the challenger.
+
+        Returns:
+            (n_rows,) codes of each.
+        """
         first, second = self.champion_said, self.challenger_said
         return (
             predicted(self.champion) if first is None else first,
@@ -181,7 +185,12 @@ PerRow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def log_losses(codes: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Log loss of each row, (n_rows,)."""
+    """Log loss of each row, (n_rows,).
+
+    Args:
+        codes: (n_rows,) true classes.
+        shares: (n_rows, n_classes) probabilities.
+    """
     eps = np.finfo(shares.dtype).eps
     true = np.clip(shares, eps, 1 - eps)[np.arange(len(codes)), codes]
     return np.asarray(-np.log(true))

@@ -148,7 +148,15 @@ def score_batch(scorer: Scorer, batch: pa.RecordBatch, *, as_text: bool) -> Scor
 
 
 def to_frame(batch: pa.RecordBatch, names: Sequence[str] | None) -> pd.DataFrame:
-    """Columns of a batch as pandas holds them; integers and booleans stay so beside nulls."""
+    """Columns of a batch as pandas holds them; integers and booleans stay so beside nulls.
+
+    Args:
+        batch: (n_rows, any columns).
+        names: of the columns to take; None for all.
+
+    Returns:
+        (n_rows, n_names).
+    """
     columns: dict[str, Any] = {}
     for name in batch.schema.names if names is None else names:
         cells = batch.column(name)

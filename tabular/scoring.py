@@ -207,6 +207,11 @@ def rejected_rows(chunk: Chunk, reasons: dict[int, str]) -> pa.RecordBatch:
 def output_path(data: str, output: str, engine: str) -> Path:
     """Where the output goes.
 
+    Args:
+        data: the table, whose name the output takes where none is given.
+        output: path or `file://` URI; "" for none given.
+        engine: `spark` writes a folder of Parquet.
+
     Raises:
         BadInput: its name has an ending that nothing can be written as.
     """

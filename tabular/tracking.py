@@ -45,7 +45,12 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
 
 
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
-    """Logs the table as an input of the active run: its columns, types, digest and source."""
+    """Logs the table as an input of the active run: its columns, types, digest and source.
+
+    Args:
+        dataset: the table.
+        context: what it was used for: training or evaluation.
+    """
     everything = np.ones(len(dataset.codes), dtype=bool)
     source = None if dataset.source in BUILT_IN else dataset.source
     with warnings.catch_warnings():

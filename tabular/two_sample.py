@@ -22,13 +22,29 @@ Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def kolmogorov_smirnov(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Largest distance of the two distribution functions at the ends of ordered bins."""
+    """Largest distance of the two distribution functions at the ends of ordered bins.
+
+    Args:
+        one: (n_draws, n_bins) counts of one sample.
+        other: (n_draws, n_bins) counts of the other.
+
+    Returns:
+        (n_draws,) from 0 to 1.
+    """
     shares = [c.cumsum(axis=1) / c.sum(axis=1, keepdims=True) for c in (one, other)]
     return np.asarray(np.abs(shares[0] - shares[1]).max(axis=1))
 
 
 def chi_squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Pearson's chi-squared of the table of two samples by bins."""
+    """Pearson's chi-squared of the table of two samples by bins.
+
+    Args:
+        one: (n_draws, n_bins) counts of one sample.
+        other: (n_draws, n_bins) counts of the other.
+
+    Returns:
+        (n_draws,), 0 or more.
+    """
     both = one + other
     sizes = [counts.sum(axis=1, keepdims=True) for counts in (one, other)]
     expected = both * sizes[0] / (sizes[0] + sizes[1])

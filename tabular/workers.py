@@ -37,7 +37,12 @@ class Engine(Protocol):
     """How many are evaluated side by side."""
 
     def submit(self, task: Task, limit: float) -> None:
-        """Takes a task; one that takes longer than `limit` seconds is ended and has failed."""
+        """Takes a task; one that takes longer than `limit` seconds is ended and has failed.
+
+        Args:
+            task: the configuration.
+            limit: seconds.
+        """
 
     def finished(self, timeout: float) -> list[Trial]:
         """Trials that have ended since the last call; waits at most `timeout` seconds for one."""
