@@ -236,7 +236,7 @@ def of_metric(
         now: the answers to the table, with the true classes where they are known.
         rule: with the metric, and the fall that matters.
         smallest: p-value that has to be resolved.
-        rng: of the bootstrap's draws.
+        rng: of the test's draws and the interval's.
 
     Returns:
         The fall with its interval, above 0 where the metric is worse now, and the check; None and
