@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{outcome.output}: {outcome.scored:,} rows scored by {outcome.model}, {rate:,.0f} a second"
     )
     if outcome.side:
-        print(f"{outcome.side}: {outcome.rejected:,} rows that could not be scored, and why")
+        rows = "1 row" if outcome.rejected == 1 else f"{outcome.rejected:,} rows"
+        print(f"{outcome.side}: {rows} that could not be scored, and why")
 
 
 if __name__ == "__main__":

@@ -211,13 +211,15 @@ def _better(found: Gain, losses: Gain, rule: Rule, refreshed: bool, level: float
     lower = found.bound(1 - level)
     wins = lower > rule.min_gain and found.p_value <= level
     said = f"the gain {found.value:+.4f} is at least {lower:+.4f} with {1 - level:.1%} confidence"
+    p_value = found.p_value
     if not wins and refreshed:
         no_worse = found.value >= 0 or found.bound(level) >= 0
         surer = losses.bound(1 - level) > 0 and losses.p_value <= level
         wins = no_worse and surer
         if wins:
             said = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"
-    return Check("better", wins, f"{said} (p {found.p_value:.4f}, level {level:.4f})")
+            p_value = losses.p_value
+    return Check("better", wins, f"{said} (p {p_value:.4f}, level {level:.4f})")
 
 
 def _mcnemar(p_value: float, rule: Rule) -> Check:

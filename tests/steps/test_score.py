@@ -41,7 +41,7 @@ def test_rejected_rows_are_counted_and_told(folder: Path, capfd: Any) -> None:
     score.main(["--data", "new.csv"])
     said = capfd.readouterr().out.splitlines()
     assert "new_scored.csv: 2 rows scored by models:/iris/1" in said[1]
-    assert said[2].endswith("new_scored.rejected.csv: 1 rows that could not be scored, and why")
+    assert said[2].endswith("new_scored.rejected.csv: 1 row that could not be scored, and why")
 
 
 @pytest.mark.parametrize(

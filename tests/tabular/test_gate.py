@@ -98,6 +98,7 @@ def test_newer_data_and_a_surely_lower_log_loss_are_enough_where_labels_are_equa
     allowed = decide(paired.codes, challenger, champion, LENIENT, refreshed=True, **options)
     assert (refused.promote, allowed.promote) == (False, True)
     assert "no worse on newer data" in allowed.reason
+    assert f"(p {allowed.evidence['log_loss_gain']['p_value']:.4f}" in allowed.reason
 
 
 def test_the_best_of_many_has_to_show_more() -> None:
