@@ -89,6 +89,23 @@ class Server:
         return requests.get(f"{self.url}/ping", timeout=10).status_code == 200
 
 
+def copy_tracked(folder: Path) -> None:
+    """Copies the tracked files, as they are now."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+
+
+def untouched_environment(folder: Path) -> dict[str, str]:
+    """MLflow's defaults, but environments in a folder of their own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    path = Store("", folder).environment["PATH"]
+    return kept | {"PATH": path, "MLFLOW_ENV_ROOT": str(folder / "envs")}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -97,7 +114,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(command: str, folder: Path, env: dict[str, str]) -> Iterator[Server]:
-    """Runs a command that serves a model, on a free port, until the block ends.
+    """Runs a command that serves a model (or `mlflow ui`), on a free port, until the block ends.
 
     Args:
         command: a line of shell, `mlflow models serve ...`.
@@ -129,7 +146,7 @@ def wait_until_healthy(server: Server) -> None:
     deadline = time.monotonic() + 600  # an environment may have to be built first
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            if server.healthy():
+            if requests.get(f"{server.url}/health", timeout=10).ok:
                 return
         except requests.ConnectionError:
             time.sleep(0.2)

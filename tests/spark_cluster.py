@@ -29,6 +29,11 @@ class Cluster:
         """What a user of this cluster has in the environment."""
         return _environment(self.folder)
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of these, the variables that Spark reads."""
+        return _settings(self.folder)
+
     def executors(self) -> list[int]:
         """Process ids of the executors."""
         return [pid for worker in self.workers for pid in children(worker.pid)]
@@ -92,7 +97,11 @@ def children(pid: int) -> list[int]:
 
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return kept | {
+    return kept | _settings(folder)
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    return {
         "SPARK_CONF_DIR": str(folder),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
