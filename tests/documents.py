@@ -24,7 +24,7 @@ TOLERANCE = 0.1
 KINDS = {
     "sh", "python",  # are run
     "text", "json",  # right after one of those: what it prints
-    "yaml", "toml", "ini", "csv", "diff", "dockerfile", "mermaid", "dot",
+    "yaml", "toml", "ini", "csv", "diff", "dockerfile", "nginx", "mermaid", "dot",
 }  # fmt: skip
 MARKERS = {"", "container", "spark", "elsewhere"}
 
