@@ -11,7 +11,6 @@ which the executors start. `mapInArrow` sends and loads the model each time, as 
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks.score import log_linear, make_table
 from tabular import chunks, scoring, spark_scoring
 from tabular.scorer import make_scorer
-from tests.tabular.test_spark_scoring import standalone
+from tests.spark_cluster import standalone_cluster
 
 FILES, ROWS_PER_FILE, ROUNDS = 8, 250_000, 3
 LABELS = ("a", "b", "c")
@@ -91,13 +90,14 @@ def costs(spark: Any, n_columns: int, folder: Path) -> None:
 def main() -> None:
     from pyspark.sql import SparkSession
 
-    os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    with tempfile.TemporaryDirectory() as name, standalone(Path(name)) as (url, _):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        standalone_cluster(Path(name), n_workers=2) as cluster,
+    ):
+        os.environ |= cluster.environment
         spark = (
-            SparkSession.builder.master(url)
-            .config("spark.executorEnv.OMP_NUM_THREADS", "1")
+            SparkSession.builder.config("spark.executorEnv.OMP_NUM_THREADS", "1")
             .config("spark.executor.memory", "700m")
-            .config("spark.ui.enabled", "false")
             .config("spark.ui.showConsoleProgress", "false")
             .getOrCreate()
         )

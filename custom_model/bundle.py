@@ -802,6 +802,10 @@ class Bundle(PythonModel):
             return self._answer(probabilities, threshold)
         except Refusal:
             raise
+        except UnicodeEncodeError:
+            raise Refusal(
+                "the request holds half a character (such as \\ud800 alone); send whole ones"
+            ) from None
         except Exception:
             _log.exception("a request could not be scored")
             raise Refusal("the request could not be scored; the server's log says why") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from custom_model.bundle import Label
 from tabular.dataset import Dataset, load_dataset
 from tabular.errors import BadInput
 from tabular.folds import Fold
@@ -39,6 +40,12 @@ class Prepared:
     def codes(self) -> np.ndarray:
         """(n_training_rows,) classes of the training side."""
         return self.dataset.codes[self.split.train]
+
+    @property
+    def never_validated(self) -> list[Label]:
+        """Classes with a single row on the training side: every fold is fitted on it."""
+        validated = {code for _, outside in self.folds for code in self.codes[outside].tolist()}
+        return [label for code, label in enumerate(self.dataset.labels) if code not in validated]
 
 
 def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:

@@ -92,6 +92,11 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     started = time.monotonic()
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say)
     dataset, codes, metric = prepared.dataset, prepared.codes, plan.metric
+    if metric == "roc_auc" and (lonely := prepared.never_validated):
+        raise BadInput(
+            f"roc_auc is undefined on {dataset.name}: class {lonely[0]!r} has one row to train on, "
+            "so no fold can be asked about it; add rows of it, leave it out or take another metric"
+        )
     shape = shape_of(codes, min(len(fitted) for fitted, _ in prepared.folds))
     families = list(plan.classifiers) or affordable(codes)
     folds = Folds(prepared.features, codes, dataset.columns, prepared.folds)

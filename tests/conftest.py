@@ -16,12 +16,18 @@ from typing import Any
 import mlflow
 import pytest
 import requests
+from hypothesis import settings
 
 from steps import train
 from tabular import registry
 from tests.tables import mixed_table
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A test gives the same result twice; `pytest --hypothesis-profile=random` looks for new examples.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.register_profile("random", derandomize=False)
+settings.load_profile("repeatable")
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,15 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
         registry.promote(name, 1, reason="the only one", by="tests")
     yield store
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, with the store of `served`."""
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(served.uri)
+    mlflow.set_experiment("tests")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

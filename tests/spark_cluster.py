@@ -87,12 +87,21 @@ def forget_the_jvm() -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Process ids of a process's children."""
+    """Process ids of a process's children that are alive.
+
+    Spark's launcher is a shell that becomes the JVM: what the shell has started stays a zombie.
+    """
     found: list[int] = []
     for thread in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):
             found += map(int, (thread / "children").read_text().split())
-    return found
+    return [child for child in found if _alive(child)]
+
+
+def _alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -327,6 +327,14 @@ def test_a_value_of_the_wrong_kind_is_refused(
     refusal(response, "row 2", repr(column), found)
 
 
+@pytest.mark.parametrize("name", ["amount", "city", "note"])
+def test_half_a_character_is_refused(mixed_server: Server, name: str) -> None:
+    body = json.dumps({"inputs": [MIXED_ROW | {name: "\ud800"}]})
+    response = mixed_server.post(data=body, headers=JSON)
+    assert response.status_code == 400
+    assert "half a character" in response.json()["message"]
+
+
 def test_text_in_a_csv_of_numbers_is_refused(iris_server: Server) -> None:
     text = ",".join(IRIS_COLUMNS) + "\n5.1,3.5,1.4,0.2\n5.1,3.5,wide,0.2\n"
     refusal(iris_server.post(data=text, headers=CSV), "petal length (cm)")

@@ -24,14 +24,6 @@ ROWS = 1_000_000
 OUTPUTS = ("scored.csv", "scored")  # a file and a folder are moved in place differently
 
 
-@pytest.fixture
-def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(served.uri)
-    mlflow.set_experiment("tests")
-    return tmp_path
-
-
 def test_as_it_stands_it_scores_iris(folder: Path, capfd: Any) -> None:
     score.main([])
     said = capfd.readouterr().out.splitlines()

@@ -93,6 +93,18 @@ def test_a_sweep_of_something_else_is_not_continued(
         sweep.main(["--trials", "2", *options, "--resume", parent.info.run_id, *changed])
 
 
+def test_roc_auc_of_a_class_of_one_row_is_refused_before_any_trial(
+    store: Store, tmp_path: Any
+) -> None:
+    table = mixed_table()
+    table.loc[0, "label"] = "perhaps"
+    table.to_csv(tmp_path / "mixed.csv", index=False)
+    data = ["--data", str(tmp_path / "mixed.csv"), "--target", "label"]
+    with pytest.raises(BadInput, match="class 'perhaps' has one row to train on"):
+        sweep.main([*data, "--metric", "roc_auc"])
+    assert not all_runs()
+
+
 @pytest.fixture
 def table(tmp_path: Any) -> str:
     path = tmp_path / "mixed.csv"

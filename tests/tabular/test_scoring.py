@@ -42,14 +42,6 @@ def asked(model: str, frame: pd.DataFrame) -> pd.DataFrame:
     return answer.astype({"prediction": "object"})
 
 
-@pytest.fixture
-def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(served.uri)
-    mlflow.set_experiment("tests")
-    return tmp_path
-
-
 def read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet" or path.is_dir():
         return pd.read_parquet(path)

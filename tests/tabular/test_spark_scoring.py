@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tabular.scoring import Outcome, score
-from tests.conftest import ROOT, Store, free_port
+from tests.conftest import ROOT, Store
+from tests.spark_cluster import Cluster, forget_the_jvm, standalone_cluster
 from tests.tables import mixed_table
 
 pytestmark = [
@@ -31,69 +31,29 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def standalone(folder: Path, workers: int = 2) -> Iterator[tuple[str, list[int]]]:
-    """A master and workers of one core each; yields its URL and the workers' process ids."""
-    import pyspark
-
-    home = Path(str(pyspark.__file__)).parent
-    port = free_port()
-    url = f"spark://127.0.0.1:{port}"
-    env = {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
-    env |= {"PYSPARK_PYTHON": sys.executable, "SPARK_WORKER_DIR": str(folder)}
-    deploy = "org.apache.spark.deploy"
-    master = [f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port)]
-    worker = [f"{deploy}.worker.Worker", "--cores", "1", "--memory", "1g", "--host", "127.0.0.1"]
-    pids = []
-    with ExitStack() as stack:
-        for command in [[*master, "--webui-port", "0"], *[[*worker, url]] * workers]:
-            log = stack.enter_context((folder / f"{command[0].split('.')[-1]}.log").open("ab"))
-            process = subprocess.Popen(
-                [str(home / "bin" / "spark-class"), *command], env=env, stdout=log, stderr=log
-            )
-            pids.append(process.pid)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-        deadline = time.monotonic() + 120
-        log_file = folder / "Master.log"
-        while log_file.read_text().count("Registering worker") < workers:
-            assert time.monotonic() < deadline, log_file.read_text()[-2000:]
-            time.sleep(0.2)
-        yield url, pids[1:]
-
-
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
-    with standalone(tmp_path_factory.mktemp("cluster")) as started:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with standalone_cluster(tmp_path_factory.mktemp("cluster"), n_workers=2) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def spark(cluster: tuple[str, list[int]]) -> Iterator[Any]:
+def spark(cluster: Cluster) -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
-    url, _ = cluster
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        for name, value in cluster.environment.items():
+            patch.setenv(name, value)
+        forget_the_jvm()
         session = (
-            SparkSession.builder.master(url)
-            .config("spark.executorEnv.OMP_NUM_THREADS", "1")
-            .config("spark.ui.enabled", "false")
+            SparkSession.builder.config("spark.executorEnv.OMP_NUM_THREADS", "1")
             .config("spark.sql.shuffle.partitions", "4")
             .config("spark.executor.memory", "700m")
             .getOrCreate()
         )
         yield session
         session.stop()
-
-
-@pytest.fixture
-def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(served.uri)
-    mlflow.set_experiment("tests")
-    return tmp_path
+        forget_the_jvm()
 
 
 def scored(data: str, output: str, engine: str) -> Outcome:
@@ -141,10 +101,7 @@ def test_a_cluster_answers_as_one_process_does(spark: Any, folder: Path, ending:
     )
 
 
-def test_a_lost_executor_costs_a_retry(
-    spark: Any, folder: Path, cluster: tuple[str, list[int]]
-) -> None:
-    _, workers = cluster
+def test_a_lost_executor_costs_a_retry(spark: Any, folder: Path, cluster: Cluster) -> None:
     rows = mixed_table(1000)
     (folder / "new").mkdir()
     for part in range(24):
@@ -156,9 +113,7 @@ def test_a_lost_executor_costs_a_retry(
         while not killed and time.monotonic() < deadline:
             time.sleep(0.05)
             if list(folder.glob(".there.*/there/_temporary/0/_temporary/*/*.parquet")):
-                parents = ",".join(map(str, workers))
-                found = subprocess.run(["pgrep", "-P", parents], capture_output=True, text=True)
-                killed.append(int(found.stdout.split()[0]))
+                killed.append(cluster.executors()[0])
                 os.kill(killed[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
