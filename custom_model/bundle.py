@@ -678,13 +678,27 @@ def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) ->
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
             raise Refusal("expected a list of rows, each an object or a list of values")
-        return _named_by_position(pd.DataFrame(data).infer_objects(), columns, table_columns)
+        cells = _numbers_again(data) if data.dtype.kind == "U" else data
+        return _named_by_position(pd.DataFrame(cells).infer_objects(), columns, table_columns)
     if not isinstance(data, pd.DataFrame):
         raise Refusal(f"expected rows of named values, found {_found(data)}")
     needed = {column.name for column in columns if column.required}
     if isinstance(data.columns, pd.RangeIndex) and not needed <= set(map(str, data.columns)):
         return data if data.empty else _named_by_position(data, columns, table_columns)
     return data
+
+
+def _numbers_again(texts: np.ndarray) -> np.ndarray:
+    """Undoes what numpy does to rows with a text among the numbers: it makes texts of all cells.
+
+    So that only the cells at fault are named. Where each could be a number, none can be told.
+    """
+    plain = np.vectorize(lambda text: bool(_PLAIN_NUMBER.fullmatch(text)), otypes=[bool])(texts)
+    if plain.all():
+        return texts
+    cells = texts.astype(object)
+    cells[plain] = texts[plain].astype(float)
+    return cells
 
 
 def _from_lists(data: dict[str, Any]) -> pd.DataFrame:

@@ -31,6 +31,9 @@ WORDS_OF_TEXT = 3.0  # free text has on average at least so many words
 CODES_AT_MOST = 20  # an integer-coded category has few codes, each of them in many rows
 ROWS_PER_CODE = 10
 
+COMMA_NUMBER = r"[+-]?[\d.]*,\d+|[+-]?\d+"
+OTHER_DATE = r"\d{1,2}[./]\d{1,2}[./]\d{4}"
+
 _LEADING_ZERO = r"0\d+"
 
 
@@ -181,7 +184,7 @@ def _infer_text(
         if moments.notna().all():
             time = bool((moments != moments.dt.normalize()).any())
             return Column(name, "date", required, time=time)
-    dates = texts.str.fullmatch(r"\d{1,2}[./]\d{1,2}[./]\d{4}").all()
+    dates = texts.str.fullmatch(OTHER_DATE).all()
     if dates and len(counts) > CODES_AT_MOST:
         return LeftOut(name, "holds dates that are not written as year-month-day")
     distinct = len(counts) / n_cells
@@ -191,7 +194,7 @@ def _infer_text(
         return Column(name, "text", required and not texts.isin(NULL_SPELLINGS).any())
     if distinct > UNIQUE_SHARE and len(counts) > CODES_AT_MOST:
         return LeftOut(name, f"is an identifier ({len(counts)} values in {n_cells} rows)")
-    if texts.str.fullmatch(r"[+-]?[\d.]*,\d+|[+-]?\d+").all() and texts.str.contains(",").any():
+    if texts.str.fullmatch(COMMA_NUMBER).all() and texts.str.contains(",").any():
         return LeftOut(name, "holds numbers with a comma; write them as 1234.5")
     return _category(name, cells.fillna(""), markers)
 

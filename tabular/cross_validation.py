@@ -18,6 +18,10 @@ from threadpoolctl import threadpool_limits
 from custom_model.classifiers import TREES, make_classifier
 from tabular.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
 
+# scikit-learn's guess, at every fit, that classes of two rows each are quantities; a table whose
+# target is one was refused when it was read
+MANY_CLASSES = "The number of unique classes is greater than 50%"
+
 FoldMatrices = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -157,6 +161,7 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
         with threadpool_limits(1), warnings.catch_warnings():
             # a configuration that has not converged is only a worse one
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             for inside, inside_codes, outside, outside_codes in folds.matrices(for_trees):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 
 from tabular.intervals import Estimate, interval
-from tabular.profile import CONFIDENCE_EDGES, AnswerProfile, ColumnProfile, count, count_confidence
+from tabular.profile import (
+    CONFIDENCE_EDGES,
+    AnswerProfile,
+    ColumnProfile,
+    count,
+    count_confidence,
+    interval_names,
+)
 from tabular.resampling import OF_LABELS
 from tabular.two_sample import (
     chi_squared,
@@ -201,7 +208,7 @@ def of_answers(
     found = [("predicted classes", chi_squared, labels, current, tuple(map(str, before.labels)))]
     if before.confidence and now.probabilities is not None:
         counts = np.array(count_confidence(now.probabilities, now.said), dtype=float)
-        bins = (*(f"≤ {edge}" for edge in edges), f"> {edges[-1]}")
+        bins = tuple(interval_names(edges))
         sure = np.array(before.confidence, dtype=float)
         found.append(("confidence", kolmogorov_smirnov, sure, counts, bins))
     return [

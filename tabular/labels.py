@@ -1,13 +1,14 @@
 """The classes of a table: labels in their own type, and a code for each row."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import NULL_SPELLINGS, Label
-from tabular.columns import is_text
+from custom_model.bundle import ISO_DATE, NULL_SPELLINGS, Label
+from tabular.columns import COMMA_NUMBER, OTHER_DATE, is_text
 from tabular.errors import BadInput
 
 MOST_CLASSES = 1000
@@ -85,9 +86,8 @@ def classes_of(labels: pd.Series, target: str, source: str) -> tuple[tuple[Label
     if len(classes) < 2:
         found = f"one class only ({classes[0]!r})" if len(classes) else "no labels"
         raise BadInput(f"target {target!r} of {source} has {found}; a classifier needs two classes")
-    fractions = types == {float} and not all(float(c).is_integer() for c in classes)
     if len(classes) > MOST_CLASSES or (
-        len(classes) > 20 and (fractions or len(classes) > len(codes) / 2)
+        len(classes) > 20 and (_are_quantities(classes.tolist()) or len(classes) > len(codes) / 2)
     ):
         raise BadInput(
             f"target {target!r} of {source} has {len(classes)} different values in {len(codes)} "
@@ -96,3 +96,13 @@ def classes_of(labels: pd.Series, target: str, source: str) -> tuple[tuple[Label
     if len(classes) == len(codes):
         raise BadInput(f"every row of {source} has a class of its own; give several rows per class")
     return tuple(classes.tolist()), codes.astype(np.int64)
+
+
+def _are_quantities(classes: Sequence[Label]) -> bool:
+    """Whether all are numbers and some have a fraction, also after a comma, or all are dates."""
+    if isinstance(classes[0], float):
+        return not all(float(label).is_integer() for label in classes)
+    texts = pd.Series(list(classes)).astype("str")
+    fractions = texts.str.fullmatch(COMMA_NUMBER).all() and texts.str.contains(",").any()
+    dates = texts.str.fullmatch(f"{ISO_DATE}|{OTHER_DATE}").all()
+    return bool(fractions or dates)

@@ -10,6 +10,7 @@ All rows with the same content are on one side of the split, so that a holdout o
 is a few draws, not many; its counts are reduced to the effective number (Kish 1965).
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -78,7 +79,14 @@ class ColumnProfile:
         if self.levels:
             return [*self.levels, OTHER, UNSEEN]
         ends = [_end(edge, self.kind) for edge in self.edges]
-        return [f"< {ends[1]}", *(f"≤ {end}" for end in ends[1:]), f"> {ends[-1]}"]
+        # the second bin is the lowest value alone, as many columns have many zeros
+        return [f"< {ends[1]}", ends[1], *interval_names(ends[1:])[1:]]
+
+
+def interval_names(ends: Sequence[str]) -> list[str]:
+    """Each bin in words, by the upper ends of all but the last: `≤ 1`, `(1, 2]`, `> 2`."""
+    between = [f"({low}, {high}]" for low, high in itertools.pairwise(ends)]
+    return [f"≤ {ends[0]}", *between, f"> {ends[-1]}"]
 
 
 @dataclass(frozen=True)

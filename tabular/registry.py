@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -23,6 +24,8 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 PRODUCTION = "Production"
 ARCHIVED = "Archived"
+# Registries without stages or aliases, by how their URI begins.
+LACKING = ("databricks", "uc:")
 TRIES = 5  # of a write that another one of the same moment refuses
 
 
@@ -112,8 +115,14 @@ def candidates(name: str) -> list[Candidate]:
     """All versions of a model, oldest first.
 
     Raises:
-        BadInput: there is no such model, or it has no versions.
+        BadInput: there is no such model, or it has no versions, or the registry is of a kind that
+            cannot promote.
     """
+    if (uri := mlflow.get_registry_uri()).startswith(LACKING):
+        raise BadInput(
+            f"the registry {uri} cannot promote: Unity Catalog has no stages, and Databricks' "
+            "workspace registry has no aliases; set MLFLOW_TRACKING_URI to an MLflow server"
+        )
     client = MlflowClient()
     found = []
     for version in _versions(client, name):

@@ -22,6 +22,7 @@ from custom_model.packaging import Packed, log_bundle, to_request
 from custom_model.pipeline import make_model
 from tabular import calibration, plots, profile, registry, report
 from tabular.assessment import assess
+from tabular.cross_validation import MANY_CLASSES
 from tabular.dataset import Dataset, digest
 from tabular.errors import BadInput
 from tabular.finish import Recipe
@@ -81,6 +82,7 @@ def fit(dataset: Dataset, split: Split, recipe: Recipe, *, seed: int, jobs: int 
         # threads, as trees and boosting let go of Python's lock and processes take long to start
         with joblib.parallel_config("threading"), threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             model.fit(dataset.expanded[split.train], dataset.codes[split.train])
     except Exception as error:  # scikit-learn's own checks and numpy's errors alike
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

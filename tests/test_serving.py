@@ -151,6 +151,13 @@ def test_plain_numbers_are_refused_where_they_do_not_fit(
     refusal(mixed_server.post({"inputs": [list(range(11))]}), "numbers only")
 
 
+def test_a_text_among_plain_numbers_is_the_only_one_at_fault(iris_server: Server) -> None:
+    answer = iris_server.post({"inputs": [[5.1, 3.5, 1.4, 0.2], [5.1, "wide", 1.4, 0.2]]})
+    refusal(answer, "row 2, column 'sepal width (cm)'", "the text 'wide'")
+    assert len(answer.json()["problems"]) == 1
+    refusal(iris_server.post({"inputs": [["5.1", 3.5, 1.4, 0.2]]}), "the text '5.1'")
+
+
 @pytest.mark.parametrize(
     "options",
     [

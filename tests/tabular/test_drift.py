@@ -69,6 +69,12 @@ def test_a_profile_survives_its_file() -> None:
         assert len(one.bin_names) == len(one.counts)
 
 
+def test_a_bin_is_called_by_both_its_ends() -> None:
+    counts = pd.DataFrame({"calls": [0.0] * 50 + [1.0] * 30 + [2.0] * 20})
+    (column,) = profile_columns(counts, [Column("calls", "number")], seed=0)
+    assert column.bin_names == ["< 0", "0", "(0, 1]", "(1, 2]", "> 2"]
+
+
 def test_every_row_is_counted_once_or_missing() -> None:
     for column in reference().columns:
         assert sum(column.counts) + column.missing == column.rows == 1600

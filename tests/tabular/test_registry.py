@@ -104,3 +104,12 @@ def test_an_unknown_model_is_named_and_guessed() -> None:
 def test_a_quote_in_a_name_is_no_filter_syntax(tmp_path: Path) -> None:
     make_versions("it's", 1)
     assert [c.version for c in registry.candidates("it's")] == [1]
+
+
+@pytest.mark.parametrize("uri", ["databricks-uc", "databricks", "uc:http://localhost:8080"])
+def test_a_registry_without_stages_or_aliases_is_refused(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+    with pytest.raises(BadInput, match="cannot promote"):
+        registry.candidates("main.default.m")

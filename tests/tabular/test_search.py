@@ -310,6 +310,15 @@ def test_a_score_that_is_undefined_on_a_fold_is_no_warning(iris: Prepared) -> No
     assert np.isnan(trial.fold_scores).tolist() == [True] * 4 + [False]
 
 
+def test_many_classes_of_few_rows_are_no_warning() -> None:
+    codes = np.tile(np.arange(30), 2)  # one row of each class in each half
+    features = pd.DataFrame({"x": np.arange(60.0)})
+    halves = [(np.arange(30, 60), np.arange(30)), (np.arange(30), np.arange(30, 60))]
+    folds = Folds(features, codes, [Column("x", "number")], halves)
+    trial = evaluate_configuration(Task(0, "extra_trees", {}, "f1_macro", 0), folds)
+    assert not trial.error
+
+
 def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
     engine = InProcess(folds_of(iris))
     engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
