@@ -11,15 +11,18 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 from demo import MODEL, Demo
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from scipy.spatial import KDTree
 
-COLORS = 128
+COLORS, PAGE_COLORS = 128, 32  # of views, of the far longer pages
 WIDTH = 1400
 PATIENCE = 60  # seconds for a page to stand still
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OLD_REGISTRY = "_mlflow_user_setting_dismiss_next_model_registry_ui"
+EDGE = "[data-component-id='mlflow.experiment_page.table_resizer.collapse']"
 # MLflow's assistant opens by itself and hangs over the page; skeletons and spinners mean that
 # something is still to come; the others are complaints.
 HIDDEN = "[data-assistant-ui]{display:none !important}"
@@ -61,6 +64,17 @@ def _close(heading: str) -> Callable[[Page], None]:
     return lambda page: page.get_by_role("button", name=heading, exact=True).click()
 
 
+def _widen_list(page: Page) -> None:
+    """Drags the edge between the list of runs and the charts, so that names are not cut."""
+    edge = page.locator(f"div:has(> .button > {EDGE})").bounding_box()
+    if edge:
+        x, y = edge["x"] + edge["width"] / 2, edge["y"] + 60
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 125, y, steps=5)
+        page.mouse.up()
+
+
 def _open_schema(page: Page) -> None:
     for side in ("Inputs", "Outputs"):
         page.get_by_role("row", name=side).first.click()
@@ -68,22 +82,25 @@ def _open_schema(page: Page) -> None:
 
 RUNS = "/#/experiments/{experiment}/runs"
 VIEWS = {
-    "runs": View(RUNS, ("t000 logistic_regression", "best: "), 980),
+    "runs": View(RUNS, ("t000 logistic_regression", "best: "), 1010),
     "compare": View(
         '/#/compare-runs?runs=[{trials}]&experiments=["{experiment}"]',
         ("Parallel Coordinates Plot",),
-        prepare=_choose_axes,
+        874,
+        _choose_axes,
     ),
     "charts": View(
         f"{RUNS}?compareRunsMode=CHART&searchFilter=tags.rank LIKE '%25'"
         "&orderByKey=metrics.`cv_f1_macro`&orderByAsc=false",
         ("cv_f1_macro", "cv_log_loss"),
+        1062,
+        _widen_list,
     ),
     "run": View(f"{RUNS}/{{best}}", ("holdout_f1_macro", "Registered models")),
     "artifacts": View(f"{RUNS}/{{best}}/artifacts/confusion_matrix.png", ("Path: ",), 760),
     "history": View(f"{RUNS}/{{sweep}}/artifacts/optimization_history.png", ("Path: ",), 760),
     "promotion": View(f"{RUNS}/{{promotion}}/artifacts/bootstrap.png", ("Path: ",), 760),
-    "versions": View(f"/#/models/{MODEL}", ("@ champion", "@ previous"), 1080, _close("Tags")),
+    "versions": View(f"/#/models/{MODEL}", ("@ champion", "@ previous"), 1300, _close("Tags")),
     "stages": View(
         f"/#/models/{MODEL}", ("Production", "Archived"), 700, _close("Tags"), old_registry=True
     ),
@@ -103,11 +120,13 @@ def chromium() -> Iterator[Browser]:
 
 
 def take_file(browser: Browser, file: Path, picture: Path, *, dark: bool, width: int) -> None:
-    """Takes a whole page of HTML, however long."""
-    scheme = "dark" if dark else "light"
-    page = browser.new_page(viewport={"width": width, "height": 300}, color_scheme=scheme)
+    """Takes a whole page of HTML, however long, its tables as wide as they are."""
+    page = browser.new_page(
+        viewport={"width": width, "height": 300}, color_scheme="dark" if dark else "light"
+    )
     page.goto(file.as_uri())
-    _save(page.screenshot(full_page=True), picture)
+    page.add_style_tag(content="body{max-width:none !important}")
+    _save(page.screenshot(full_page=True), picture, PAGE_COLORS)
     page.close()
 
 
@@ -134,7 +153,7 @@ def take_view(browser: Browser, demo: Demo, view: View, picture: Path) -> None:
     page.mouse.move(WIDTH - 1, view.height - 1)  # away from what shows more when pointed at
     for text in view.shows:
         expect(page.get_by_text(text).first).to_be_visible()
-    _save(_stand_still(page, view), picture)
+    _save(_stand_still(page, view), picture, COLORS)
     page.close()
 
 
@@ -157,11 +176,11 @@ def _settings(demo: Demo, view: View) -> list[tuple[str, str]]:
     """What the UI remembers in the browser: kept there, as it has no address of its own."""
     experiment = demo.names["experiment"]
     columns = {
-        "attributes.`Run Name`": 290,
+        "attributes.`Run Name`": 350,
         "runDateAndNestInfo": 130,
         "duration": 75,
-        "attributes.`Models`": 110,
-        "params.`classifier`": 165,
+        "attributes.`Models`": 140,
+        "tags.`rank`": 60,
         "metrics.`cv_f1_macro`": 145,
         "metrics.`holdout_f1_macro`": 150,
     }
@@ -197,7 +216,20 @@ def _settings(demo: Demo, view: View) -> list[tuple[str, str]]:
     ]
 
 
-def _save(png: bytes, picture: Path) -> None:
-    with Image.open(BytesIO(png)) as image:
-        small = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
-        small.save(picture, optimize=True)
+def _save(png: bytes, picture: Path, most: int) -> None:
+    """Saves with the most frequent colours as they are, and the rest as the nearest of a palette.
+
+    Either alone loses something: the few dots of a curve, or the pale grey of a panel.
+    """
+    with Image.open(BytesIO(png)) as opened:
+        image = opened.convert("RGB")
+    rare = image.quantize(most // 2, Image.Quantize.FASTOCTREE).convert("RGB")
+    colors, places, counts = np.unique(
+        np.asarray(image).reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    frequent = colors[np.argsort(-counts, kind="stable")[: most // 2]]
+    palette = np.concatenate([frequent, np.unique(np.asarray(rare).reshape(-1, 3), axis=0)])
+    _, nearest = KDTree(palette).query(colors)
+    small = Image.frombytes("P", image.size, nearest.astype(np.uint8)[places.ravel()].tobytes())
+    small.putpalette(palette.astype(np.uint8).tobytes())
+    small.save(picture, optimize=True)

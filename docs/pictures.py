@@ -61,14 +61,14 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "architecture.svg": ("docs/architecture.dot",),
     "layers.svg": ("docs/layers.dot",),
 }
-# picture, its run in the demo, the page among the run's artifacts
+# picture: its run in the demo, the page among the run's artifacts, width in pixels
 PAGES = {
-    "report-iris": ("iris", "report.html"),
-    "report-iris-dark": ("iris", "report.html"),
-    "report-penguins": ("best", "report.html"),
-    "report-penguins-dark": ("best", "report.html"),
-    "drift": ("watch", "drift.html"),
-    "leaderboard": ("sweep", "leaderboard.html"),
+    "report-iris": ("iris", "report.html", 1000),
+    "report-iris-dark": ("iris", "report.html", 1000),
+    "report-penguins": ("best", "report.html", 1300),
+    "report-penguins-dark": ("best", "report.html", 1300),
+    "drift": ("watch", "drift.html", 1000),
+    "leaderboard": ("sweep", "leaderboard.html", 1900),
 }
 
 
@@ -155,8 +155,9 @@ def photograph(names: Sequence[str]) -> None:
             if name in VIEWS:
                 take_view(browser, shown, VIEWS[name], picture)
             elif name in PAGES:
-                page = shown.artifact(*PAGES[name])
-                take_file(browser, page, picture, dark=name.endswith("-dark"), width=1000)
+                run, page_name, width = PAGES[name]
+                page = shown.artifact(run, page_name)
+                take_file(browser, page, picture, dark=name.endswith("-dark"), width=width)
             else:
                 page = Path(folder, "terminal.html")
                 page.write_text(shown.screens[name], encoding="utf-8")

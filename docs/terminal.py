@@ -34,7 +34,10 @@ def run(
     """
     screen = pyte.Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
-    stream.feed(f"\x1b[1m$ {' '.join(command)}\x1b[0m\r\n".encode())
+    typed = " ".join(command)
+    if len(typed) > COLUMNS - 4:  # as one would type it
+        typed = typed.replace(" -P ", " \\\r\n    -P ", 1)
+    stream.feed(f"\x1b[1m$ {typed}\x1b[0m\r\n".encode())
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     process = subprocess.Popen(
