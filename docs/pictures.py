@@ -146,6 +146,7 @@ def draw(source: Path, picture: Path) -> None:
 
 def photograph(names: Sequence[str]) -> None:
     """Runs the demo and takes these pictures of it."""
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     from browser import VIEWS, chromium, take_file, take_view
     from demo import demo
 
