@@ -11,6 +11,7 @@ missing. `made.json` has, for each picture, the hashes of the files that make wh
 import argparse
 import ast
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -174,6 +175,7 @@ def install() -> None:
         if not importlib.util.find_spec("pip"):  # an environment made by uv
             pip = ["uv", "pip", "install", "-q", "--python", sys.executable]
         subprocess.run([*pip, *missing], check=True)
+        importlib.invalidate_caches()
     if not install_program(CHROMIUM, "chromium"):
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
 
