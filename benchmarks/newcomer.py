@@ -20,7 +20,7 @@ STEPS = """
 set -euo pipefail
 cd "$(mktemp -d)"
 begun=$(date +%s.%N)
-mark() {{ echo "mark $(date +%s.%N) $begun $*"; }}
+mark() {{ printf "\\n%s\\n" "mark $(date +%s.%N) $begun $*"; }}
 serve() {{
   "$@" >server.log 2>&1 & server=$!
   until curl -sf localhost:5000/ping; do sleep 0.2; done

@@ -120,12 +120,11 @@ def chromium() -> Iterator[Browser]:
 
 
 def take_file(browser: Browser, file: Path, picture: Path, *, dark: bool, width: int) -> None:
-    """Takes a whole page of HTML, however long, its tables as wide as they are."""
+    """Takes a whole page of HTML, however long."""
     page = browser.new_page(
         viewport={"width": width, "height": 300}, color_scheme="dark" if dark else "light"
     )
     page.goto(file.as_uri())
-    page.add_style_tag(content="body{max-width:none !important}")
     _save(page.screenshot(full_page=True), picture, PAGE_COLORS)
     page.close()
 
