@@ -15,7 +15,6 @@ meaning is beyond doubt, and `compiled.py` does the pipeline's sums. Whatever el
 """
 
 import gc
-import importlib.util
 import json
 import logging
 import math
@@ -630,19 +629,11 @@ def load_module(path: str | Path) -> ModuleType:
     """Runs a Python file as a module of its own, known to nobody else.
 
     It is not entered among the imported modules: another version's file of the same name, loaded
-    in the same process, stays another module.
-
-    Args:
-        path: of the file.
-
-    Raises:
-        MlflowException: its name is not that of a Python file.
+    in the same process, stays another module. Nor is its bytecode kept, in the artifact store.
     """
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise MlflowException(f"{Path(path).name} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(Path(path).stem)
+    module.__file__ = str(path)
+    exec(compile(Path(path).read_bytes(), str(path), "exec"), module.__dict__)
     return module
 
 
