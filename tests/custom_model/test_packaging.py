@@ -145,6 +145,15 @@ def test_the_hash_is_of_the_four_files_that_decide_an_answer(packed: packaging.P
     assert bundle_sha256(files) != packed.sha256
 
 
+def test_loading_leaves_no_bytecode_in_the_artifact_store(
+    packed: packaging.Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    mlflow.pyfunc.load_model(packed.info.model_uri)
+    names = sorted(file.name for file in (local(packed) / "artifacts").iterdir())
+    assert names == ["bundle.json", "compiled.py", "pipeline.skops"]
+
+
 def test_a_file_of_untrusted_types_is_refused(tmp_path: Path) -> None:
     import skops.io
 
