@@ -669,8 +669,9 @@ def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) ->
     if isinstance(data, np.ndarray):
         if data.ndim != 2:
             raise Refusal("expected a list of rows, each an object or a list of values")
-        cells = _numbers_again(data) if data.dtype.kind == "U" else data
-        return _named_by_position(pd.DataFrame(cells).infer_objects(), columns, table_columns)
+        if data.dtype.kind == "U":
+            _refuse_texts(data, columns, table_columns)
+        return _named_by_position(pd.DataFrame(data).infer_objects(), columns, table_columns)
     if not isinstance(data, pd.DataFrame):
         raise Refusal(f"expected rows of named values, found {_found(data)}")
     needed = {column.name for column in columns if column.required}
@@ -679,17 +680,16 @@ def _as_frame(data: Any, columns: Sequence[Column], table_columns: list[str]) ->
     return data
 
 
-def _numbers_again(texts: np.ndarray) -> np.ndarray:
-    """Undoes what numpy does to rows with a text among the numbers: it makes texts of all cells.
+def _refuse_texts(texts: np.ndarray, columns: Sequence[Column], table_columns: list[str]) -> None:
+    """Refuses a text among plain numbers, naming it alone: numpy makes texts of all such cells.
 
-    So that only the cells at fault are named. Where each could be a number, none can be told.
+    Accepts nothing: which of the cells that look like numbers were texts cannot be told any more.
     """
     plain = np.vectorize(lambda text: bool(_PLAIN_NUMBER.fullmatch(text)), otypes=[bool])(texts)
-    if plain.all():
-        return texts
     cells = texts.astype(object)
     cells[plain] = texts[plain].astype(float)
-    return cells
+    frame = pd.DataFrame(cells).infer_objects()
+    conform(_named_by_position(frame, columns, table_columns), columns)
 
 
 def _from_lists(data: dict[str, Any]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from custom_model import bundle
 from custom_model.bundle import NULL_SPELLINGS, Column, Refusal, canonical, conform, expand
 from tabular.dataset import make_dataset, read_table
 from tests.tables import mixed_table
@@ -154,3 +155,13 @@ def test_what_a_server_reads_from_a_csv_is_what_training_read(tmp_path: Any) -> 
     dataset = make_dataset(read_table(str(file)), "label", name="t", source="t.csv")
     served = conform(pd.read_csv(file), dataset.columns)
     pd.testing.assert_frame_equal(served, dataset.typed)
+
+
+def test_texts_that_numpy_cannot_tell_from_numbers_are_refused() -> None:
+    columns = [Column("a", "number"), Column("b", "number", required=False, missing=("?",))]
+    for rows in ([["5.1", "?"]], [["5.1", "2"]]):
+        frame = bundle._as_frame(np.array(rows), columns, ["a", "b"])
+        with pytest.raises(Refusal, match=r"found the text '5\.1'"):
+            conform(frame, columns)
+    with pytest.raises(Refusal, match="column 'b': expected a finite number, found the text 'x'"):
+        bundle._as_frame(np.array([[5.1, "x"]]), columns, ["a", "b"])
