@@ -10,7 +10,7 @@ class BadInput(Exception):
 
 def first_line(error: BaseException) -> str:
     """What an error says in its first line; its class where it says nothing (`MemoryError()`)."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
 
 
 def choices(found: str, possible: Iterable[str], *, most: int = 12) -> str:
