@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
 from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
 
@@ -187,7 +188,8 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
                 if np.isfinite(bound) and sign * np.nanmean(scores) > sign * bound:
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        kind, line = type(error).__name__, first_line(error)
+        reason = line if line == kind else f"{kind}: {line}"
         return task.failed(reason, time.monotonic() - started)
     everything = np.concatenate(probabilities)
     metrics = evaluate(np.concatenate(truth), everything)
