@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
-from tabular.families.classifiers import TREES, make_classifier
+from tabular.families.classifiers import CLASSIFIERS, make_classifier
 from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
 
 # scikit-learn's guess, at every fit, that classes of two rows each are quantities; a table whose
@@ -87,6 +87,11 @@ class Task:
     seed: int
     bounds: tuple[float, ...] = ()
 
+    @property
+    def for_trees(self) -> bool:
+        """Which matrices the classifier takes: those for trees, or those for all others."""
+        return CLASSIFIERS[self.classifier].splits
+
     def failed(self, reason: str, seconds: float) -> Trial:
         """The trial, failed."""
         return Trial(self.number, self.classifier, self.params, error=reason, seconds=seconds)
@@ -155,7 +160,6 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
         limit: seconds after which no further fold is begun, and the configuration has failed.
     """
     started = time.monotonic()
-    for_trees = task.classifier in TREES
     sign = 1 if task.metric in LOWER_IS_BETTER else -1
     truth, probabilities, scores = [], [], []
     try:
@@ -163,14 +167,14 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
             # a configuration that has not converged is only a worse one
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
-            for inside, inside_codes, outside, outside_codes in folds.matrices(for_trees):
+            for inside, inside_codes, outside, outside_codes in folds.matrices(task.for_trees):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
                     task.classifier,
                     task.params,
                     seed=task.seed,
-                    n_categories=folds.n_categories * for_trees,
+                    n_categories=folds.n_categories * task.for_trees,
                 )
                 model.fit(inside, inside_codes)
                 aligned = np.zeros((len(outside), folds.n_classes))
