@@ -23,6 +23,7 @@ import pandas as pd
 import skops.io
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from sklearn.base import ClassifierMixin
 
@@ -41,7 +42,7 @@ SERVED_FOLDER = Path(__file__).with_name("served")
 _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
 
-_OF_MLFLOW = re.compile(r"registered_model_meta|__pycache__/bundle\.[\w.-]+\.pyc")
+_OF_MLFLOW = re.compile(REGISTERED_MODEL_META_FILE_NAME + r"|__pycache__/bundle\.[\w.-]+\.pyc")
 
 MOST_PROVED = 2000
 ONE_BY_ONE = 20
@@ -241,8 +242,8 @@ def requirements() -> list[str]:
 def bundle_sha256(path: Path) -> str:
     """One hash over a version's artifact: the name and the content of each file in it.
 
-    Left out are `registered_model_meta`, which MLflow writes when it fetches a version, and the
-    bytecode of `bundle.py` that it may leave behind when it loads one.
+    Left out are the two that MLflow writes beside them later: the version's number, when it fetches
+    one from the registry, and the bytecode of `bundle.py`, when it loads one.
 
     Older versions, with no folder `served` in them, were registered under a hash of the four files
     that decide an answer, by their bare names.
