@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.dataset
 from mlflow.exceptions import MlflowException
 
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput, choices, first_line
 from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, load_built_in, safe_name
 
 MOST_CELLS = 4_000_000  # of a chunk, 32 MB of doubles
@@ -192,11 +192,6 @@ def _local(data: str, folder: str) -> Path:
             f"built-in set; {choices(data, BUILT_IN)}"
         )
     return path
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says in its first line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
