@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from custom_model.bundle import Column, expanded_names
-from tabular.families.classifiers import TREES, make_classifier
+from tabular.families.classifiers import CLASSIFIERS, make_classifier
 
 MOST_CATEGORIES_ONE_HOT = 50
 MOST_CATEGORIES_ORDINAL = 200  # histogram gradient boosting takes at most 255
@@ -73,7 +73,7 @@ def make_model(
         params: its hyperparameters.
         seed: random state.
     """
-    for_trees = classifier in TREES
+    for_trees = CLASSIFIERS[classifier].splits
     n_categories = sum(c.kind == "category" for c in columns) if for_trees else 0
     return make_pipeline(
         make_preprocessor(columns, for_trees=for_trees),

@@ -20,7 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say
 from tabular.models.batches import (
     REASON,
@@ -34,7 +34,7 @@ from tabular.store import registry
 from tabular.store.runs import start_run
 from tabular.table.aside import aside, check_target, move_in
 from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, safe_name
-from tabular.table.files import Chunk, Table, first_line, open_table
+from tabular.table.files import Chunk, Table, open_table
 from tabular.table.writing import open_writer
 
 ENGINES = ("local", "spark")
@@ -282,7 +282,7 @@ def _scorer(folder: Path, uri: str, table: Any, data: str) -> Scorer:
     try:
         loaded = mlflow.pyfunc.load_model(str(folder))
     except MlflowException as error:
-        raise BadInput(f"model {uri!r} cannot be loaded: {error.message.splitlines()[0]}") from None
+        raise BadInput(f"model {uri!r} cannot be loaded: {first_line(error)}") from None
     if used := [name for name in (ROW, REASON) if name in table.schema.names]:
         raise BadInput(f"{data} has a column {used[0]!r}, the mark of rejected rows; remove it")
     try:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say
 from tabular.models.batches import REASON, Scorer
 from tabular.models.executor import score_partition
 from tabular.spark import pack_code, session
 from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, load_built_in, safe_name
-from tabular.table.files import digest_of, first_line, of_arrow, read_heading
+from tabular.table.files import digest_of, of_arrow, read_heading
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

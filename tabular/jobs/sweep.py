@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
-from tabular.families.space import Shape, affordable, shape_of
+from tabular.families.classifiers import affordable
+from tabular.families.space import Shape, shape_of
 from tabular.jobs.preparation import Prepared, Say, prepare
 from tabular.jobs.versions import Version, fit, register_version
 from tabular.recipe.ensemble import MEMBERS
@@ -99,7 +100,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             "so no fold can be asked about it; add rows of it, leave it out or take another metric"
         )
     shape = shape_of(codes, min(len(fitted) for fitted, _ in prepared.folds))
-    families = list(plan.classifiers) or affordable(codes)
+    families = list(plan.classifiers) or affordable(shape_of(codes, len(codes)))
     folds = Folds(prepared.features, codes, dataset.columns, prepared.folds)
     earlier = read_trials(plan.resume, metric, dataset.digest, plan.seed) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):

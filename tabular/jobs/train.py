@@ -3,7 +3,7 @@
 from typing import Any
 
 from custom_model.packaging import check_packable
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say, prepare
 from tabular.jobs.versions import Version, fit, register_version
 from tabular.recipe.recipe import as_it_is
@@ -43,9 +43,8 @@ def train(
     try:
         check_packable(pipeline)
     except Exception as error:  # skops refuses with many kinds of error
-        reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"{classifier} with these hyperparameters cannot be saved: {reason}"
+            f"{classifier} with these hyperparameters cannot be saved: {first_line(error)}"
         ) from None
     folds = Folds(prepared.features, prepared.codes, dataset.columns, prepared.folds)
     task = Task(0, classifier, hyperparameters, "f1_macro", seed)

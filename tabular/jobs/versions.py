@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from custom_model.packaging import Packed, log_bundle, to_request
 from tabular.drift import profile
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.families.pipeline import make_model
 from tabular.recipe import calibration
 from tabular.recipe.recipe import Recipe
@@ -86,9 +86,8 @@ def fit(dataset: Dataset, split: Split, recipe: Recipe, *, seed: int, jobs: int 
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             model.fit(dataset.expanded[split.train], dataset.codes[split.train])
     except Exception as error:  # scikit-learn's own checks and numpy's errors alike
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(
-            f"{recipe.classifier} cannot be fitted to {dataset.source}: {reason}"
+            f"{recipe.classifier} cannot be fitted to {dataset.source}: {first_line(error)}"
         ) from None
     return calibration.attach(recipe.calibrator, model) if recipe.calibrator else model
 

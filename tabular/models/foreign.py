@@ -1,6 +1,6 @@
 """Models that this project has not made, asked for batches through MLflow's `predict` alone.
 
-Spark's executors run this module by itself, so it imports nothing of the project.
+Spark's executors run this module, so it imports libraries and `tabular.errors` alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.types import DataType
+
+from tabular.errors import first_line
 
 MOST_REFUSALS = 1000  # of a model, which is asked again and again to find the rows it refuses
 
@@ -68,7 +70,7 @@ def ask_foreign(
         try:
             answer = predict(frame.iloc[positions].reset_index(drop=True))
         except Exception as error:  # whatever a model raises on rows it cannot score
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+            reason = first_line(error)[:500]
         else:
             if len(answer) == len(positions):
                 return [answer], {}

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from custom_model.bundle import Column, Label
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.table.split import ROW_HASH, hash_rows
 
 
@@ -61,9 +61,8 @@ def load_subject(uri: str) -> Subject:
                 path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
             model = mlflow.pyfunc.load_model(str(path))
         except Exception as error:  # stores and flavours raise many kinds
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BadInput(
-                f"model {uri!r} cannot be loaded: {reason}; give a URI such as "
+                f"model {uri!r} cannot be loaded: {first_line(error)}; give a URI such as "
                 "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
             ) from None
         run_id = str(getattr(model.metadata, "run_id", "") or "")
@@ -113,8 +112,7 @@ def ask(subject: Subject, features: pd.DataFrame) -> tuple[list[Label], pd.DataF
     try:
         answer = subject.model.predict(features)
     except Exception as error:  # a bundle refuses with its own class, another model with any
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"{subject.uri} cannot score the table: {reason[:300]}") from None
+        raise BadInput(f"{subject.uri} cannot score the table: {first_line(error)[:300]}") from None
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         answer = pd.DataFrame(answer)
     shares = None

@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from tabular.families.classifiers import TREES, make_classifier
+from tabular.errors import first_line
+from tabular.families.classifiers import CLASSIFIERS, make_classifier
 from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
 
 # scikit-learn's guess, at every fit, that classes of two rows each are quantities; a table whose
@@ -86,6 +87,11 @@ class Task:
     seed: int
     bounds: tuple[float, ...] = ()
 
+    @property
+    def for_trees(self) -> bool:
+        """Which matrices the classifier takes: those for trees, or those for all others."""
+        return CLASSIFIERS[self.classifier].splits
+
     def failed(self, reason: str, seconds: float) -> Trial:
         """The trial, failed."""
         return Trial(self.number, self.classifier, self.params, error=reason, seconds=seconds)
@@ -154,7 +160,6 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
         limit: seconds after which no further fold is begun, and the configuration has failed.
     """
     started = time.monotonic()
-    for_trees = task.classifier in TREES
     sign = 1 if task.metric in LOWER_IS_BETTER else -1
     truth, probabilities, scores = [], [], []
     try:
@@ -162,14 +167,14 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
             # a configuration that has not converged is only a worse one
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
-            for inside, inside_codes, outside, outside_codes in folds.matrices(for_trees):
+            for inside, inside_codes, outside, outside_codes in folds.matrices(task.for_trees):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
                     task.classifier,
                     task.params,
                     seed=task.seed,
-                    n_categories=folds.n_categories * for_trees,
+                    n_categories=folds.n_categories * task.for_trees,
                 )
                 model.fit(inside, inside_codes)
                 aligned = np.zeros((len(outside), folds.n_classes))
@@ -183,7 +188,8 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
                 if np.isfinite(bound) and sign * np.nanmean(scores) > sign * bound:
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        kind, line = type(error).__name__, first_line(error)
+        reason = line if line == kind else f"{kind}: {line}"
         return task.failed(reason, time.monotonic() - started)
     everything = np.concatenate(probabilities)
     metrics = evaluate(np.concatenate(truth), everything)

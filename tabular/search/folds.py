@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from custom_model.bundle import Column
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.families.pipeline import make_preprocessor
 from tabular.search.cross_validation import FoldFiles, FoldMatrices
 
@@ -77,8 +77,7 @@ class Folds:
             inside = preprocessor.fit_transform(self.features.iloc[fitted])
             outside = preprocessor.transform(self.features.iloc[validated])
         except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput(f"the columns cannot be prepared: {reason}") from None
+            raise BadInput(f"the columns cannot be prepared: {first_line(error)}") from None
         return inside, self.codes[fitted], outside, self.codes[validated]
 
     def write(self, folder: str, for_trees: bool) -> FoldFiles:

@@ -1,7 +1,7 @@
 """The search for a model: Optuna asks and tells in this process, an engine evaluates.
 
 Pure: folds go in, trials come out one by one; nothing is logged here. What is searched stands in
-`tabular/families/space.py`, where it is evaluated in `tabular/search/workers.py`, and when a
+`tabular/families/classifiers.py`, where it is evaluated in `tabular/search/workers.py`, and when a
 configuration is given up in `tabular/search/racing.py`.
 """
 
@@ -16,7 +16,8 @@ import numpy as np
 import optuna
 
 from tabular.errors import BadInput
-from tabular.families.space import Shape, default_params, fixed_params, suggest
+from tabular.families.classifiers import CLASSIFIERS, space_of
+from tabular.families.space import Shape
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.racing import bounds
 from tabular.search.workers import Engine
@@ -85,9 +86,9 @@ def search(
     begun = {trial.classifier for trial in done}
     for classifier in classifiers:
         if classifier not in begun:
-            point = default_params(classifier, shape)
-            named = {f"{classifier}.{name}": value for name, value in point.items()}
-            study.enqueue_trial({"classifier": classifier, **named})
+            space = space_of(classifier, shape)
+            first = {f"{classifier}.{name}": range_.first for name, range_ in space.items()}
+            study.enqueue_trial({"classifier": classifier, **first})
     ahead = engine.slots * AHEAD if engine.slots > 1 else 1
     limit = max(LONGEST_SHARE * budget.left(), LONGEST_SECONDS)
     tried = {_key(trial.classifier, trial.params) for trial in done}
@@ -134,7 +135,7 @@ def _ask(
         )
         trial = study.ask()
         classifier = trial.suggest_categorical("classifier", list(classifiers))
-        params = suggest(trial, classifier, shape) | fixed_params(classifier, shape)
+        params = _suggest(trial, classifier, shape) | CLASSIFIERS[classifier].fixed(shape)
         key = _key(classifier, params)
         if key not in tried or attempt == ATTEMPTS - 1:
             break
@@ -142,6 +143,13 @@ def _ask(
     study.sampler = usual
     tried.add(key)
     return trial, classifier, params
+
+
+def _suggest(trial: optuna.trial.BaseTrial, classifier: str, shape: Shape) -> dict[str, Any]:
+    return {
+        name: range_.suggest(trial, f"{classifier}.{name}")
+        for name, range_ in space_of(classifier, shape).items()
+    }
 
 
 def _key(classifier: str, params: dict[str, Any]) -> str:
@@ -191,7 +199,7 @@ def recall(
     named = {f"{trial.classifier}.{name}": value for name, value in trial.params.items()}
     fixed = optuna.trial.FixedTrial({"classifier": trial.classifier, **named})
     fixed.suggest_categorical("classifier", list(classifiers))
-    suggest(fixed, trial.classifier, shape)
+    _suggest(fixed, trial.classifier, shape)
     state = optuna.trial.TrialState
     scores = trial.fold_scores
     study.add_trial(

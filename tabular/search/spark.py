@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Self
 import sklearn
 
 from tabular.errors import BadInput
-from tabular.families.classifiers import TREES
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
 from tabular.spark import pack_code, reason_of, session
 
@@ -122,7 +121,7 @@ class SparkEngine:
     def _hand_out(self) -> None:
         while self._waiting and len(self._running) < self.slots:
             job = self._waiting.popleft()
-            archive, files = self._send(job.task.classifier in TREES)
+            archive, files = self._send(job.task.for_trees)
             run = functools.partial(_evaluate, archive=archive, files=files)
             self._running[job.group] = job
             job.since = time.monotonic()

@@ -19,7 +19,6 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from tabular.families.classifiers import TREES
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
 
 if TYPE_CHECKING:  # a worker process needs neither the preprocessing nor MLflow
@@ -207,7 +206,7 @@ class Processes:
         for worker in self._workers:
             if self._waiting and not worker.task:
                 task, limit = self._waiting.popleft()
-                files = self.folds.write(self._folder.name, task.classifier in TREES)
+                files = self.folds.write(self._folder.name, task.for_trees)
                 worker.begin(task, files, limit)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import sklearn.datasets
 
 from custom_model.bundle import Column, Label, Refusal, conform, expand
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput, choices, first_line
 from tabular.table.columns import LeftOut, infer_columns, is_text, missing_markers
 from tabular.table.labels import classes_of, read_labels
 from tabular.table.split import Hashes, hash_rows
@@ -194,8 +194,7 @@ def read_table(source: str) -> pd.DataFrame:
     except UnicodeDecodeError:
         raise BadInput(f"{source} is not UTF-8 text; save it as UTF-8") from None
     except Exception as error:  # the parsers raise many kinds; each has one line that matters
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadInput(f"{source} cannot be read: {reason}") from None
+        raise BadInput(f"{source} cannot be read: {first_line(error)}") from None
     if not isinstance(frame.index, pd.RangeIndex):
         raise BadInput(f"{source} cannot be read: its rows have more cells than its heading")
     return frame
