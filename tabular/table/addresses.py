@@ -15,12 +15,14 @@ import pyarrow.fs
 import requests
 import sklearn.datasets
 
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput, choices, first_line
 
 BUILT_IN = ("iris", "wine", "breast_cancer", "digits")
 
-ENDINGS = "`.csv`, `.tsv`, `.json`, `.jsonl` (also .gz, .bz2, .zst, .zip), `.parquet`, `.feather`, "
-ENDINGS = f"{ENDINGS}`.arrow`, `.orc`, `.xlsx`".replace("`", "")
+ENDINGS = (
+    ".csv, .tsv, .json, .jsonl (each also with .gz, .bz2, .zst or .zip), .parquet, .feather, "
+    ".arrow, .orc, .xlsx"
+)
 """The endings of the files that can be read, for a sentence."""
 
 ENDING = re.compile(
@@ -88,8 +90,8 @@ def fetch(data: str, folder: Path, download: Download | None = None) -> Path:
     """The file or folder that an address names, fetched into a folder if it is elsewhere.
 
     Args:
-        data: path or URI: `file:`, `http(s):`, `s3:`, `gs:`, `abfss:`, others that fsspec knows, and
-            with `download` `runs:/`, `models:/` and `mlflow-artifacts:/`.
+        data: path or URI: `file:`, `http(s):`, `s3:`, `gs:`, `abfss:`, others that fsspec knows,
+            and with `download` `runs:/`, `models:/` and `mlflow-artifacts:/`.
         folder: an empty one.
         download: of what only the tracking server knows.
 
@@ -117,11 +119,6 @@ def fetch(data: str, folder: Path, download: Download | None = None) -> Path:
         raise BadInput(
             f"data {without_password(data)!r} cannot be fetched: {first_line(error)}"
         ) from None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _exists(path: Path) -> bool:

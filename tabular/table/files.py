@@ -1,7 +1,6 @@
 """The one reader of files: a table in chunks of some ten thousand rows, or whole."""
 
 import csv
-import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -15,19 +14,26 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
 
-from tabular.errors import BadInput
+from tabular.errors import BadInput, first_line
 from tabular.table.addresses import (
     BUILT_IN,
     ENDING,
     ENDINGS,
     Download,
     fetch,
-    first_line,
     load_built_in,
     safe_name,
     without_password,
 )
-from tabular.table.chunks import Table, Unreadable, digest_of, numbered, of_arrow, rows_per_chunk
+from tabular.table.chunks import (
+    Chunk,
+    Table,
+    Unreadable,
+    digest_of,
+    numbered,
+    of_arrow,
+    rows_per_chunk,
+)
 from tabular.table.delimited import REPEATS, layout_of, read_rows
 from tabular.table.joined import joined, partition
 from tabular.table.spool import is_database, spool_excel, spool_json, spool_query
@@ -44,7 +50,6 @@ NULLABLE = {
     pa.uint64(): pd.UInt64Dtype(),
 }
 """How pandas holds Arrow's types so that integers and booleans stay so beside nulls."""
-
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,9 @@ def read_table(data: str, download: Download | None = None) -> RawTable:
         frame = whole.drop_columns(_unnamed_index(whole)).to_pandas(
             types_mapper=NULLABLE.get, ignore_metadata=True, split_blocks=True, self_destruct=True
         )
-        return RawTable(frame, table.as_text, table.name, unreadable, (*table.notes, *_told(unreadable)))
+        return RawTable(
+            frame, table.as_text, table.name, unreadable, (*table.notes, *_told(unreadable))
+        )
 
 
 def _told(unreadable: tuple[Unreadable, ...]) -> list[str]:
@@ -113,9 +120,7 @@ def _unnamed_index(table: pa.Table) -> list[str]:
     """Columns in which a file keeps an index of pandas that has no name."""
     about = table.schema.pandas_metadata or {"columns": [], "index_columns": []}
     unnamed = {one["field_name"] for one in about["columns"] if one["name"] is None}
-    return [
-        name for name in about["index_columns"] if isinstance(name, str) and name in unnamed
-    ]
+    return [name for name in about["index_columns"] if isinstance(name, str) and name in unnamed]
 
 
 @contextmanager
@@ -165,8 +170,8 @@ def _open_file(path: Path, temporary: Path) -> Table:
     ending = ENDING.search(path.name)
     if not ending:
         raise BadInput(
-            f"data {str(path)!r} has an unknown ending; possible: {ENDINGS}, a folder of such files, "
-            "or a database with a query"
+            f"data {str(path)!r} has an unknown ending; possible: {ENDINGS}, a folder of such "
+            "files, or a database with a query"
         )
     kind = (ending[1] or ending[4]).lower()
     if kind in ("csv", "tsv"):
@@ -239,5 +244,3 @@ def _open_folder(path: Path, temporary: Path) -> Table:
     keys = [partition(file.relative_to(path)) for file in known or files]
     table = joined(tables, keys)
     return replace(table, name=safe_name(str(path)), hash_bytes=lambda: digest_of(path))
-
-

@@ -12,6 +12,7 @@ import pyarrow as pa
 from tabular.errors import BadInput
 from tabular.table.chunks import Chunk, Table, Unreadable
 
+
 def partition(file: Path) -> dict[str, str | None]:
     """What the names of a file's folders tell of its rows: `month=5/part.csv`."""
     pairs = (folder.partition("=") for folder in file.parts[:-1] if "=" in folder)
@@ -95,7 +96,9 @@ def _fitted(
     for field in schema:
         if field.name in names:
             cells = chunk.rows.column(field.name)
-            columns.append(cells if cells.type == field.type else cells.cast(field.type, safe=False))
+            columns.append(
+                cells if cells.type == field.type else cells.cast(field.type, safe=False)
+            )
         else:
             value = pa.scalar(keys.get(field.name, empty)).cast(field.type)
             columns.append(pa.repeat(value, chunk.rows.num_rows))
@@ -106,5 +109,3 @@ def _fitted(
         lines.append(Unreadable(line.place + done, line.reason, cells))
     rows = pa.RecordBatch.from_arrays(columns, schema=schema)
     return Chunk(rows, chunk.numbers + done, tuple(lines))
-
-

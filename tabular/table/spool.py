@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from tabular.errors import BadInput
-from tabular.table.addresses import first_line, scheme_of, without_password
+from tabular.errors import BadInput, first_line
+from tabular.table.addresses import scheme_of, without_password
 from tabular.table.delimited import encoding_of, open_bytes
 
 ROWS = 20_000  # in memory at once
@@ -105,7 +105,9 @@ def spool_json(path: Path, folder: Path) -> Path:
         raise BadInput(f"{path} cannot be read: line {error.lineno}: {error.msg}") from None
     if isinstance(document, dict) and isinstance(document.get("data"), list):
         names = document.get("columns")
-        document = [dict(zip(names, row, strict=False)) if names else row for row in document["data"]]
+        document = [
+            dict(zip(names, row, strict=False)) if names else row for row in document["data"]
+        ]
     elif isinstance(document, dict) and all(isinstance(c, dict | list) for c in document.values()):
         columns = {k: list(c.values()) if isinstance(c, dict) else c for k, c in document.items()}
         rows = zip(*columns.values(), strict=True)
