@@ -21,8 +21,9 @@ from tabular.jobs.evaluate import Evaluation, evaluate
 from tabular.jobs.monitor import monitor
 from tabular.jobs.score import score
 from tabular.models.load import load_model
-from tabular.table.dataset import load_built_in, load_dataset
-from tabular.table.reading import read_raw
+from tabular.table.addresses import load_built_in
+from tabular.table.dataset import load_dataset
+from tabular.table.files import read_table
 from tests.conftest import Server
 from tests.tables import mixed_table
 
@@ -104,7 +105,7 @@ def test_every_command_refuses_the_same_rows_and_reads_the_same_values(
     data = tables[form]
     reasons, rows = scored(data)
     model = load_model("models:/mixed/1", str(folder))
-    raw = read_raw(data)
+    raw = read_table(data)
     cells = model.read(raw.frame, raw.as_text)
     asked = model.ask(cells)
     assert {row + 1: reason for row, reason in asked.reasons.items()} == reasons
@@ -138,7 +139,7 @@ def test_the_forms_of_a_table_mean_the_same(tables: dict[str, str], folder: Path
     model = load_model("models:/mixed/1", str(folder))
     read = {}
     for form, data in tables.items():
-        raw = read_raw(data)
+        raw = read_table(data)
         read[form] = model.read(raw.frame, raw.as_text)
     pd.testing.assert_frame_equal(read["parquet"].typed, read["folder"].typed)
     both = ~read["csv"].refused & ~read["parquet"].refused
@@ -208,7 +209,7 @@ def test_a_version_reads_its_own_training_table_as_its_training_did(
             about={},
         )
     uri = packed.info.model_uri
-    model, raw = load_model(uri, str(folder)), read_raw(data)
+    model, raw = load_model(uri, str(folder)), read_table(data)
     cells = model.read(raw.frame, raw.as_text)
     assert cells.reasons() == {}
     pd.testing.assert_frame_equal(cells.typed, dataset.typed)

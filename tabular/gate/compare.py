@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Label
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.gate.decide import Predictions
 from tabular.models.classes import align

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Label
 from custom_model.packaging import to_request
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
@@ -34,9 +34,12 @@ from tabular.report.slices import Slice
 from tabular.stats.intervals import Estimate, interval
 from tabular.stats.metrics import METRICS, metric_names
 from tabular.stats.paired import OF_LABELS, Paired, gain, mcnemar
+from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, log_results, start_run
-from tabular.table.dataset import BUILT_IN, Dataset, safe_name
-from tabular.table.reading import RawTable, read_raw, true_labels
+from tabular.table.addresses import without_password
+from tabular.table.dataset import Dataset
+from tabular.table.files import RawTable, read_table
+from tabular.table.labels import true_labels
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
@@ -89,11 +92,11 @@ def evaluate(
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
     """
-    table = read_raw(data)
+    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
         target = target or models[0].target or table.target
-        labels = true_labels(table, target)
+        labels = true_labels(table, target, data)
         features = table.frame.drop(columns=target)
         for one in models:
             one.check_columns(features.columns, data)
@@ -120,8 +123,8 @@ def evaluate(
         for caution in cautions:
             say(caution)
         dataset = Dataset(
-            name=data if data in BUILT_IN else safe_name(data),
-            source=data,
+            name=table.name,
+            source=without_password(data),
             target=target,
             columns=columns,
             table_columns=tuple(features.columns),
@@ -131,7 +134,13 @@ def evaluate(
             row_hashes=hash_rows(features[kept]),
             unlabelled=sum(label is None for label in labels),
         )
-        given = {"model": model, "data": data, "target": target, "against": against, "rows": rows}
+        given = {
+            "model": model,
+            "data": without_password(data),
+            "target": target,
+            "against": against,
+            "rows": rows,
+        }
         with start_run(f"evaluate {dataset.name}", {**given, **options}) as run:
             log_dataset(dataset, context="evaluation")
             place = Path(tempfile.mkdtemp(dir=folder))
@@ -150,7 +159,7 @@ def _rows_to_keep(
 ) -> tuple[np.ndarray, list[str]]:
     """The rows to evaluate on, (n_rows,) bool, and what to say of the others."""
     labelled = np.array([label is not None for label in labels])
-    kept, cautions = labelled.copy(), []
+    kept, cautions = labelled.copy(), list(table.notes)
     if not labelled.all():
         cautions.append(f"{(~labelled).sum()} rows have no label and are left out.")
     for model, predictions in zip(models, asked, strict=True):
@@ -164,7 +173,7 @@ def _rows_to_keep(
         if sentence := describe_seen(model, seen, kept):
             cautions.append(sentence)
     if not kept.any():
-        raise BadInput(f"no row of {table.source} is left to evaluate on: {' '.join(cautions)}")
+        raise BadInput(f"no row of {table.name} is left to evaluate on: {' '.join(cautions)}")
     return kept, cautions
 
 
@@ -244,10 +253,10 @@ def _write(
         figures["precision_recall"] = plots.precision_recall(codes, probabilities, labels)
         figures["calibration"] = plots.calibration(codes, probabilities, labels)
     important: list[str] = []
-    if model.pipeline is not None:
+    if model.predict_proba:
         known = codes < len(model.classes)
         names, means, spreads = column_importance(
-            model.pipeline, dataset.typed[known], codes[known], model.columns, seed=seed
+            model.predict_proba, dataset.typed[known], codes[known], seed=seed
         )
         figures["feature_importance"] = plots.feature_importance(names, means, spreads)
         important = most_important(names, means, spreads)

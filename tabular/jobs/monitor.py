@@ -21,9 +21,10 @@ from tabular.models.model import Model, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.pages import share
+from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
-from tabular.table.dataset import BUILT_IN, safe_name
-from tabular.table.reading import RawTable, read_raw, true_labels
+from tabular.table.files import RawTable, read_table
+from tabular.table.labels import true_labels
 
 MOST_SHOWN = 100  # checks in the report; the table has all
 PANELS = 12  # pictures of single columns
@@ -58,7 +59,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     Raises:
         BadInput: the model carries no profile, or the table cannot be read; no run is opened then.
     """
-    table = read_raw(data)
+    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_model(model, folder)
         if not loaded.profile:
@@ -84,7 +85,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         )
         verdict: Verdict = "drift" if any(check.drift for check in absent) else drift.verdict
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
-        cautions = []
+        cautions = list(table.notes)
         gone = [name for name in cells.absent if name in loaded.required]
         refused = ~asked.scored
         if gone:
@@ -97,10 +98,9 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
             )
         sentence = _sentence(drift, rule)
         given = {"model": model, "data": data, "ignore": ",".join(ignore)}
-        name = data if data in BUILT_IN else safe_name(data)
-        with start_run(f"monitor {name}", given | dataclasses.asdict(rule)) as run:
+        with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
-            _write(place, drift, rule, f"{name}: {drift.verdict}", sentence, cautions)
+            _write(place, drift, rule, f"{table.name}: {drift.verdict}", sentence, cautions)
             log_results(
                 _metrics(drift, refused),
                 tags={"verdict": drift.verdict, "watched_model": model},
@@ -119,7 +119,7 @@ def _answered(model: Model, asked: PredictedRows, table: RawTable) -> Answered:
         return Answered(y_pred, proba, None)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
-        labels = true_labels(table, model.target)[asked.scored]
+        labels = true_labels(table, model.target, table.name)[asked.scored]
     except BadInput:  # an empty column
         return Answered(y_pred, proba, None)
     y_true = np.array(

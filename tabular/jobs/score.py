@@ -1,5 +1,6 @@
 """A table in, the table with predictions out: in chunks, whole or not at all, in a tracked run."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -18,11 +19,13 @@ from tabular.jobs.preparation import Say
 from tabular.models.batches import REASON, ROW, added_columns, score_batch
 from tabular.models.load import load_model
 from tabular.models.model import Model
+from tabular.store.artifacts import download
 from tabular.store.runs import log_input, log_results, start_run
+from tabular.table.addresses import BUILT_IN, local_path, safe_name, without_password
 from tabular.table.aside import aside, check_target, move_in
-from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, safe_name
-from tabular.table.files import Chunk, Table, open_table
-from tabular.table.writing import open_writer
+from tabular.table.chunks import Chunk, Table
+from tabular.table.files import open_table
+from tabular.table.writing import TABLE_ENDINGS, ending_like, open_writer
 
 ENGINES = ("local", "spark")
 SECONDS_BETWEEN_LINES = 10.0
@@ -74,7 +77,7 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
             table: Any = stack.enter_context(spark_scoring.open_table(data))
             write: Any = spark_scoring.write_scored
         else:
-            table = stack.enter_context(open_table(data))
+            table = stack.enter_context(open_table(data, download))
             write = write_scored
         loaded = load_model(model, stack.enter_context(tempfile.TemporaryDirectory()))
         if used := [name for name in (ROW, REASON) if name in table.schema.names]:
@@ -82,10 +85,13 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         added = added_columns(loaded, table.head, data, as_text=table.as_text)
         now = "" if loaded.uri == model else f", which is {model} now"
         say(f"{table.name}: {len(table.schema)} columns, scored by {loaded.uri}{now}")
-        given = {"model": model, "data": data, "output": output, "engine": engine}
+        for note in table.notes:
+            say(f"  {note}")
+        shown = without_password(data)
+        given = {"model": model, "data": shown, "output": output, "engine": engine}
         run = stack.enter_context(start_run(f"score {table.name}", given))
         log_results({}, tags={"model_uri": loaded.uri})
-        log_input(table.name, data, table.digest, table.schema)
+        log_input(table.name, shown, table.digest, table.schema)
         about = {b"model_uri": loaded.uri.encode(), b"run_id": run.info.run_id.encode()}
         work = stack.enter_context(aside(target))
         side = side_path(target)
@@ -194,26 +200,23 @@ def output_path(data: str, output: str, engine: str) -> Path:
 
     Args:
         data: the table, whose name the output takes where none is given.
-        output: path or `file://` URI; "" for none given.
+        output: path or `file:` URI; "" for none given.
         engine: `spark` writes a folder of Parquet.
 
     Raises:
         BadInput: its name has an ending that nothing can be written as.
     """
     if not output:
-        name, ending = safe_name(data), ".parquet"
-        if engine == "spark" or (data not in BUILT_IN and Path(data).is_dir()):
-            ending = ""
-        for possible in TABLE_ENDINGS:
-            if data.lower().endswith(possible) and engine == "local" and ending:
-                ending = possible
-        return Path(f"{name}_scored{ending}").absolute()
-    if "://" in output.removeprefix("file://"):
+        source = local_path(data)
+        folder = engine == "spark" or (source is not None and source.is_dir())
+        return Path(f"{safe_name(data)}_scored{'' if folder else ending_like(data)}").absolute()
+    path = local_path(output)
+    if path is None:
         raise BadInput(
             f"output {output!r} is not on this machine; score into a file and copy it, as only a "
             "file can be moved in place in one step"
         )
-    target = Path(output.removeprefix("file://")).absolute()
+    target = path.absolute()
     if engine == "spark" and _is_file(target) and not target.suffix == ".parquet":
         raise BadInput(f"output {output!r}: engine spark writes a folder of Parquet; name it so")
     if not _is_file(target) and target.suffix and not output.endswith("/"):
@@ -238,8 +241,8 @@ def _is_file(target: Path) -> bool:
 
 def _keep_apart(data: str, target: Path) -> None:
     """Refuses an output that would replace the table, or become a part of it."""
-    source = Path(data.removeprefix("file://"))
-    if data in BUILT_IN or "://" in str(source) or not source.exists():
+    source = local_path(data)
+    if data in BUILT_IN or source is None or not os.path.exists(source):  # noqa: PTH110 - long names
         return
     source, real = source.resolve(), target.resolve()
     if source in (real, side_path(real)):

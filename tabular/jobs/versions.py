@@ -19,6 +19,7 @@ from sklearn.metrics import classification_report
 from threadpoolctl import threadpool_limits
 
 from custom_model.packaging import Packed, log_bundle, to_request
+from custom_model.served.columns import expand
 from tabular.drift import profile
 from tabular.errors import BadInput, first_line
 from tabular.families.pipeline import make_model
@@ -206,7 +207,9 @@ def _write_artifacts(
 ) -> None:
     codes, labels = dataset.codes[split.holdout], dataset.labels
     typed = dataset.typed[split.holdout]
-    names, means, spreads = column_importance(model, typed, codes, dataset.columns, seed=seed)
+    names, means, spreads = column_importance(
+        lambda rows: model.predict_proba(expand(rows, dataset.columns)), typed, codes, seed=seed
+    )
     figures = {
         "confusion_matrix": plots.confusion_matrix(codes, said, labels),
         "roc": plots.roc(codes, probabilities, labels),

@@ -1,13 +1,12 @@
 """Versions of this project, read and asked with the code in their own artifact."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tabular.models.model import PROBABILITY, Cells, Model, Predict
+from tabular.models.model import PROBABILITY, Cells, Model
 
 
 def is_bundle(inside: Any) -> bool:
@@ -25,103 +24,89 @@ def as_model(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) -> 
         pyfunc: see `Model`.
         run_id: see `Model`.
     """
-    own = type(inside).load_context.__globals__  # of the file in the artifact
     columns = tuple(inside.columns)
+    own = inside if hasattr(inside, "score_typed") else _Older(inside)
     profile = path / "artifacts" / "profile.json"
-
-    def expand(typed: pd.DataFrame) -> pd.DataFrame:
-        expanded: pd.DataFrame = own["expand"](typed, columns)
-        return expanded
-
     return Model(
         uri=uri,
         path=path,
         pyfunc=pyfunc,
         inputs=tuple(column.name for column in columns),
         required=tuple(column.name for column in columns if column.required),
-        read=_reader(columns, own["_READERS"], own["_found"]),
-        predict=_predictor(inside, expand),
+        read=own.read,
+        predict=own.score_typed,
+        predict_proba=own.predict_proba_typed,
         classes=tuple(inside.labels),
         target=getattr(inside, "target", ""),  # the first versions do not say
         columns=columns,
         table_columns=tuple(inside.table_columns),
         run_id=run_id,
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
-        pipeline=inside.pipeline,
-        expand=expand,
     )
 
 
-def _reader(
-    columns: tuple[Any, ...], readers: Any, describe: Callable[[Any], str]
-) -> Callable[[pd.DataFrame, bool], Cells]:
-    def read(raw: pd.DataFrame, as_text: bool) -> Cells:
+class _Older:
+    """What `custom_model.served.model.Model` does, for artifacts with all code in one file."""
+
+    def __init__(self, inside: Any) -> None:
+        self.code = type(inside).load_context.__globals__  # of the file in the artifact
+        self.inside = inside
+
+    def read(self, raw: pd.DataFrame, as_text: bool) -> Cells:
         typed: dict[str, Any] = {}
         unreadable: dict[str, np.ndarray] = {}
         lacking: dict[str, np.ndarray] = {}
+        columns, readers = self.inside.columns, self.code["_READERS"]
         absent = tuple(column.name for column in columns if column.name not in raw)
         refused = np.zeros(len(raw), dtype=bool)
+        nothing = pd.Series([None] * len(raw), dtype=object)
         for column in columns:
-            cells = (
-                pd.Series([None] * len(raw), dtype=object)
-                if column.name in absent
-                else raw[column.name]
-            )
+            name = column.name
+            cells = nothing if name in absent else raw[name]
             values, bad = readers[column.kind][0](cells, column, as_text)
-            missing = np.asarray(pd.isna(values), dtype=bool) & ~bad & column.required
-            refused |= bad | missing
-            typed[column.name] = pd.Series(values).mask(bad) if bad.any() else values
-            unreadable[column.name], lacking[column.name] = bad, missing
+            missing = np.asarray(pd.isna(values), dtype=bool) & ~bad
+            typed[name] = pd.Series(values).mask(bad) if bad.any() else values
+            unreadable[name], lacking[name] = bad, missing & column.required
+            refused |= bad | lacking[name]
 
         def reasons() -> dict[int, str]:
             why: dict[int, str] = {}
             for column in columns:
-                wanted = readers[column.kind][1]
-                for row in np.flatnonzero(unreadable[column.name]):
-                    cell = describe(raw[column.name].iloc[row])
-                    why.setdefault(
-                        int(row), f"column {column.name!r}: expected {wanted}, found {cell}"
+                name, wanted = column.name, readers[column.kind][1]
+                for row in np.flatnonzero(unreadable[name]).tolist():
+                    cell = self.code["_found"](raw[name].iloc[row])
+                    why.setdefault(row, f"column {name!r}: expected {wanted}, found {cell}")
+                reason = (
+                    "the table lacks it"
+                    if name in absent
+                    else (
+                        "no value found, and this column needs one (it was never empty in training)"
                     )
-                nothing = (
-                    f"column {column.name!r} is missing"
-                    if column.name in absent
-                    else f"column {column.name!r}: no value found, and this column needs one "
-                    "(it was never empty in training)"
                 )
-                for row in np.flatnonzero(lacking[column.name]):
-                    why.setdefault(int(row), nothing)
-            return why
+                for row in np.flatnonzero(lacking[name]).tolist():
+                    why.setdefault(row, f"column {name!r}: {reason}")
+            return dict(sorted(why.items()))
 
         index = pd.RangeIndex(len(raw))
-        return Cells(
-            pd.DataFrame(typed, index=index),
-            pd.DataFrame(unreadable, index=index),
-            absent,
-            refused,
-            reasons,
-        )
+        of_typed, of_bad = pd.DataFrame(typed, index=index), pd.DataFrame(unreadable, index=index)
+        return Cells(of_typed, of_bad, absent, refused, reasons)
 
-    return read
+    def predict_proba_typed(self, typed: pd.DataFrame) -> np.ndarray:
+        if typed.empty:
+            return np.empty((0, len(self.inside.labels)))
+        expanded = self.code["expand"](typed, self.inside.columns)
+        return np.asarray(self.inside.pipeline.predict_proba(expanded))
 
-
-def _predictor(inside: Any, expand: Callable[[pd.DataFrame], pd.DataFrame]) -> Predict:
-    classes = pd.Index(inside.labels)
-    threshold = getattr(inside, "threshold", 0.5)
-
-    def predict(typed: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
-        proba = np.empty((0, len(classes)))
-        if len(typed):
-            proba = np.asarray(inside.pipeline.predict_proba(expand(typed)))
-        reasons = {}
-        if not np.isfinite(proba).all():  # row by row takes three times as long
-            finite = np.isfinite(proba).all(axis=1)
-            extreme = "its values are too extreme to be scored"
-            reasons = dict.fromkeys(np.flatnonzero(~finite).tolist(), extreme)
-            proba = proba[finite]
-        codes = proba[:, 1] > threshold if len(classes) == 2 else proba.argmax(axis=1)
-        labels = pd.Categorical.from_codes(codes.astype(np.intp), categories=classes)
+    def score_typed(self, typed: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
+        classes, proba = pd.Index(self.inside.labels), self.predict_proba_typed(typed)
+        finite = np.isfinite(proba).all(axis=1)
+        extreme = "its values are too extreme to be scored"
+        reasons = dict.fromkeys(np.flatnonzero(~finite).tolist(), extreme)
+        proba = proba if finite.all() else proba[finite]
+        codes = proba.argmax(axis=1)
+        if len(classes) == 2:
+            codes = (proba[:, 1] > getattr(self.inside, "threshold", 0.5)).astype(np.intp)
+        labels = pd.Categorical.from_codes(codes, categories=classes)
         table: dict[str, Any] = {"prediction": labels}
         table |= {f"{PROBABILITY}{one}": p for one, p in zip(classes, proba.T, strict=True)}
         return pd.DataFrame(table), reasons
-
-    return predict

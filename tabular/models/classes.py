@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Label
+from custom_model.served.columns import Label
 
 
 def key(label: object) -> str:

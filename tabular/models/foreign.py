@@ -149,7 +149,11 @@ def _read(
         refused |= bad
 
     def reasons() -> dict[int, str]:
-        why = dict.fromkeys(range(len(raw)), f"column {gone[0]!r} is missing") if gone else {}
+        why = (
+            dict.fromkeys(range(len(raw)), f"column {gone[0]!r}: the table lacks it")
+            if gone
+            else {}
+        )
         for name, bad in unreadable.items():
             for row in np.flatnonzero(bad):
                 cell = repr(str(raw[name].iloc[row])[:40])

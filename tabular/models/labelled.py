@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label, conform
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput
 from tabular.models.classes import key
 from tabular.models.model import Cells, Model, PredictedRows
 from tabular.store.artifacts import read_of_run
 from tabular.table.columns import infer_columns
-from tabular.table.reading import RawTable
+from tabular.table.files import RawTable
 from tabular.table.split import ROW_HASH, hash_rows
 
 
@@ -34,7 +35,7 @@ def features_of(
         return cells.typed, model.columns
     features = table.frame.drop(columns=target)
     columns = tuple(infer_columns(features)[0])
-    return conform(features, columns, as_text=True), columns
+    return read_cells(features, columns, as_text=table.as_text).typed, columns
 
 
 def describe_refused(model: Model, predictions: PredictedRows, labelled: np.ndarray) -> str:

@@ -24,7 +24,7 @@ def load_model(uri: str, folder: str) -> Model:
         BadInput: there is no such model, it cannot be loaded, or it is a registered version whose
             files have changed.
     """
-    resolved, path = fetch_model(uri, tempfile.mkdtemp(dir=folder))
+    resolved, path = fetch_model(uri, Path(tempfile.mkdtemp(dir=folder)))
     return open_model(path, resolved)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label
+from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput, choices
 
 PROBABILITY = "probability_"
@@ -108,8 +108,7 @@ class Model:
         table_columns: headings of its training table without the target.
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
-        pipeline: of a version of this project, None for any other model.
-        expand: makes of typed rows what the pipeline was fitted on.
+        predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
     """
 
     uri: str
@@ -125,8 +124,7 @@ class Model:
     table_columns: tuple[str, ...] = ()
     run_id: str = ""
     profile: str = ""
-    pipeline: Any = None
-    expand: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 
     def ask(self, cells: Cells) -> PredictedRows:
         """Asks for the rows of a table that are not refused.

@@ -8,7 +8,8 @@ import pytest
 
 from tabular.errors import BadInput
 from tabular.models.load import load_model
-from tabular.table.reading import RawTable, read_raw, true_labels
+from tabular.table.files import RawTable, read_table
+from tabular.table.labels import true_labels
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -42,7 +43,7 @@ def test_a_version_refuses_every_row_of_a_table_that_lacks_a_required_column(
     model = load_model("models:/mixed/1", str(tmp_path))
     raw = mixed_table(3).drop(columns="amount")
     asked = model.ask(model.read(raw, False))
-    assert asked.reasons == dict.fromkeys(range(3), "column 'amount' is missing")
+    assert asked.reasons == dict.fromkeys(range(3), "column 'amount': the table lacks it")
     assert (asked.y_pred, len(asked.table)) == ([], 0)
     with pytest.raises(BadInput, match=r"'amount' is missing in t\.csv, and models:/mixed/1"):
         model.check_columns(raw.columns, "t.csv")
@@ -50,13 +51,14 @@ def test_a_version_refuses_every_row_of_a_table_that_lacks_a_required_column(
 
 def test_labels_keep_their_type_and_empty_ones_are_none() -> None:
     frame = pd.DataFrame({"x": ["a", "b", "c"], "y": ["1", "", "2"]}, dtype="str")
-    assert true_labels(RawTable("t.csv", frame, as_text=True), "y").tolist() == [1, None, 2]
+    table = RawTable(frame, as_text=True, name="t")
+    assert true_labels(table, "y", "t.csv").tolist() == [1, None, 2]
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("x,y\n")
     with pytest.raises(BadInput, match="no rows"):
-        read_raw(str(file))
-    table = read_raw("iris")
+        read_table(str(file))
+    table = read_table("iris")
     assert (len(table.frame), table.target, table.as_text) == (150, "species", False)
