@@ -7,18 +7,6 @@ import numpy as np
 
 MEMBERS = 4  # different models; an answer costs at most what four models cost
 ROUNDS = 20
-SMALLEST = 1e-15  # a probability of nothing would make the log loss infinite
-
-
-def log_losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The log loss of each row, (n_rows,).
-
-    Args:
-        probabilities: (n_rows, n_classes).
-        truth: (n_rows,) classes.
-    """
-    right = probabilities[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(np.maximum(right, SMALLEST)))
 
 
 def select(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -42,7 +30,7 @@ def select(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
         full = (taken > 0).sum() >= MEMBERS
         possible = np.flatnonzero(taken > 0) if full else np.arange(len(right))
         averages = (total + right[possible]) / size
-        losses = -np.log(np.maximum(averages, SMALLEST)).mean(axis=1)
+        losses = -np.log(np.maximum(averages, np.finfo(float).eps)).mean(axis=1)
         choice = possible[losses.argmin()]
         taken[choice] += 1
         total += right[choice]

@@ -14,11 +14,10 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from tabular.recipe import calibration, ensemble, threshold
-from tabular.recipe.ensemble import log_losses
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
+from tabular.stats.metrics import evaluate, evaluate_one, log_losses, sign
 
 POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
@@ -180,13 +179,12 @@ class _Rows:
 
     def _surely_lower(self, one: np.ndarray, other: np.ndarray) -> bool:
         """Whether a log loss is lower by more than one standard error of the paired rows."""
-        gains = log_losses(other, self.truth) - log_losses(one, self.truth)
+        gains = log_losses(self.truth, other) - log_losses(self.truth, one)
         return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
 
     def better(self, mixed: Recipe, honest: np.ndarray, single: Recipe, trial: Trial) -> bool:
         """Whether the ensemble's loss is surely lower, and its objective no worse than by noise."""
         assert trial.probabilities is not None
-        sign = -1 if self.metric in LOWER_IS_BETTER else 1
-        gain = sign * (mixed.metrics[self.metric] - single.metrics[self.metric])
+        gain = sign(self.metric) * (mixed.metrics[self.metric] - single.metrics[self.metric])
         noise = single.spread / np.sqrt(len(np.unique(self.folds)))
         return self._surely_lower(honest, trial.probabilities) and gain > -noise

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
+from tabular.stats.metrics import evaluate, evaluate_one, sign
 
 # scikit-learn's guess, at every fit, that classes of two rows each are quantities; a table whose
 # target is one was refused when it was read
@@ -160,7 +160,6 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
         limit: seconds after which no further fold is begun, and the configuration has failed.
     """
     started = time.monotonic()
-    sign = 1 if task.metric in LOWER_IS_BETTER else -1
     truth, probabilities, scores = [], [], []
     try:
         with threadpool_limits(1), warnings.catch_warnings():
@@ -185,7 +184,7 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
                 probabilities.append(aligned)
                 scores.append(evaluate_one(task.metric, outside_codes, aligned))
                 bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else np.nan
-                if np.isfinite(bound) and sign * np.nanmean(scores) > sign * bound:
+                if np.isfinite(bound) and sign(task.metric) * (np.nanmean(scores) - bound) < 0:
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         kind, line = type(error).__name__, first_line(error)

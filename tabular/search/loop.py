@@ -21,7 +21,7 @@ from tabular.families.space import Shape
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.racing import bounds
 from tabular.search.workers import Engine
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import sign
 
 AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
 LONGEST_SHARE, LONGEST_SECONDS = 0.25, 10.0  # of the time, but at least so long, for one of them
@@ -180,8 +180,9 @@ def make_study(metric: str, seed: int) -> optuna.Study:
         sampler = optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True
         )
-    lower = metric in LOWER_IS_BETTER
-    return optuna.create_study(sampler=sampler, direction="minimize" if lower else "maximize")
+    return optuna.create_study(
+        sampler=sampler, direction="maximize" if sign(metric) > 0 else "minimize"
+    )
 
 
 def recall(
@@ -227,8 +228,5 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     if not done:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    return sorted(
-        done,
-        key=lambda t: (sign * t.metrics[metric], t.metrics.get("log_loss", np.inf), t.number),
-    )
+    loss = {t.number: t.metrics.get("log_loss", np.inf) for t in done}
+    return sorted(done, key=lambda t: (-sign(metric) * t.metrics[metric], loss[t.number], t.number))
