@@ -33,7 +33,8 @@ from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import predicted
-from tabular.table.dataset import Dataset, load_built_in, make_dataset
+from tabular.table.addresses import load_built_in
+from tabular.table.dataset import Dataset, make_dataset
 from tabular.table.split import split_rows
 
 REPETITIONS = 400

@@ -20,9 +20,10 @@ from tabular.models.load import Subject, align, ask, key, load_subject
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.pages import share
+from tabular.store.artifacts import download
 from tabular.store.runs import start_run
-from tabular.table.dataset import BUILT_IN, safe_name
-from tabular.table.reading import read_for, read_raw, true_labels
+from tabular.table.files import read_table
+from tabular.table.reading import read_for, true_labels
 
 MOST_SHOWN = 100  # checks in the report; the table has all
 PANELS = 12  # pictures of single columns
@@ -57,7 +58,8 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     Raises:
         BadInput: the model carries no profile, or the table cannot be read; no run is opened then.
     """
-    raw, _ = read_raw(data)
+    table = read_table(data, download)
+    raw = table.frame
     subject = load_subject(model)
     if not subject.profile:
         raise BadInput(
@@ -82,7 +84,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     )
     verdict: Verdict = "drift" if any(check.drift for check in absent) else found.verdict
     found = dataclasses.replace(found, checks=(*absent, *found.checks), verdict=verdict)
-    cautions = []
+    cautions = list(table.notes)
     if gone:
         cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
     elif read.refused.any():
@@ -91,7 +93,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         )
     sentence = _sentence(found, rule)
     given = {"model": model, "data": data, "ignore": ",".join(ignore)} | dataclasses.asdict(rule)
-    name = data if data in BUILT_IN else safe_name(data)
+    name = table.name
     with start_run(f"monitor {name}", given) as run:
         mlflow.set_tags({"verdict": found.verdict, "watched_model": model})
         mlflow.log_metrics(_metrics(found, read.refused))

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 
 from custom_model.bundle import _READERS, Column
-from tabular.errors import BadInput
 from tabular.table.columns import missing_markers
-from tabular.table.dataset import BUILT_IN, load_built_in, read_table
 from tabular.table.labels import read_labels
 
 
@@ -31,28 +29,6 @@ class Typed:
     absent: tuple[str, ...]
     refused: np.ndarray
     reason: str
-
-
-def read_raw(data: str) -> tuple[pd.DataFrame, str]:
-    """Reads a table as it stands.
-
-    Args:
-        data: see `load_dataset`.
-
-    Returns:
-        The raw frame, and the target that a built-in set has ("" for any other table).
-
-    Raises:
-        BadInput: it cannot be read, has no rows, or a heading twice.
-    """
-    frame, target = load_built_in(data) if data in BUILT_IN else (read_table(data), "")
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    if frame.columns.duplicated().any():
-        name = frame.columns[frame.columns.duplicated()][0]
-        raise BadInput(f"column {name!r} is in {data} more than once; rename one of them")
-    if frame.empty:
-        raise BadInput(f"{data} has no rows")
-    return frame.reset_index(drop=True), target
 
 
 def read_for(columns: Sequence[Column], raw: pd.DataFrame) -> Typed:
@@ -90,15 +66,17 @@ def read_for(columns: Sequence[Column], raw: pd.DataFrame) -> Typed:
     )
 
 
-def true_labels(raw: pd.DataFrame, target: str) -> pd.Series:
+def true_labels(raw: pd.DataFrame, target: str, *, as_text: bool | None = None) -> pd.Series:
     """The labels of a table, (n_rows,) object, None where there is none.
 
     Args:
         raw: (n_rows, n_columns) the table as it stands.
         target: heading of the labels.
+        as_text: its cells are uninterpreted text; None for so if all of them are text.
     """
-    spelled = all(isinstance(raw[name].dtype, pd.StringDtype) for name in raw)
-    return read_labels(raw[target], missing_markers(raw.drop(columns=target)), spelled=spelled)
+    if as_text is None:
+        as_text = all(isinstance(raw[name].dtype, pd.StringDtype) for name in raw)
+    return read_labels(raw[target], missing_markers(raw.drop(columns=target)), spelled=as_text)
 
 
 def as_pandas_reads(raw: pd.DataFrame) -> pd.DataFrame:

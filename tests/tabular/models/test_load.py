@@ -8,7 +8,8 @@ import pytest
 from custom_model.bundle import Column
 from tabular.errors import BadInput
 from tabular.models.load import align, key
-from tabular.table.reading import as_pandas_reads, read_for, read_raw, true_labels
+from tabular.table.files import read_table
+from tabular.table.reading import as_pandas_reads, read_for, true_labels
 
 
 def test_a_class_is_the_same_in_every_type() -> None:
@@ -74,6 +75,6 @@ def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("x,y\n")
     with pytest.raises(BadInput, match="no rows"):
-        read_raw(str(file))
-    frame, target = read_raw("iris")
-    assert (len(frame), target) == (150, "species")
+        read_table(str(file))
+    iris = read_table("iris")
+    assert (len(iris.frame), iris.target) == (150, "species")
