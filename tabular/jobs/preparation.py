@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from custom_model.bundle import Label
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.report.pages import notes
 from tabular.search.folds import Folds
