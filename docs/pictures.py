@@ -47,8 +47,6 @@ pre{margin:0;padding:14px 18px;font:14px/1.25 'DejaVu Sans Mono',monospace}</sty
 LOADING = "[class*=skeleton]:visible, [class*=spinner]:visible, [role=progressbar]:visible"
 COMPLAINTS = "[class*=notification-notice]:visible, [role=alert]:visible"
 
-# --- what there is to see -------------------------------------------------------------------------
-
 
 def choose_axes(page: Page) -> None:
     """Compares trials by what all of them have, not by hyperparameters of one family."""
@@ -72,9 +70,9 @@ def close_tags(page: Page) -> None:
 
 
 def show_stages(page: Page) -> None:
-    """Switches to the registry with stages, which the UI hides otherwise."""
-    page.evaluate("localStorage._mlflow_user_setting_dismiss_next_model_registry_ui = 'true'")
-    page.reload()
+    """Leaves the new registry for the one that has stages."""
+    page.get_by_role("switch").click()
+    page.get_by_role("button", name="Disable").click()
     close_tags(page)
 
 
@@ -120,8 +118,6 @@ PAGES = {
 TERMINALS = ("terminal-sweep.png", "terminal-sweep-end.png", "terminal-promote.png")
 DRAWINGS = ("architecture.svg", "layers.svg")
 
-# --- the runs -------------------------------------------------------------------------------------
-
 
 def tell_story(folder: Path) -> dict[str, str]:
     """Runs the commands in a clone in this folder; returns screens of terminals, by picture."""
@@ -165,36 +161,28 @@ def record(command: str, moment: str = "", code: int = 0) -> tuple[str, str]:
     os.close(ours)
     if process.wait() != code or not then:
         sys.exit(f"{command}\n{now}")
-    if len(command) > COLUMNS:  # as one would type it
-        command = command.replace(" -P ", " \\\n    -P ", 1)
-    return f"<b>$ {command}</b>\n{escape(then)}", f"<b>$ {command}</b>\n{escape(now)}"
+    lines = command.replace(" -P ", " \\\n    -P ", len(command) > COLUMNS)  # once, if too long
+    return f"<b>$ {lines}</b>\n{escape(then)}", f"<b>$ {lines}</b>\n{escape(now)}"
 
 
-def look_up(url: str) -> dict[str, str]:
+def look_up() -> dict[str, str]:
     """Ids of the experiment and of the runs to be shown."""
-    client = MlflowClient(url)
+    client = MlflowClient()
     ids = {one.name: str(one.experiment_id) for one in client.search_experiments()}
 
     def runs(experiment: str, condition: str = "") -> list[str]:
-        found = client.search_runs(
-            [ids[experiment]], condition, order_by=["metrics.cv_f1_macro DESC"]
-        )
-        return [run.info.run_id for run in found]
+        return [run.info.run_id for run in client.search_runs([ids[experiment]], condition)]
 
-    # the last trials are so far off that they would press all others together
-    trials = runs(MODEL, "tags.rank LIKE '%'")[:-2]
+    good = "tags.rank LIKE '%' AND metrics.cv_f1_macro > 0.8"  # others would press them together
     return {
         "experiment": ids[MODEL],
-        "trials": ",".join(f'"{trial}"' for trial in trials),
+        "trials": ",".join(f'"{trial}"' for trial in runs(MODEL, good)),
         "sweep": runs(MODEL, "run_name LIKE 'sweep %'")[0],
         "best": runs(MODEL, "run_name LIKE 'best: %'")[0],
         "promotion": runs(MODEL, "tags.promoted_version = '2'")[0],
         "iris": runs("iris")[0],
         "watch": runs("monitoring")[0],
     }
-
-
-# --- the camera -----------------------------------------------------------------------------------
 
 
 def take_view(browser: Browser, url: str, ids: dict[str, str], view: View) -> bytes:
@@ -212,7 +200,6 @@ def take_view(browser: Browser, url: str, ids: dict[str, str], view: View) -> by
         f"MLflowLocalStorage-1.1-{state}": json.dumps(table),
         "mlflow.workflowType_v1": '"machine_learning"',
         "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
-        "mlflow.telemetry.info.alert.dismissed_v1": "true",
     }
     with browser.new_page(viewport={"width": WIDTH, "height": view.height}) as page:
         # fonts and telemetry would be waited for on a machine without a way out
@@ -243,8 +230,8 @@ def stand_still(page: Page) -> bytes:
 
 def take_page(browser: Browser, html: str, width: int, dark: bool) -> bytes:
     """A whole page, however long."""
-    scheme = "dark" if dark else "light"
-    with browser.new_page(viewport={"width": width, "height": 300}, color_scheme=scheme) as page:
+    with browser.new_page(color_scheme="dark" if dark else "light") as page:
+        page.set_viewport_size({"width": width, "height": 300})
         page.set_content(html)
         return page.screenshot(full_page=True)
 
@@ -253,16 +240,14 @@ def photograph(folder: Path, url: str, made: Path) -> None:
     """Runs the story and saves pictures of it in `made`."""
 
     def save(png: bytes, name: str) -> None:
-        image = Image.open(BytesIO(png)).convert("RGB")
-        few = image.quantize(256, Image.Quantize.MAXCOVERAGE)  # colours: a third of the size
-        few.save(made / name, optimize=True)
+        image = Image.open(BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+        image.save(made / name, optimize=True)  # with 256 colours a third of the size
         print(f"docs/pictures/{name}", flush=True)
 
-    screens, ids = tell_story(folder), look_up(url)
+    screens, ids = tell_story(folder), look_up()
     with sync_playwright() as playwright:
-        alone = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root without
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=alone)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, view in VIEWS.items():
             save(take_view(browser, url, ids, view), name)
         for name, (run, page, width, dark) in PAGES.items():
@@ -279,19 +264,19 @@ def main() -> None:
     folder, made = Path(place.name), Path(place.name, "pictures")
     made.mkdir()
     for name in DRAWINGS:
-        source = PICTURES.with_name(name).with_suffix(".dot")
+        source = PICTURES.parent / name.replace("svg", "dot")
         subprocess.run(["dot", "-Tsvg", source, "-o", made / name], check=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
     os.environ |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+        "MLFLOW_TRACKING_URI": url,
         "MLFLOW_EXPERIMENT_NAME": MODEL,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # emoji, for which fonts may be missing
         "LOGNAME": "demo",  # who promoted, instead of the name on this machine
-        "TERM": "xterm-256color",
     }
     server = subprocess.Popen(
         f"mlflow server --backend-store-uri sqlite:///{folder}/mlflow.db --artifacts-destination "
@@ -299,7 +284,6 @@ def main() -> None:
         start_new_session=True,
     )
     try:
-        url = os.environ["MLFLOW_TRACKING_URI"]
         for _ in range(300):
             with suppress(OSError), urlopen(f"{url}/health"):
                 break
