@@ -39,6 +39,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 TABLE, TARGET, MODEL = "examples/penguins_raw.csv", "Sex", "penguins"
+URL = "http://127.0.0.1:15023"  # of the tracking server, below the ports that systems hand out
 WIDTH, PATIENCE = 1400, 60  # pixels of a view, seconds until it has to stand still
 LINES, COLUMNS = 40, 112  # of a terminal
 TERMINAL = """<!doctype html><meta charset=utf-8><style>
@@ -185,7 +186,7 @@ def look_up() -> dict[str, str]:
     }
 
 
-def take_view(browser: Browser, url: str, ids: dict[str, str], view: View) -> bytes:
+def take_view(browser: Browser, ids: dict[str, str], view: View) -> bytes:
     """A page of the tracking UI as soon as it stands still. A text that is missing is an error."""
     columns = ["attributes.`Run Name`", "runDateAndNestInfo", "duration", "attributes.`Models`"]
     columns += ["tags.`rank`", "metrics.`cv_f1_macro`", "metrics.`holdout_f1_macro`"]
@@ -203,9 +204,9 @@ def take_view(browser: Browser, url: str, ids: dict[str, str], view: View) -> by
     }
     with browser.new_page(viewport={"width": WIDTH, "height": view.height}) as page:
         # fonts and telemetry would be waited for on a machine without a way out
-        page.route(re.compile(f"^(?!{url}|data:|blob:)"), lambda route: route.abort())
+        page.route(re.compile(f"^(?!{URL}|data:|blob:)"), lambda route: route.abort())
         page.add_init_script(f"Object.assign(localStorage, {json.dumps(remembered)})")
-        page.goto(url + quote(view.address.format(**ids), safe="/#?&=%:,"))
+        page.goto(URL + quote(view.address.format(**ids), safe="/#?&=%:,"))
         stand_still(page)
         view.prepare(page)
         page.mouse.move(WIDTH - 1, view.height - 1)  # away from what shows more when pointed at
@@ -236,7 +237,7 @@ def take_page(browser: Browser, html: str, width: int, dark: bool) -> bytes:
         return page.screenshot(full_page=True)
 
 
-def photograph(folder: Path, url: str, made: Path) -> None:
+def photograph(folder: Path, made: Path) -> None:
     """Runs the story and saves pictures of it in `made`."""
 
     def save(png: bytes, name: str) -> None:
@@ -249,7 +250,7 @@ def photograph(folder: Path, url: str, made: Path) -> None:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, view in VIEWS.items():
-            save(take_view(browser, url, ids, view), name)
+            save(take_view(browser, ids, view), name)
         for name, (run, page, width, dark) in PAGES.items():
             [file] = (folder / "artifacts").glob(f"*/{ids[run]}/artifacts/{page}")
             save(take_page(browser, file.read_text("utf-8"), width, dark), name)
@@ -266,12 +267,11 @@ def main() -> None:
     for name in DRAWINGS:
         source = PICTURES.parent / name.replace("svg", "dot")
         subprocess.run(["dot", "-Tsvg", source, "-o", made / name], check=True)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    host, port = URL.removeprefix("http://").split(":")
+    socket.create_server((host, int(port))).close()  # an error, if another has it
     os.environ |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "MLFLOW_TRACKING_URI": url,
+        "MLFLOW_TRACKING_URI": URL,
         "MLFLOW_EXPERIMENT_NAME": MODEL,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -284,11 +284,13 @@ def main() -> None:
         start_new_session=True,
     )
     try:
-        for _ in range(300):
-            with suppress(OSError), urlopen(f"{url}/health"):
+        while server.poll() is None:
+            with suppress(OSError), urlopen(f"{URL}/health"):
                 break
             time.sleep(0.2)
-        photograph(folder, url, made)
+        else:
+            sys.exit("mlflow server ended")
+        photograph(folder, made)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
