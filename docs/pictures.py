@@ -39,7 +39,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 TABLE, TARGET, MODEL = "examples/penguins_raw.csv", "Sex", "penguins"
-URL = "http://127.0.0.1:15023"  # of the tracking server, below the ports that systems hand out
+PORT, URL = 15023, "http://127.0.0.1:15023"  # below the ports that systems hand out
 WIDTH, PATIENCE = 1400, 60  # pixels of a view, seconds until it has to stand still
 LINES, COLUMNS = 40, 112  # of a terminal
 TERMINAL = """<!doctype html><meta charset=utf-8><style>
@@ -136,8 +136,7 @@ def tell_story(folder: Path) -> dict[str, str]:
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "iris"
     record(f"{run} train")
     later = pd.read_csv(TABLE).drop(columns=TARGET)
-    later["Body Mass (g)"] += later["Body Mass (g)"].std() / 2
-    later.to_csv("later.csv", index=False)
+    later.assign(**{"Body Mass (g)": later["Body Mass (g)"] * 1.1}).to_csv("later.csv", index=False)
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "monitoring"
     monitor = f"python -m steps.monitor --model models:/{MODEL}/Production --data later.csv"
     record(monitor, code=3)  # drift, as it should be
@@ -267,8 +266,7 @@ def main() -> None:
     for name in DRAWINGS:
         source = PICTURES.parent / name.replace("svg", "dot")
         subprocess.run(["dot", "-Tsvg", source, "-o", made / name], check=True)
-    host, port = URL.removeprefix("http://").split(":")
-    socket.create_server((host, int(port))).close()  # an error, if another has it
+    socket.create_server(("127.0.0.1", PORT)).close()  # an error, if another has it
     os.environ |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": URL,
@@ -280,7 +278,7 @@ def main() -> None:
     }
     server = subprocess.Popen(
         f"mlflow server --backend-store-uri sqlite:///{folder}/mlflow.db --artifacts-destination "
-        f"{folder}/artifacts --workers 1 --uvicorn-opts --log-level=warning --port {port}".split(),
+        f"{folder}/artifacts --workers 1 --uvicorn-opts --log-level=warning --port {PORT}".split(),
         start_new_session=True,
     )
     try:
