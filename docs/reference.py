@@ -20,9 +20,9 @@ import yaml
 
 from custom_model.bundle import Column
 from steps import Parser
-from tabular.drift_checks import Check
-from tabular.history import Move
-from tabular.metrics import LOWER_IS_BETTER, MEANING, METRICS
+from tabular.drift.checks import Check
+from tabular.stats.metrics import LOWER_IS_BETTER, MEANING, METRICS
+from tabular.store.history import Move
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "docs" / "reference.md"
