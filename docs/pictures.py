@@ -240,7 +240,7 @@ def photograph(folder: Path, made: Path) -> None:
     """Runs the story and saves pictures of it in `made`."""
 
     def save(png: bytes, name: str) -> None:
-        image = Image.open(BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+        image = Image.open(BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, 1)
         image.save(made / name, optimize=True)  # with 256 colours a third of the size
         print(f"docs/pictures/{name}", flush=True)
 
