@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import yaml
 
-from custom_model.bundle import Column
+from custom_model.served.columns import Column
 from steps import Parser
 from tabular.drift.checks import Check
 from tabular.stats.metrics import LOWER_IS_BETTER, MEANING, METRICS
