@@ -57,6 +57,8 @@ COMMANDS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "set to `false` by each command, unless it is set",
     "MLFLOW_UV_AUTO_DETECT": "set to `false` by each command, unless it is set: MLflow would put a "
     "`uv.lock` of the working folder into models",
+    "MLFLOW_RUN_ID": "set by `mlflow run`: relative paths are then meant from its working folder, "
+    "not from the project's",
     "SPARK_REMOTE": "refused by `engine=spark`: Spark Connect cannot run its tasks",
     "PYSPARK_PYTHON": "Python of Spark's workers; with nothing set, on this machine alone, the one "
     "of the command",

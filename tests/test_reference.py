@@ -45,7 +45,7 @@ def test_every_metric_has_its_meaning() -> None:
 
 
 def test_every_variable_that_is_read_is_described() -> None:
-    files = [*ROOT.glob("custom_model/*.py"), *ROOT.glob("tabular/*.py"), *ROOT.glob("steps/*.py")]
+    files = [*ROOT.glob("custom_model/*.py"), *ROOT.glob("tabular/**/*.py"), *ROOT.glob("steps/*.py")]
     pattern = r"environ(?:\.get|\.setdefault)?[(\[]\s*\"([A-Z_]+)\""
 
     def named(files: list[Path], pattern: str) -> set[str]:

@@ -32,7 +32,7 @@ def test_a_step_alone_stands_in_its_working_folder(
 
 @pytest.mark.parametrize("shell", [["bash", "-c", "{}"], ["bash", "-c", "true && {}; exit $?"]])
 def test_a_step_of_a_run_stands_where_the_run_was_started(tmp_path: Path, shell: list[str]) -> None:
-    """As MLflow starts it: by a shell in the project's folder, which may be replaced by the step."""
+    """As MLflow starts it: by a shell in the project's folder, which the step may replace."""
     command = f"{sys.executable} -c '{PROBE}'"
     started = subprocess.run(
         [
