@@ -30,8 +30,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from custom_model.bundle import Column
 from custom_model.packaging import log_bundle
+from custom_model.served.columns import Column
 from tabular.families.pipeline import make_model
 from tabular.jobs.score import write_scored
 from tabular.models.batches import make_scorer, score_batch

@@ -11,8 +11,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Label
 from custom_model.packaging import to_request
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.labelled import all_labels, features_for, read_labelled, say_seen

@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
+from custom_model.served.cells import read_cells
 from tabular.drift.checks import Answered, Check, DriftRule
 from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare
@@ -23,7 +24,7 @@ from tabular.report.pages import share
 from tabular.store.artifacts import download
 from tabular.store.runs import start_run
 from tabular.table.files import read_table
-from tabular.table.reading import read_for, true_labels
+from tabular.table.reading import true_labels
 
 MOST_SHOWN = 100  # checks in the report; the table has all
 PANELS = 12  # pictures of single columns
@@ -70,12 +71,12 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     for name in ignore:
         if name not in names:
             raise BadInput(f"column {name!r} to ignore is not a feature; {choices(name, names)}")
-    read = read_for(subject.columns, raw)
+    read = read_cells(raw, subject.columns, as_text=True)
     required = {column.name for column in subject.columns if column.required}
     gone = [name for name in read.absent if name in required]
     left_out = {*ignore, *read.absent}
-    typed = read.frame.drop(columns=list(left_out))
-    answered = _answers(subject, raw, read.frame, ~read.refused)
+    typed = read.typed.drop(columns=list(left_out))
+    answered = _answers(subject, raw, read.typed, ~read.refused)
     found = compare(profile, typed, read.unreadable, answered, rule)
     absent = tuple(
         Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in required)
@@ -89,7 +90,8 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
     elif read.refused.any():
         cautions.append(
-            f"{read.refused.sum()} of {len(raw)} rows cannot be scored; the first: {read.reason}."
+            f"{read.refused.sum()} of {len(raw)} rows cannot be scored; the first: "
+            f"{read.first_reason()}."
         )
     sentence = _sentence(found, rule)
     given = {"model": model, "data": data, "ignore": ",".join(ignore)} | dataclasses.asdict(rule)

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label, Refusal, conform, expand
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import Column, Label, expand
 from tabular.errors import BadInput, choices
 from tabular.table.addresses import Download, without_password
 from tabular.table.columns import LeftOut, infer_columns, is_text, missing_markers
@@ -149,17 +150,16 @@ def make_dataset(
     classes, codes = classes_of(labels[known], target, source)
     features = frame[known].drop(columns=target).reset_index(drop=True)
     columns, left_out = infer_columns(features)
-    try:
-        typed = conform(features, columns, as_text=True)
-    except Refusal as refusal:
-        raise BadInput(f"{source}: {refusal.message}") from None
+    cells = read_cells(features, columns, as_text=True)
+    if problems := cells.problems():
+        raise BadInput(f"{source}: {problems[0]}")
     return Dataset(
         name=name,
         source=source,
         target=target,
         columns=tuple(columns),
         table_columns=tuple(features.columns),
-        typed=typed,
+        typed=cells.typed,
         codes=codes,
         labels=classes,
         row_hashes=hash_rows(features),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custom_model import bundle
-from custom_model.bundle import NULL_SPELLINGS, Column, Refusal, canonical, conform, expand
+from custom_model.served.columns import NULL_SPELLINGS, Column, canonical, expand
+from custom_model.served.requests import Refusal, as_frame, conform
 from tabular.table.dataset import make_dataset
 from tabular.table.files import read_table
 from tests.tables import mixed_table
@@ -161,8 +161,8 @@ def test_what_a_server_reads_from_a_csv_is_what_training_read(tmp_path: Any) -> 
 def test_texts_that_numpy_cannot_tell_from_numbers_are_refused() -> None:
     columns = [Column("a", "number"), Column("b", "number", required=False, missing=("?",))]
     for rows in ([["5.1", "?"]], [["5.1", "2"]]):
-        frame = bundle._as_frame(np.array(rows), columns, ["a", "b"])
+        frame = as_frame(np.array(rows), columns, ["a", "b"])
         with pytest.raises(Refusal, match=r"found the text '5\.1'"):
             conform(frame, columns)
     with pytest.raises(Refusal, match="column 'b': expected a finite number, found the text 'x'"):
-        bundle._as_frame(np.array([[5.1, "x"]]), columns, ["a", "b"])
+        as_frame(np.array([[5.1, "x"]]), columns, ["a", "b"])
