@@ -112,6 +112,8 @@ def spool_json(path: Path, folder: Path) -> Path:
         columns = {k: list(c.values()) if isinstance(c, dict) else c for k, c in document.items()}
         rows = zip(*columns.values(), strict=True)
         document = [dict(zip(columns, row, strict=True)) for row in rows]
+    elif isinstance(document, dict):  # the only line
+        document = [document]
     if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise BadInput(f"{path} cannot be read: expected a list of records, or a record a line")
     return spool(document, folder)
