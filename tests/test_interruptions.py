@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest

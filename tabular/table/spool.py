@@ -165,7 +165,7 @@ def spool_query(address: str, folder: Path) -> Path:
     try:
         if query.lower().endswith(".sql"):
             query = Path(query).read_text(encoding="utf-8")
-        engine = sqlalchemy.create_engine(url)
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
         options = {"stream_results": True, "max_row_buffer": ROWS, "no_parameters": True}
         with engine.connect().execution_options(**options) as connection:
             result = connection.exec_driver_sql(query)
