@@ -110,7 +110,6 @@ class Stack:
             "SERVING_TOKEN": self.token,
             "MLFLOW_TRACKING_PASSWORD": f"users-{self.token}",
             "MLFLOW_FLASK_SERVER_SECRET_KEY": f"key-{self.token}",
-            "MAX_BODY": "1m",
             **dict(self.settings),
         }
 

@@ -30,6 +30,11 @@ def test_a_service_has_a_health_check_and_starts_again_by_itself(service: str) -
 
 
 @pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_a_limit_of_memory(service: str) -> None:
+    assert re.search(r"\b\d+[mg]\b", SERVICES[service]["mem_limit"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_ports_are_published_on_the_loopback_address_unless_told_otherwise(service: str) -> None:
     for port in SERVICES[service].get("ports", []):
         assert port.startswith(("127.0.0.1:", "${BIND:-127.0.0.1}:"))

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +30,7 @@ from tests.stack import (
     ask,
     find_compose,
     near_the_ports,
+    wait_until,
 )
 
 
@@ -82,19 +85,6 @@ def test_a_service_runs_without_root_capabilities_or_a_writable_image(
 
 
 @pytest.mark.container
-@pytest.mark.parametrize("path", ["/invocations", "/version"])
-@pytest.mark.parametrize("sent", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "x"}])
-def test_without_the_token_nothing_is_answered(
-    stack: Stack, path: str, sent: dict[str, str]
-) -> None:
-    body = FLOWER if path == "/invocations" else ""
-    answer = ask(f"{SERVING}{path}", body, {**JSON, **sent})
-    assert answer.status == 401
-    assert json.loads(answer.text)["error_code"] == "UNAUTHENTICATED"
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-
-
-@pytest.mark.container
 def test_health_needs_no_token_and_all_else_is_unknown(stack: Stack) -> None:
     assert ask(f"{SERVING}/health").status == 200
     assert stack.ask("/ui").status == 404
@@ -104,25 +94,31 @@ def test_health_needs_no_token_and_all_else_is_unknown(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        ("x" * 1_100_000, JSON, 413),
+        ("x" * 9_000_000, JSON, 413),
         (FLOWER, {}, 415),
-        (FLOWER, {"Content-Type": "application/xml"}, 415),
+        (FLOWER, {**JSON, "Authorization": "Bearer wrong"}, 401),
         (DEEP, JSON, 400),
-        ("{", JSON, 400),
         (json.dumps({"inputs": [[5.1, 3.5, 1.4, None]]}), JSON, 400),
     ],
-    ids=["too large", "no content type", "another content type", "deep", "broken", "null"],
+    ids=["too large", "no content type", "no token", "deep", "null"],
 )
-def test_what_cannot_be_scored_is_the_clients_error_in_one_sentence(
+def test_what_cannot_be_scored_is_refused_in_one_form(
     stack: Stack, body: str, headers: dict[str, str], status: int
 ) -> None:
+    """All the others are in test_nginx.py."""
     answer = stack.ask("/invocations", body, **headers)
     assert answer.status == status
-    refusal = json.loads(answer.text)
-    assert refusal["error_code"]
-    assert refusal["message"]
-    assert "Traceback" not in answer.text
+    assert {"error_code", "message"} <= set(json.loads(answer.text))
     assert stack.score().status == 200
+
+
+@pytest.mark.container
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_may_use_no_more_memory_than_its_limit(stack: Stack, service: str) -> None:
+    units = {"m": 2**20, "g": 2**30}
+    limit = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", SERVICES[service]["mem_limit"])
+    expected = int(limit[:-1]) * units[limit[-1]]
+    assert int(stack.inspect(service, "{{.HostConfig.Memory}}")) == expected
 
 
 @pytest.mark.container
@@ -168,19 +164,6 @@ def test_no_secret_is_an_argument_of_a_process(stack: Stack) -> None:
 
 
 @pytest.mark.container
-def test_more_requests_than_the_rate_allows_are_put_off(stack: Stack) -> None:
-    slow = replace(stack, settings=(("RATE_LIMIT", "1r/s"),))
-    slow.run("up", "-d", "--no-deps", "nginx")
-    slow.wait("nginx", lambda: slow.score().status == 200)
-    with slow.load() as found:
-        time.sleep(5)
-    stack.run("up", "-d", "--no-deps", "nginx")
-    stack.wait("nginx", lambda: stack.score().status == 200)
-    assert set(found["answers"]) == {"200 iris/1", "429 -"}
-    assert 200 <= found["answers"]["200 iris/1"] <= 230
-
-
-@pytest.mark.container
 def test_a_promotion_and_a_rollback_are_rolled_over_without_a_failed_request(stack: Stack) -> None:
     stack.step("train", "-P", "C=0.5")
     stack.step("promote", "-P", "version=2", "-P", "force=true")
@@ -207,17 +190,48 @@ def test_a_model_server_told_to_stop_loses_no_request(stack: Stack) -> None:
     assert set(found["answers"]) == {"200 iris/1"}
 
 
+def kill(stack: Stack, service: str) -> None:
+    """As the kernel does; the engine's restart policy has to bring it back."""
+    try:
+        os.kill(int(stack.inspect(service, "{{.State.Pid}}")), signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pytest.skip("the engine's processes are not this user's to kill")
+    wait_until(lambda: not stack.loaded(service), lambda: f"{service} is not killed", 10)
+
+
 @pytest.mark.container
-def test_a_killed_model_server_costs_no_request_and_is_back_by_itself(stack: Stack) -> None:
-    victim = int(stack.inspect("model-1", "{{.State.Pid}}"))
+def test_model_servers_killed_in_turn_cost_no_request_and_are_back_by_themselves(
+    stack: Stack,
+) -> None:
     with stack.load() as found:
-        try:
-            os.kill(victim, 9)
-        except (ProcessLookupError, PermissionError):
-            pytest.skip("the engine's processes are not this user's to kill")
-        time.sleep(1)
+        for model in (*MODELS, *MODELS):
+            kill(stack, model)
+            stack.wait_for_models()
+    assert found["errors"] == {}
+    assert set(found["answers"]) == {"200 iris/1"}
+
+
+@pytest.mark.container
+def test_model_servers_killed_at_once_are_back_by_themselves(stack: Stack) -> None:
+    with stack.load() as found:
+        for model in MODELS:
+            kill(stack, model)
         stack.wait_for_models()
-    assert int(stack.inspect("model-1", "{{.State.Pid}}")) != victim
+    assert found["errors"] == {}
+    assert set(found["answers"]) <= {"200 iris/1", "503 -"}
+    assert stack.score().status == 200
+
+
+@pytest.mark.container
+def test_a_model_server_that_starts_without_a_registry_waits_for_it(stack: Stack) -> None:
+    with stack.load() as found:
+        stack.run("stop", "tracking")
+        stack.run("up", "-d", "--no-deps", "--force-recreate", "model-1")
+        stack.wait("model-1", lambda: "waiting: " in stack.run("logs", "model-1"))
+        assert stack.score().version == "iris/1", "the other one needs no registry"
+        assert not stack.loaded("model-1")
+        stack.run("start", "tracking")
+        stack.wait_for_models()
     assert found["errors"] == {}
     assert set(found["answers"]) == {"200 iris/1"}
 
@@ -280,14 +294,26 @@ def test_every_service_ends_by_itself_when_told_to(stack: Stack) -> None:
     assert "137" not in codes.values(), codes  # killed after the grace period
 
 
+WITH_A_PASSWORD = [
+    "/",
+    "/api/2.0/mlflow/experiments/search?max_results=1",
+    "/api/2.0/mlflow/registered-models/search",
+    "/api/2.0/mlflow-artifacts/artifacts?path=0",
+    "/ajax-api/2.0/mlflow/experiments/search?max_results=1",
+    "/graphql",
+    "/get-artifact?path=x&run_uuid=y",
+    "/model-versions/get-artifact?path=MLmodel&name=iris&version=1",
+]
+
+
 @pytest.mark.container
 def test_with_users_the_tracking_server_asks_who_is_there_and_models_are_still_served(
     stack: Stack,
 ) -> None:
     guarded = replace(stack, files=(STACK, WITH_USERS))
     guarded.start()
-    experiments = f"{TRACKING}/api/2.0/mlflow/experiments/search?max_results=1"
-    assert ask(experiments).status == 401
+    for path in WITH_A_PASSWORD:
+        assert ask(f"{TRACKING}{path}").status == 401, path
     with_user = {
         **guarded.environment,
         "MLFLOW_TRACKING_URI": TRACKING,
