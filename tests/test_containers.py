@@ -30,7 +30,6 @@ from tests.stack import (
     ask,
     find_compose,
     near_the_ports,
-    wait_until,
 )
 
 
@@ -191,12 +190,13 @@ def test_a_model_server_told_to_stop_loses_no_request(stack: Stack) -> None:
 
 
 def kill(stack: Stack, service: str) -> None:
-    """As the kernel does; the engine's restart policy has to bring it back."""
+    """As the kernel does; returns when the engine's restart policy has begun a new process."""
+    victim = stack.inspect(service, "{{.State.Pid}}")
     try:
-        os.kill(int(stack.inspect(service, "{{.State.Pid}}")), signal.SIGKILL)
+        os.kill(int(victim), signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pytest.skip("the engine's processes are not this user's to kill")
-    wait_until(lambda: not stack.loaded(service), lambda: f"{service} is not killed", 10)
+    stack.wait(service, lambda: stack.inspect(service, "{{.State.Pid}}") not in ("0", victim))
 
 
 @pytest.mark.container
