@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -147,6 +148,15 @@ class Stack:
         )
         return done.stdout.strip()
 
+    def kill(self, service: str) -> None:
+        """As the kernel does; returns when the engine's restart policy has begun a new process."""
+        victim = self.inspect(service, "{{.State.Pid}}")
+        try:
+            os.kill(int(victim), signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pytest.skip("the engine's processes are not this user's to kill")
+        self.wait(service, lambda: self.inspect(service, "{{.State.Pid}}") not in ("0", victim))
+
     def start(self) -> None:
         self.run("up", "-d")
         self.wait("tracking", lambda: ask(f"{TRACKING}/health").status == 200)
@@ -191,6 +201,15 @@ class Stack:
             out, _ = clients.communicate()
         found.update(json.loads(out))
         print(out)
+
+
+def recorded() -> tuple[Any, Any]:
+    """All runs and registered versions that the tracking server knows."""
+    body = json.dumps({"experiment_ids": ["0"]})
+    runs = ask(f"{TRACKING}/api/2.0/mlflow/runs/search", body, JSON)
+    versions = ask(f"{TRACKING}/api/2.0/mlflow/model-versions/search")
+    assert (runs.status, versions.status) == (200, 200), (runs, versions)
+    return json.loads(runs.text)["runs"], json.loads(versions.text)["model_versions"]
 
 
 def find_compose() -> tuple[str, ...]:

@@ -1,16 +1,13 @@
 """What the running stack keeps of what docker-compose.yml promises."""
 
 import json
-import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -30,6 +27,7 @@ from tests.stack import (
     ask,
     find_compose,
     near_the_ports,
+    recorded,
 )
 
 
@@ -189,23 +187,13 @@ def test_a_model_server_told_to_stop_loses_no_request(stack: Stack) -> None:
     assert set(found["answers"]) == {"200 iris/1"}
 
 
-def kill(stack: Stack, service: str) -> None:
-    """As the kernel does; returns when the engine's restart policy has begun a new process."""
-    victim = stack.inspect(service, "{{.State.Pid}}")
-    try:
-        os.kill(int(victim), signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pytest.skip("the engine's processes are not this user's to kill")
-    stack.wait(service, lambda: stack.inspect(service, "{{.State.Pid}}") not in ("0", victim))
-
-
 @pytest.mark.container
 def test_model_servers_killed_in_turn_cost_no_request_and_are_back_by_themselves(
     stack: Stack,
 ) -> None:
     with stack.load() as found:
         for model in (*MODELS, *MODELS):
-            kill(stack, model)
+            stack.kill(model)
             stack.wait_for_models()
     assert found["errors"] == {}
     assert set(found["answers"]) == {"200 iris/1"}
@@ -215,7 +203,7 @@ def test_model_servers_killed_in_turn_cost_no_request_and_are_back_by_themselves
 def test_model_servers_killed_at_once_are_back_by_themselves(stack: Stack) -> None:
     with stack.load() as found:
         for model in MODELS:
-            kill(stack, model)
+            stack.kill(model)
         stack.wait_for_models()
     assert found["errors"] == {}
     assert set(found["answers"]) <= {"200 iris/1", "503 -"}
@@ -260,15 +248,6 @@ def test_a_killed_worker_costs_no_request_and_is_replaced(stack: Stack) -> None:
     stack.wait_for_models()
     assert found["errors"] == {}
     assert set(found["answers"]) == {"200 iris/1"}
-
-
-def recorded() -> tuple[Any, Any]:
-    """All runs and registered versions that the tracking server knows."""
-    body = json.dumps({"experiment_ids": ["0"]})
-    runs = ask(f"{TRACKING}/api/2.0/mlflow/runs/search", body, JSON)
-    versions = ask(f"{TRACKING}/api/2.0/mlflow/model-versions/search")
-    assert (runs.status, versions.status) == (200, 200), (runs, versions)
-    return json.loads(runs.text)["runs"], json.loads(versions.text)["model_versions"]
 
 
 @pytest.mark.container
