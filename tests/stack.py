@@ -148,14 +148,20 @@ class Stack:
         )
         return done.stdout.strip()
 
-    def kill(self, service: str) -> None:
-        """As the kernel does; returns when the engine's restart policy has begun a new process."""
-        victim = self.inspect(service, "{{.State.Pid}}")
+    def kill(self, *services: str) -> None:
+        """As the kernel does; returns when the engine's restart policy has begun new processes."""
+
+        def processes() -> dict[str, int]:
+            form = "{{.State.Pid}}"
+            return {service: int(self.inspect(service, form)) for service in services}
+
+        victims = processes()
         try:
-            os.kill(int(victim), signal.SIGKILL)
+            for victim in victims.values():
+                os.kill(victim, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pytest.skip("the engine's processes are not this user's to kill")
-        self.wait(service, lambda: self.inspect(service, "{{.State.Pid}}") not in ("0", victim))
+        self.wait(services[0], lambda: not set(processes().values()) & {0, *victims.values()})
 
     def start(self) -> None:
         self.run("up", "-d")

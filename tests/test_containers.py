@@ -202,11 +202,10 @@ def test_model_servers_killed_in_turn_cost_no_request_and_are_back_by_themselves
 @pytest.mark.container
 def test_model_servers_killed_at_once_are_back_by_themselves(stack: Stack) -> None:
     with stack.load() as found:
-        for model in MODELS:
-            stack.kill(model)
+        stack.kill(*MODELS)
         stack.wait_for_models()
     assert found["errors"] == {}
-    assert set(found["answers"]) <= {"200 iris/1", "503 -"}
+    assert set(found["answers"]) == {"200 iris/1", "503 -"}
     assert stack.score().status == 200
 
 
@@ -293,13 +292,11 @@ def test_with_users_the_tracking_server_asks_who_is_there_and_models_are_still_s
     guarded.start()
     for path in WITH_A_PASSWORD:
         assert ask(f"{TRACKING}{path}").status == 401, path
-    with_user = {
-        **guarded.environment,
-        "MLFLOW_TRACKING_URI": TRACKING,
-        "MLFLOW_TRACKING_USERNAME": "admin",
-    }
+    user = {"MLFLOW_TRACKING_URI": TRACKING, "MLFLOW_TRACKING_USERNAME": "admin"}
     program = near_the_ports(sys.executable, "-m", "mlflow", "experiments", "search")
-    done = subprocess.run(program, cwd=ROOT, env=with_user, capture_output=True, text=True)
+    done = subprocess.run(
+        program, cwd=ROOT, env=guarded.environment | user, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     guarded.wait_for_models()
     assert guarded.score().version == "iris/1"
