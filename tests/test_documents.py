@@ -194,3 +194,9 @@ def test_a_link_leads_to_a_file_and_a_heading(document: Path) -> None:
         assert file.exists(), f"{document.name} links to {target}"
         if anchor:
             assert anchor in anchors(file), f"{document.name} links to {target}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
+    assert not {page for page in DOCUMENTS if page != index} - listed
