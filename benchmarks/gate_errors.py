@@ -26,9 +26,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
-from tabular.gate import Answers, Rule, decide, sharpness
-from tabular.metrics import predicted
-from tabular.resampling import Paired, gain, log_losses
+from tabular.gate.decide import Answers, Rule, decide, sharpness
+from tabular.stats.metrics import predicted
+from tabular.stats.paired import Paired, gain, log_losses
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = Rule(resamples=1000)

@@ -32,10 +32,10 @@ from threadpoolctl import threadpool_limits
 
 from custom_model.bundle import Column
 from custom_model.packaging import log_bundle
-from custom_model.pipeline import make_model
-from tabular.chunks import of_arrow, open_table
-from tabular.scorer import make_scorer, score_batch
-from tabular.scoring import write_scored
+from tabular.families.pipeline import make_model
+from tabular.jobs.score import write_scored
+from tabular.models.batches import make_scorer, score_batch
+from tabular.table.files import of_arrow, open_table
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = 1_000_000
@@ -45,9 +45,9 @@ PEAK = """
 import sys
 from pathlib import Path
 import mlflow
-from tabular.chunks import open_table
-from tabular.scorer import make_scorer
-from tabular.scoring import write_scored
+from tabular.table.files import open_table
+from tabular.models.batches import make_scorer
+from tabular.jobs.score import write_scored
 
 loaded = mlflow.pyfunc.load_model(sys.argv[1])
 with open_table(sys.argv[2]) as table:

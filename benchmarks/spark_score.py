@@ -22,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.score import log_linear, make_table
-from tabular import chunks, scoring, spark_scoring
-from tabular.scorer import make_scorer
+from tabular.jobs import score as scoring
+from tabular.jobs import score_spark as spark_scoring
+from tabular.models.batches import make_scorer
+from tabular.table import files as chunks
 from tests.spark_cluster import standalone_cluster
 
 FILES, ROWS_PER_FILE, ROUNDS = 8, 250_000, 3

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tabular.cross_validation import Trial
-from tabular.folds import Folds
-from tabular.preparation import Prepared, prepare
-from tabular.search import Budget, ranked, search
-from tabular.space import shape_of
-from tabular.spark_engine import SparkEngine
-from tabular.workers import Engine, Processes
+from tabular.families.space import shape_of
+from tabular.jobs.preparation import Prepared, prepare
+from tabular.search.cross_validation import Trial
+from tabular.search.folds import Folds
+from tabular.search.loop import Budget, ranked, search
+from tabular.search.spark import SparkEngine
+from tabular.search.workers import Engine, Processes
 from tests.spark_cluster import forget_the_jvm, standalone_cluster
 
 FAMILIES = ("hist_gradient_boosting", "extra_trees")  # one kind of folds, fits of seconds

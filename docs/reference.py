@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # this file is run by its path
 
 from custom_model.bundle import Column  # noqa: E402
-from custom_model.classifiers import CLASSIFIERS, hyperparameters  # noqa: E402
 from steps import Parser  # noqa: E402
-from tabular.drift_checks import Check  # noqa: E402
-from tabular.history import Move  # noqa: E402
-from tabular.metrics import LOWER_IS_BETTER, MEANING, METRICS  # noqa: E402
+from tabular.drift.checks import Check  # noqa: E402
+from tabular.families.classifiers import CLASSIFIERS, hyperparameters  # noqa: E402
+from tabular.stats.metrics import LOWER_IS_BETTER, MEANING, METRICS  # noqa: E402
+from tabular.store.history import Move  # noqa: E402
 
 EXIT_CODES = {
     0: "done; of a sweep also after the first Ctrl-C or SIGTERM, which registers the best so far",

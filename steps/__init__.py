@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tabular.dataset import BUILT_IN
 from tabular.errors import BadInput, choices
+from tabular.table.dataset import BUILT_IN
 
 
 class Parser(argparse.ArgumentParser):

@@ -8,9 +8,9 @@ mlflow run . -e promote -P version=3 -P force=true
 from collections.abc import Sequence
 
 from steps import Parser, one_of, real, registry_name, run_step, truth, whole
-from tabular.gate import Rule
-from tabular.metrics import METRICS
-from tabular.promotion import Outcome, promote
+from tabular.gate.decide import Rule
+from tabular.jobs.promote import Outcome, promote
+from tabular.stats.metrics import METRICS
 
 
 def show(model_name: str, outcome: Outcome, *, dry_run: bool = False) -> None:

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 STEPS = sorted(p.stem for p in (ROOT / "steps").glob("*.py") if p.stem != "__init__")
-CODE = [p for name in ("custom_model", "tabular", "steps") for p in (ROOT / name).glob("*.py")]
+CODE = [p for name in ("custom_model", "tabular", "steps") for p in (ROOT / name).rglob("*.py")]
 
 
 def defaults_of(step: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -77,13 +77,13 @@ def test_a_step_opens_with_the_command_that_runs_it(step: str) -> None:
     assert f"mlflow run . -e {step}" in text
 
 
-@pytest.mark.parametrize("file", CODE, ids=lambda p: f"{p.parent.name}/{p.name}")
+@pytest.mark.parametrize("file", CODE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_one_way(file: Path) -> None:
     allowed = {
         "custom_model": {"custom_model"},
         "tabular": {"custom_model", "tabular"},
         "steps": {"custom_model", "tabular", "steps"},
-    }[file.parent.name]
+    }[file.relative_to(ROOT).parts[0]]
     if file.name == "bundle.py":
         allowed = set()
     for node in ast.walk(ast.parse(file.read_text())):

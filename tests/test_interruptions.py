@@ -26,8 +26,8 @@ from mlflow.exceptions import MlflowException
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from tabular import registry
 from tabular.errors import BadInput
+from tabular.store import registry
 from tests.conftest import ROOT, Store, free_port
 
 pytestmark = pytest.mark.slow

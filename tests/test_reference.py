@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps import evaluate, monitor, promote, rollback, score, sweep, train
-from tabular.cross_validation import Trial
-from tabular.metrics import MEANING, METRICS
-from tabular.tracking import log_trial
+from tabular.search.cross_validation import Trial
+from tabular.stats.metrics import MEANING, METRICS
+from tabular.store.runs import log_trial
 from tests.conftest import ROOT, use_store
 from tests.tables import mixed_table
 

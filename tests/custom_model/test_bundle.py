@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from custom_model import bundle
 from custom_model.bundle import NULL_SPELLINGS, Column, Refusal, canonical, conform, expand
-from tabular.dataset import make_dataset, read_table
+from tabular.table.dataset import make_dataset, read_table
 from tests.tables import mixed_table
 
 

@@ -21,8 +21,8 @@ from sklearn.preprocessing import MinMaxScaler
 from custom_model import compiled, packaging
 from custom_model.bundle import Column, load_module, load_pipeline
 from custom_model.compiled import Uncompiled, compile_model
-from custom_model.pipeline import make_model, make_preprocessor
-from tabular.dataset import Dataset, load_dataset, make_dataset
+from tabular.families.pipeline import make_model, make_preprocessor
+from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.tables import mixed_table
 
 

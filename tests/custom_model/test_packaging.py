@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from custom_model import bundle, compiled, packaging
 from custom_model.packaging import bundle_sha256
-from custom_model.pipeline import make_model
-from tabular.dataset import Dataset, load_dataset, make_dataset
+from tabular.families.pipeline import make_model
+from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.conftest import Store
 
 
