@@ -13,7 +13,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from tabular.errors import BadInput, choices
-from tabular.table.dataset import BUILT_IN
+from tabular.table.addresses import BUILT_IN
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,15 +120,18 @@ def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
     return read
 
 
-def real(low: float, high: float) -> Callable[[str], float]:
+def real(low: float, high: float, *, empty: bool = False) -> Callable[[str], float | None]:
     """Reads a number from `low` to `high`.
 
     Args:
         low: least value.
         high: greatest value.
+        empty: no text is None.
     """
 
-    def read(text: str) -> float:
+    def read(text: str) -> float | None:
+        if empty and not text:
+            return None
         try:
             value = float(text)
         except ValueError:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from custom_model.bundle import Label, Refusal
+from custom_model.served.columns import Label
+from custom_model.served.requests import Refusal
 from tabular.errors import BadInput
-from tabular.gate.decide import Answers
+from tabular.gate.decide import Predictions
 from tabular.store.registry import Candidate
 from tabular.table.split import ROW_HASH
 
@@ -108,7 +109,7 @@ def common_rows(challenger: Loaded, champion: Loaded | None) -> pd.DataFrame:
     return rows
 
 
-def answers(loaded: Loaded, rows: pd.DataFrame, labels: tuple[Label, ...]) -> Answers:
+def answers(loaded: Loaded, rows: pd.DataFrame, labels: tuple[Label, ...]) -> Predictions:
     """Asks a version for probabilities, and times single rows.
 
     Args:
@@ -137,4 +138,4 @@ def answers(loaded: Loaded, rows: pd.DataFrame, labels: tuple[Label, ...]) -> An
         if label in loaded.labels:
             shares[:, column] = answer[f"probability_{label}"].to_numpy()
     said = np.array([labels.index(label) for label in answer["prediction"]], dtype=np.intp)
-    return Answers(shares, statistics.median(seconds), said)
+    return Predictions(shares, statistics.median(seconds), said)

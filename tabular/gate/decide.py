@@ -1,4 +1,4 @@
-"""Whether a challenger takes the champion's place. Pure: answers in, a decision out."""
+"""Whether a challenger takes the champion's place. Pure: predictions in, a decision out."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.metrics import recall_score
 
-from custom_model.bundle import Label
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
-from tabular.stats.paired import Gain, Paired, gain, mcnemar
+from custom_model.served.columns import Label
+from tabular.errors import BadInput
+from tabular.stats.metrics import LOWER_IS_BETTER, evaluate
+from tabular.stats.paired import OF_LABELS, Gain, Paired, gain, mcnemar
 
 Mode = Literal["superior", "best"]
 
@@ -58,12 +59,12 @@ class Check:
     Args:
         name: of the rule.
         passed: whether the challenger satisfies it.
-        said: one clause with the numbers.
+        reason: one clause with the numbers.
     """
 
     name: str
     passed: bool
-    said: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -86,24 +87,38 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one version answered on the common rows.
+class Predictions:
+    """What one version predicts for the common rows.
 
     Args:
-        probabilities: (n_rows, n_classes).
+        proba: (n_rows, n_classes) probabilities; of a version that predicts labels only, 1 for the
+            predicted class.
         latency: seconds for one row.
-        said: (n_rows,) predicted classes; None for the most probable ones.
+        y_pred: (n_rows,) predicted classes; None for the most probable ones.
+        labels_only: the version gives no probabilities.
     """
 
-    probabilities: np.ndarray
+    proba: np.ndarray
     latency: float
-    said: np.ndarray | None = None
+    y_pred: np.ndarray | None = None
+    labels_only: bool = False
+
+
+def evaluate_version(y_true: np.ndarray, predictions: Predictions) -> dict[str, float]:
+    """The metrics that are defined, those of labels alone where there are no probabilities.
+
+    Args:
+        y_true: (n_rows,) true classes.
+        predictions: of the version.
+    """
+    scores = evaluate(y_true, predictions.proba, predictions.y_pred)
+    return {k: v for k, v in scores.items() if k in OF_LABELS or not predictions.labels_only}
 
 
 def decide(
-    codes: np.ndarray,
-    challenger: Answers,
-    champion: Answers | None,
+    y_true: np.ndarray,
+    challenger: Predictions,
+    champion: Predictions | None,
     rule: Rule,
     *,
     labels: Sequence[Label],
@@ -113,83 +128,98 @@ def decide(
     """Applies the rule.
 
     Args:
-        codes: (n_rows,) true classes of rows that neither was trained on.
-        challenger: its answers.
+        y_true: (n_rows,) true classes of rows that neither was trained on.
+        challenger: its predictions.
         champion: those of the version in production, None if there is none.
         rule: what is asked.
         labels: the classes.
         refreshed: the challenger was trained on a newer table than the champion.
-        challengers: from how many the challenger was picked on these rows; the level of the tests
-            is divided by it (Bonferroni), as the best of many looks good by chance.
+        challengers: from how many the challenger was picked; the more, the smaller the level.
+
+    Raises:
+        BadInput: the metric needs probabilities, and the champion has none.
     """
-    scores = evaluate(codes, challenger.probabilities, challenger.said)
+    scores = evaluate_version(y_true, challenger)
     value = scores.get(rule.metric, float("nan"))
     checks = [_floor(value, rule)]
     evidence: dict[str, Any] = {
         "rule": dataclasses.asdict(rule),
-        "rows": len(codes),
+        "rows": len(y_true),
         "challengers": challengers,
         "challenger": scores,
     }
     if champion is None:
         return _decision(checks, f"{rule.metric} {value:.4f}; none was before", evidence)
-    before = evaluate_one(rule.metric, codes, champion.probabilities, champion.said)
-    paired = Paired(
-        codes, champion.probabilities, challenger.probabilities, champion.said, challenger.said
-    )
-    level, resamples = sharpness(rule, challengers=challengers, refreshed=refreshed)
-    found = gain(paired, rule.metric, resamples=resamples, seed=rule.seed)
-    losses = gain(paired, "log_loss", resamples=resamples, seed=rule.seed)
+    if champion.labels_only and rule.metric not in OF_LABELS:
+        raise BadInput(
+            f"{rule.metric} needs probabilities, and the version in production predicts labels "
+            f"only; possible: {', '.join(OF_LABELS)}"
+        )
+    before = evaluate_version(y_true, champion)
+    paired = Paired(y_true, champion.proba, challenger.proba, champion.y_pred, challenger.y_pred)
+    level = level_of(rule, challengers=challengers, refreshed=refreshed)
+    tested = level if rule.mode == "superior" else None
+    draws: dict[str, Any] = {"resamples": rule.resamples, "seed": rule.seed}
+    gained = gain(paired, rule.metric, **draws, level=tested)
+    losses = None
+    if not champion.labels_only:
+        losses = gain(paired, "log_loss", **draws, level=tested if refreshed else None)
+    mcnemar_p = mcnemar(paired)
     checks += [
-        _better(found, losses, rule, refreshed, level),
-        _mcnemar(mcnemar(paired), rule),
+        _better(gained, losses, rule, refreshed, level),
+        _mcnemar(mcnemar_p, rule),
         _classes(paired, labels, rule),
         _loss(losses, rule),
         _latency(challenger.latency / champion.latency, rule),
     ]
     evidence |= {
-        "champion": evaluate(codes, champion.probabilities, champion.said),
+        "champion": before,
         "level": level,
-        "gain": _numbers(found, level),
-        "log_loss_gain": _numbers(losses, level),
-        "mcnemar_p": mcnemar(paired),
+        "gain": _numbers(gained, level),
+        "log_loss_gain": _numbers(losses, level) if losses else None,
+        "mcnemar_p": mcnemar_p,
         "latency_ms": {"champion": champion.latency * 1e3, "challenger": challenger.latency * 1e3},
     }
-    said = f"{rule.metric} {value:.4f} against {before:.4f} on {len(codes)} rows"
-    return _decision(checks, said, evidence, found.resampled)
+    compared = (
+        f"{rule.metric} {value:.4f} against {before.get(rule.metric, float('nan')):.4f} "
+        f"on {len(y_true)} rows"
+    )
+    return _decision(checks, compared, evidence, gained.resampled)
 
 
-def sharpness(rule: Rule, *, challengers: int, refreshed: bool) -> tuple[float, int]:
-    """Level of each test, and how many resamples it takes to tell so small a p-value.
+def level_of(rule: Rule, *, challengers: int, refreshed: bool) -> float:
+    """Level of each test.
 
     Args:
-        rule: with the confidence and the resamples.
+        rule: with the confidence.
         challengers: from how many the challenger was picked.
         refreshed: there are two ways to pass, and the level is halved.
     """
     ways = 2 if refreshed and rule.mode == "superior" else 1
-    level = (1 - rule.confidence) / challengers / ways
-    return level, max(rule.resamples, round(20 / level))
+    return (1 - rule.confidence) / challengers / ways
 
 
 def _decision(
-    checks: list[Check], said: str, evidence: dict[str, Any], resampled: np.ndarray | None = None
+    checks: list[Check],
+    compared: str,
+    evidence: dict[str, Any],
+    resampled: np.ndarray | None = None,
 ) -> Decision:
     failed = [check for check in checks if not check.passed]
-    because = "; ".join(check.said for check in failed or checks[1:2])
-    reason = f"{said}: {because}" if because else said
+    because = "; ".join(check.reason for check in failed or checks[1:2])
+    reason = f"{compared}: {because}" if because else compared
     evidence["checks"] = [dataclasses.asdict(check) for check in checks]
     return Decision(
         not failed, reason, tuple(checks), evidence, np.empty(0) if resampled is None else resampled
     )
 
 
-def _numbers(found: Gain, level: float) -> dict[str, float]:
+def _numbers(gained: Gain, level: float) -> dict[str, float]:
     return {
-        "value": found.value,
-        "lower": found.bound(1 - level),
-        "upper": found.bound(level),
-        "p_value": found.p_value,
+        "value": gained.value,
+        "lower": gained.bound(1 - level),
+        "upper": gained.bound(level),
+        "p_value": gained.p_value,
     }
 
 
@@ -203,51 +233,53 @@ def _floor(value: float, rule: Rule) -> Check:
     return Check("floor", not below, f"{rule.metric} {value:.4f} is {side} the floor {rule.floor}")
 
 
-def _better(found: Gain, losses: Gain, rule: Rule, refreshed: bool, level: float) -> Check:
+def _better(gained: Gain, losses: Gain | None, rule: Rule, refreshed: bool, level: float) -> Check:
+    value = gained.value
     if rule.mode == "best":
-        wins = found.value > rule.min_gain or (found.value == rule.min_gain and losses.value > 0)
+        tied = value == rule.min_gain and losses is not None and losses.value > 0
+        wins = value > rule.min_gain or tied
         word = "higher" if wins else "not higher"
-        return Check("better", wins, f"the gain {found.value:+.4f} is {word} than {rule.min_gain}")
-    lower = found.bound(1 - level)
-    wins = lower > rule.min_gain and found.p_value <= level
-    said = f"the gain {found.value:+.4f} is at least {lower:+.4f} with {1 - level:.1%} confidence"
-    p_value = found.p_value
-    if not wins and refreshed:
-        no_worse = found.value >= 0 or found.bound(level) >= 0
-        surer = losses.bound(1 - level) > 0 and losses.p_value <= level
-        wins = no_worse and surer
+        return Check("better", wins, f"the gain {value:+.4f} is {word} than {rule.min_gain}")
+    lower, p_value = gained.bound(1 - level), gained.p_value
+    wins = lower > rule.min_gain and p_value <= level
+    reason = f"the gain {value:+.4f} is at least {lower:+.4f} with {1 - level:.1%} confidence"
+    if not wins and refreshed and losses:
+        no_worse = value >= 0 or gained.bound(level) >= 0
+        wins = no_worse and losses.bound(1 - level) > 0 and losses.p_value <= level
         if wins:
-            said = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"
+            reason = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"
             p_value = losses.p_value
-    return Check("better", wins, f"{said} (p {p_value:.4f}, level {level:.4f})")
+    return Check("better", wins, f"{reason} (p {p_value:.4f}, level {level:.4f})")
 
 
 def _mcnemar(p_value: float, rule: Rule) -> Check:
-    said = f"McNemar's p {p_value:.4f}, at most {rule.max_mcnemar} is asked"
-    return Check("mcnemar", p_value <= rule.max_mcnemar, said)
+    reason = f"McNemar's p {p_value:.4f}, at most {rule.max_mcnemar} is asked"
+    return Check("mcnemar", p_value <= rule.max_mcnemar, reason)
 
 
 def _classes(paired: Paired, labels: Sequence[Label], rule: Rule) -> Check:
-    counts = np.bincount(paired.codes, minlength=len(labels))
+    counts = np.bincount(paired.y_true, minlength=len(labels))
     every = np.flatnonzero(counts >= CLASS_ROWS)
     if not len(every):
         return Check("classes", True, "no class has enough rows to compare")
-    recalls = [
-        recall_score(paired.codes, said, labels=every, average=None, zero_division=0)
-        for said in paired.said
-    ]
-    falls = recalls[0] - recalls[1]
-    worst = int(falls.argmax())
-    said = f"the recall of {labels[every[worst]]!r} falls by {max(falls[worst], 0):.4f}"
-    return Check("classes", falls[worst] <= rule.max_class_loss, said)
+    before, after = (
+        recall_score(paired.y_true, y_pred, labels=every, average=None, zero_division=0)
+        for y_pred in paired.y_pred
+    )
+    worst = int((before - after).argmax())
+    fall = before[worst] - after[worst]
+    reason = f"the recall of {labels[every[worst]]!r} falls by {max(fall, 0):.4f}"
+    return Check("classes", bool(fall <= rule.max_class_loss), reason)
 
 
-def _loss(losses: Gain, rule: Rule) -> Check:
+def _loss(losses: Gain | None, rule: Rule) -> Check:
+    if losses is None:
+        return Check("log loss", True, "the version in production has no probabilities")
     rise = -losses.value
     word = "rises" if rise > 0 else "falls"
     return Check("log loss", rise <= rule.max_loss_rise, f"the log loss {word} by {abs(rise):.4f}")
 
 
 def _latency(ratio: float, rule: Rule) -> Check:
-    said = f"one row takes {ratio:.1f} times as long"
-    return Check("latency", ratio <= rule.max_latency_ratio, said)
+    reason = f"one row takes {ratio:.1f} times as long"
+    return Check("latency", ratio <= rule.max_latency_ratio, reason)

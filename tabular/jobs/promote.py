@@ -2,9 +2,10 @@
 
 import getpass
 import json
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import numpy as np
 
 from tabular.errors import BadInput
 from tabular.gate.compare import Loaded, answers, common_rows, load
-from tabular.gate.decide import Decision, Rule, decide
+from tabular.gate.decide import Decision, Rule, decide, evaluate_version
 from tabular.gate.prove import fetch, prove
 from tabular.jobs.preparation import Say
 from tabular.report import plots
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate_one
+from tabular.stats.metrics import LOWER_IS_BETTER
 from tabular.store import registry
 from tabular.store.registry import Candidate
 from tabular.store.runs import start_run
@@ -146,15 +147,21 @@ def _challengers(
         return chosen, 1
     newer = [c for c in candidates if champion is None or c.version > champion]
     kept = [c for c in newer if "rolled_back_at" not in c.tags]
-    name = f"holdout_{rule.metric}"
-    sign = 1 if rule.metric in LOWER_IS_BETTER else -1
     scored = sorted(
-        (c for c in kept if name in c.metrics),
-        key=lambda c: (sign * c.metrics[name], c.metrics.get("holdout_log_loss", float("inf"))),
+        (c for c in kept if f"holdout_{rule.metric}" in c.metrics),
+        key=lambda c: _rank(rule.metric, c.metrics, prefix="holdout_"),
     )
     if kept and not scored:
         raise BadInput(f"no version has the metric {rule.metric!r}; train or sweep again")
     return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored)
+
+
+def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
+    """The lower, the better: by the metric, the log loss among equals; undefined comes last."""
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    value = sign * metrics.get(prefix + metric, float("nan"))
+    loss = metrics.get(f"{prefix}log_loss", float("inf"))
+    return (float("inf") if math.isnan(value) else value), loss
 
 
 def _compare(
@@ -180,32 +187,31 @@ def _compare(
                 for label in (before.labels if before else ())
                 if label not in challenger.labels
             )
-            given = answers(challenger, rows, labels)
-            current_answers = answers(before, rows, labels) if before else None
+            predictions = answers(challenger, rows, labels)
+            champion_predictions = answers(before, rows, labels) if before else None
         except BadInput as error:
             if len(pool) == 1:
                 raise
             say(f"version {candidate.version} is left out: {error}")
             continue
         code_of = {label: code for code, label in enumerate(labels)}
-        codes = np.array([code_of[label] for label in rows[challenger.target].tolist()])
-        value = evaluate_one(rule.metric, codes, given.probabilities)
-        sign = -1 if rule.metric in LOWER_IS_BETTER else 1
-        loss = evaluate_one("log_loss", codes, given.probabilities)
-        key = (sign * value, -loss)
-        scored.append((key, challenger, codes, given, current_answers, labels))
+        y_true = np.array([code_of[label] for label in rows[challenger.target].tolist()])
+        key = _rank(rule.metric, evaluate_version(y_true, predictions))
+        scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
     if not scored:
         raise BadInput(f"no version of {name!r} can be compared with the one in production")
-    _, challenger, codes, given, current_answers, labels = max(scored, key=lambda item: item[0])
+    _, challenger, y_true, predictions, champion_predictions, labels = min(
+        scored, key=lambda item: item[0]
+    )
     refreshed = (
         current is not None
         and current.version < challenger.candidate.version
         and current.tags.get("data_digest") != challenger.candidate.tags.get("data_digest")
     )
     decision = decide(
-        codes,
-        given,
-        current_answers,
+        y_true,
+        predictions,
+        champion_predictions,
         rule,
         labels=labels,
         refreshed=refreshed,

@@ -1,47 +1,48 @@
 """How sure a difference between two classifiers on the same rows is.
 
-Metrics of labels depend only on how often each triple (true class, label of one, label of the
-other) occurs, so thousands of resamples are a few matrix products over those counts. The other
-metrics are resampled by rows.
+A resample is a weight for each row. Metrics of labels depend only on how often each triple (true
+class, label of one, label of the other) occurs, so there the rows are those triples.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest
 
 from tabular.stats.metrics import LOWER_IS_BETTER, predicted
 
-RESAMPLES_OF_RANKS = 500  # each sorts the rows anew
+EXCEEDED = 20  # draws beyond the gain, expected where the p-value is just the level
+CELLS = 200_000  # of a matrix of draws, to stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two classifiers' answers to the same rows.
+    """Two classifiers' predictions for the same rows.
 
     Args:
-        codes: (n_rows,) true classes, 0 to n_classes - 1.
+        y_true: (n_rows,) true classes, 0 to n_classes - 1.
         champion: (n_rows, n_classes) probabilities.
         challenger: (n_rows, n_classes) probabilities.
-        champion_said: (n_rows,) predicted classes; None for the most probable ones.
-        challenger_said: likewise.
+        champion_pred: (n_rows,) predicted classes; None for the most probable ones.
+        challenger_pred: likewise.
     """
 
-    codes: np.ndarray
+    y_true: np.ndarray
     champion: np.ndarray
     challenger: np.ndarray
-    champion_said: np.ndarray | None = None
-    challenger_said: np.ndarray | None = None
+    champion_pred: np.ndarray | None = None
+    challenger_pred: np.ndarray | None = None
 
     @property
-    def said(self) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted classes of the champion and of the challenger.
+    def proba(self) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of the champion and of the challenger, (n_rows, n_classes) each."""
+        return self.champion, self.challenger
 
-        Returns:
-            (n_rows,) codes of each.
-        """
-        first, second = self.champion_said, self.challenger_said
+    @property
+    def y_pred(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted classes of the champion and of the challenger, (n_rows,) each."""
+        first, second = self.champion_pred, self.challenger_pred
         return (
             predicted(self.champion) if first is None else first,
             predicted(self.challenger) if second is None else second,
@@ -53,7 +54,7 @@ class Gain:
     """How much better the challenger is by a metric; below 0 it is worse, also by a loss.
 
     Args:
-        value: on the rows as they are.
+        value: on the rows as they are; NaN where the metric is undefined.
         resampled: (n_resamples,) under the paired bootstrap.
         p_value: one-sided, of a gain at least as high if the two were exchangeable.
     """
@@ -64,72 +65,131 @@ class Gain:
 
     def bound(self, confidence: float) -> float:
         """Lower end of the one-sided interval, by percentiles of the bootstrap."""
+        if not len(self.resampled):
+            return float("nan")
         return float(np.quantile(self.resampled, 1 - confidence))
 
 
-def gain(paired: Paired, metric: str, *, resamples: int, seed: int) -> Gain:
+def gain(
+    paired: Paired, metric: str, *, resamples: int, seed: int, level: float | None = None
+) -> Gain:
     """Paired bootstrap (Efron & Tibshirani 1993, ch. 16) and randomisation test (Edgington 1995).
 
-    The randomisation test swaps the two answers of a row with probability one half; it is exact for
-    any metric, also on few rows, where a bootstrap interval is too short.
+    The randomisation test swaps the two predictions of a row with probability one half; it is exact
+    for any metric, also on few rows, where a bootstrap interval is too short.
 
     Args:
-        paired: the answers.
+        paired: the predictions.
         metric: a key of `METRICS`.
         resamples: of the bootstrap, and random swaps of the test.
         seed: of both.
+        level: of the test. More resamples are drawn where they are needed to resolve so small a
+            p-value, for as long as it may still be reached (Besag & Clifford 1991).
     """
     rng = np.random.default_rng(seed)
-    if metric in OF_LABELS:
-        value, drawn, by_chance = _of_labels(paired, OF_LABELS[metric], resamples, rng)
-    elif metric in PER_ROW:
-        value, drawn, by_chance = _per_row(paired, PER_ROW[metric], resamples, rng)
-    else:
-        fewer = min(resamples, RESAMPLES_OF_RANKS)
-        value, drawn, by_chance = _by_ranks(paired, fewer, rng)
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    at_least = int((sign * by_chance >= sign * value - 1e-12).sum())
-    p_value = (at_least + 1) / (len(by_chance) + 1)
-    return Gain(sign * value, sign * drawn[np.isfinite(drawn)], p_value)
+    value, width, draw = _of_means(paired, metric) if metric in PER_ROW else _of(paired, metric)
+    if np.isnan(value):
+        return Gain(value, np.empty(0), 1.0)
+    wanted = max(resamples, round(EXCEEDED / level)) if level else resamples
+    drawn: list[np.ndarray] = []
+    done = at_least = 0
+    while done < resamples or (level and done < wanted and (at_least + 1) / (wanted + 1) <= level):
+        size = min(resamples, wanted - done, max(1, CELLS // width))
+        resampled, by_chance = draw(size, rng)
+        drawn.append(sign * resampled)
+        at_least += int((sign * (by_chance - value) >= -1e-12).sum())
+        done += size
+    resampled = np.concatenate(drawn)
+    return Gain(sign * value, resampled[np.isfinite(resampled)], (at_least + 1) / (done + 1))
 
 
 def mcnemar(paired: Paired) -> float:
     """Exact two-sided p-value that one is right as often as the other (McNemar 1947)."""
-    right = [said == paired.codes for said in paired.said]
+    right = [y_pred == paired.y_true for y_pred in paired.y_pred]
     gained, lost = int((~right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+# The challenger's metric minus the champion's: bootstrapped, and with swapped predictions.
+Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+# The same on the rows as they are, the numbers that one draw takes, and how to draw.
+Difference = tuple[float, int, Draw]
+
+
+def _of(paired: Paired, metric: str) -> Difference:
+    """Of a metric of labels or ranks. A draw is a weight for each row."""
+    if metric in OF_LABELS:
+        rows = np.stack([paired.y_true, *paired.y_pred])
+        (y_true, one, other), counts = np.unique(rows, axis=1, return_counts=True)
+    else:
+        y_true, one, other = paired.y_true, paired.champion, paired.challenger
+        counts = np.ones(len(y_true), dtype=int)
+    n_classes = paired.champion.shape[1]
+
+    def scorer(y_true: np.ndarray, predictions: np.ndarray) -> Weighted:
+        if metric in OF_LABELS:
+            return _of_labels(OF_LABELS[metric], y_true, predictions, n_classes)
+        return _area(y_true, predictions)
+
+    champion, challenger = scorer(y_true, one), scorer(y_true, other)
+    both = scorer(np.concatenate([y_true, y_true]), np.concatenate([one, other]))
+    frequencies = counts / counts.sum()
+
+    def draw(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        weights = rng.multinomial(counts.sum(), frequencies, size=size).astype(float)
+        swapped = rng.binomial(counts, 0.5, size=(size, len(counts))).astype(float)
+        kept = counts - swapped
+        by_chance = both(np.hstack([swapped, kept])) - both(np.hstack([kept, swapped]))
+        return challenger(weights) - champion(weights), by_chance
+
+    as_is = counts[None].astype(float)
+    return float((challenger(as_is) - champion(as_is))[0]), 2 * len(counts), draw
+
+
+def _of_means(paired: Paired, metric: str) -> Difference:
+    """Of a metric that is a mean over the rows."""
+    before, after = (PER_ROW[metric](paired.y_true, proba) for proba in paired.proba)
+    gaps = after - before
+
+    def draw(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        rows = rng.integers(0, len(gaps), (size, len(gaps)))
+        swapped = rng.integers(0, 2, (size, len(gaps)), dtype=np.int8).astype(float)
+        return gaps[rows].mean(axis=1), gaps.mean() - 2 * (swapped @ gaps) / len(gaps)
+
+    return float(gaps.mean()), 2 * len(gaps), draw
 
 
 # --- metrics of labels --------------------------------------------------------------------------
 
 Table = np.ndarray  # (n_resamples, n_classes) of counts
 OfLabels = Callable[[Table, Table, Table], np.ndarray]
+Weighted = Callable[[np.ndarray], np.ndarray]  # weights (n_resamples, n_rows) to (n_resamples,)
 
 
-def _f1(hits: Table, true: Table, said: Table) -> np.ndarray:
+def _f1(hits: Table, true: Table, pred: Table) -> np.ndarray:
     # as scikit-learn: the mean over the classes that occur or were predicted
-    occurs = true + said > 0
-    return _mean(_ratio(2 * hits, true + said), occurs)
+    return _mean(_ratio(2 * hits, true + pred), true + pred > 0)
 
 
-def _recall(hits: Table, true: Table, said: Table) -> np.ndarray:
-    return _mean(_ratio(hits, true), true + said > 0)
+def _recall(hits: Table, true: Table, pred: Table) -> np.ndarray:
+    return _mean(_ratio(hits, true), true + pred > 0)
 
 
-def _balanced(hits: Table, true: Table, said: Table) -> np.ndarray:
+def _balanced(hits: Table, true: Table, pred: Table) -> np.ndarray:
     return _mean(_ratio(hits, true), true > 0)
 
 
-def _precision(hits: Table, true: Table, said: Table) -> np.ndarray:
-    return _mean(_ratio(hits, said), true + said > 0)
+def _precision(hits: Table, true: Table, pred: Table) -> np.ndarray:
+    return _mean(_ratio(hits, pred), true + pred > 0)
 
 
-def _weighted(hits: Table, true: Table, said: Table) -> np.ndarray:
-    shares = true / true.sum(axis=1, keepdims=True)
-    return np.asarray((_ratio(2 * hits, true + said) * shares).sum(axis=1))
+def _weighted(hits: Table, true: Table, pred: Table) -> np.ndarray:
+    frequencies = true / true.sum(axis=1, keepdims=True)
+    return np.asarray((_ratio(2 * hits, true + pred) * frequencies).sum(axis=1))
 
 
-def _accuracy(hits: Table, true: Table, said: Table) -> np.ndarray:
+def _accuracy(hits: Table, true: Table, pred: Table) -> np.ndarray:
     return np.asarray(hits.sum(axis=1) / true.sum(axis=1))
 
 
@@ -139,6 +199,13 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return np.asarray((values * counted).sum(axis=1) / counted.sum(axis=1))
+
+
+def _of_labels(
+    metric: OfLabels, y_true: np.ndarray, y_pred: np.ndarray, n_classes: int
+) -> Weighted:
+    true, pred = np.eye(n_classes)[y_true], np.eye(n_classes)[y_pred]
+    return lambda weights: metric(weights @ (true * pred), weights @ true, weights @ pred)
 
 
 OF_LABELS: dict[str, OfLabels] = {
@@ -151,94 +218,54 @@ OF_LABELS: dict[str, OfLabels] = {
 }
 
 
-# The challenger's metric minus the champion's: as it is, bootstrapped, and with swapped answers.
-Differences = tuple[float, np.ndarray, np.ndarray]
-
-
-def _of_labels(
-    paired: Paired, metric: OfLabels, resamples: int, rng: np.random.Generator
-) -> Differences:
-    answers = [paired.codes, *paired.said]
-    kinds, counts = np.unique(np.stack(answers), axis=1, return_counts=True)
-    true, one, other = np.eye(paired.champion.shape[1])[kinds]  # each (n_kinds, n_classes)
-
-    def score(said: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return metric(weights @ (truth * said), weights @ truth, weights @ said)
-
-    drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples).astype(float)
-    swapped = rng.binomial(counts, 0.5, size=(resamples, len(counts))).astype(float)
-    both = np.concatenate([counts - swapped, swapped], axis=1)
-    truth, first, second = (
-        np.concatenate(pair) for pair in ((true, true), (one, other), (other, one))
-    )
-    as_is = counts[None].astype(float)
-    return (
-        float((score(other, true, as_is) - score(one, true, as_is))[0]),
-        score(other, true, drawn) - score(one, true, drawn),
-        score(second, truth, both) - score(first, truth, both),
-    )
-
-
 # --- metrics that are means over the rows -------------------------------------------------------
 
 PerRow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def log_losses(codes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
     """Log loss of each row, (n_rows,).
 
     Args:
-        codes: (n_rows,) true classes.
-        shares: (n_rows, n_classes) probabilities.
+        y_true: (n_rows,) true classes.
+        proba: (n_rows, n_classes) probabilities.
     """
-    eps = np.finfo(shares.dtype).eps
-    true = np.clip(shares, eps, 1 - eps)[np.arange(len(codes)), codes]
-    return np.asarray(-np.log(true))
+    eps = np.finfo(proba.dtype).eps
+    return np.asarray(-np.log(np.clip(proba, eps, 1 - eps)[np.arange(len(y_true)), y_true]))
 
 
-def _briers(codes: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    squares = ((shares - np.eye(shares.shape[1])[codes]) ** 2).sum(axis=1)
-    return np.asarray(squares / 2 if shares.shape[1] == 2 else squares)
+def _briers(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    squares = ((proba - np.eye(proba.shape[1])[y_true]) ** 2).sum(axis=1)
+    return np.asarray(squares / 2 if proba.shape[1] == 2 else squares)
 
 
 PER_ROW: dict[str, PerRow] = {"log_loss": log_losses, "brier": _briers}
 
 
-def _per_row(
-    paired: Paired, metric: PerRow, resamples: int, rng: np.random.Generator
-) -> Differences:
-    gaps = metric(paired.codes, paired.challenger) - metric(paired.codes, paired.champion)
-    drawn, by_chance = np.empty(resamples), np.empty(resamples)
-    for number in range(resamples):  # one at a time: flat memory for many rows
-        drawn[number] = gaps[rng.integers(0, len(gaps), len(gaps))].mean()
-        by_chance[number] = (gaps * rng.choice((-1.0, 1.0), len(gaps))).mean()
-    return float(gaps.mean()), drawn, by_chance
-
-
 # --- the area under the ROC curve ---------------------------------------------------------------
 
 
-def _area(codes: np.ndarray, shares: np.ndarray) -> float:
+def _area(y_true: np.ndarray, proba: np.ndarray) -> Weighted:
     """One-vs-rest macro, by the ranks of the rows (Mann & Whitney 1947); NaN if undefined."""
-    true = np.eye(shares.shape[1])[codes]
-    if shares.shape[1] == 2:
-        true, shares = true[:, 1:], shares[:, 1:]
-    inside = true.sum(axis=0)
-    outside = len(codes) - inside
-    if not (inside * outside).all():
-        return float("nan")
-    ranks = (rankdata(shares, axis=0) * true).sum(axis=0)
-    return float(((ranks - inside * (inside + 1) / 2) / (inside * outside)).mean())
+    true = np.eye(proba.shape[1])[y_true]
+    if proba.shape[1] == 2:
+        true, proba = true[:, 1:], proba[:, 1:]
+    curves = []
+    for inside, scores in zip(true.T, proba.T, strict=True):
+        order = np.argsort(scores)
+        new = np.diff(scores[order], prepend=-np.inf) > 0  # a score is equal to the one before
+        curves.append((inside[order], order, np.flatnonzero(new)))
 
+    def areas(weights: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(weights))
+        for inside, order, starts in curves:
+            ranked = weights[:, order]
+            positive = np.add.reduceat(ranked * inside, starts, axis=1)
+            negative = np.add.reduceat(ranked, starts, axis=1) - positive
+            below = np.cumsum(negative, axis=1) - negative / 2
+            pairs = positive.sum(axis=1) * negative.sum(axis=1)
+            with np.errstate(invalid="ignore"):
+                total += np.einsum("ij,ij->i", positive, below) / pairs
+        return total / len(curves)
 
-def _by_ranks(paired: Paired, resamples: int, rng: np.random.Generator) -> Differences:
-    codes, one, other = paired.codes, paired.champion, paired.challenger
-    drawn, by_chance = np.empty(resamples), np.empty(resamples)
-    for number in range(resamples):
-        rows = rng.integers(0, len(codes), len(codes))
-        drawn[number] = _area(codes[rows], other[rows]) - _area(codes[rows], one[rows])
-        swap = rng.random(len(codes))[:, None] < 0.5
-        by_chance[number] = _area(codes, np.where(swap, one, other)) - _area(
-            codes, np.where(swap, other, one)
-        )
-    return _area(codes, other) - _area(codes, one), drawn, by_chance
+    return areas
