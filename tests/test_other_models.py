@@ -20,7 +20,7 @@ from tabular.gate.compare import Contender, ask_version
 from tabular.jobs.evaluate import Evaluation, evaluate
 from tabular.jobs.score import score
 from tabular.models.load import load_model
-from tabular.store.registry import Candidate
+from tabular.store.registry import Version
 from tabular.table.dataset import make_dataset
 from tests.conftest import Store
 from tests.tables import mixed_table
@@ -123,7 +123,7 @@ def test_score_evaluate_and_promote_get_the_same_predictions(
     dataset = make_dataset(table, "label", name="t", source="t")
     rows = dataset.labelled(np.ones(len(table), dtype=bool))
     model = load_model(uri, str(tmp_path))
-    version = Candidate(version=1, run_id="", stage="None", metrics={}, tags={})
+    version = Version(name="m", number=1, run_id="", stage="None", metrics={}, tags={})
     contender = Contender(version, model, rows, np.empty(0))
     if kind == "probabilities":
         with pytest.raises(BadInput, match="version 1 cannot score the common rows; the first"):
