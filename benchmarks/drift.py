@@ -25,16 +25,18 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from custom_model.bundle import conform, expand
-from tabular.cross_validation import Trial
-from tabular.dataset import Dataset, load_built_in, make_dataset
-from tabular.drift import Drift, compare
-from tabular.drift_checks import Answered, DriftRule
-from tabular.finish import as_it_is
-from tabular.metrics import predicted
-from tabular.profile import Profile, profile_answers, profile_columns
-from tabular.split import split_rows
-from tabular.versions import fit
+from custom_model.served.columns import expand
+from custom_model.served.requests import conform
+from tabular.drift.checks import Answered, DriftRule
+from tabular.drift.profile import Profile, profile_answers, profile_columns
+from tabular.drift.verdict import Drift, compare
+from tabular.recipe.fit import fit
+from tabular.recipe.recipe import as_it_is
+from tabular.search.cross_validation import Trial
+from tabular.stats.metrics import predicted
+from tabular.table.addresses import load_built_in
+from tabular.table.dataset import Dataset, make_dataset
+from tabular.table.split import split_rows
 
 REPETITIONS = 400
 SIZES = (100, 1000, 10_000)

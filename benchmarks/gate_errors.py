@@ -26,9 +26,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
-from tabular.gate import Answers, Rule, decide, sharpness
-from tabular.metrics import predicted
-from tabular.resampling import Paired, gain, log_losses
+from tabular.gate.decide import Predictions, Rule, decide, level_of
+from tabular.stats.metrics import predicted
+from tabular.stats.paired import Paired, gain, log_losses
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = Rule(resamples=1000)
@@ -162,8 +162,8 @@ def simulate(setting: Setting, champion: float, challenger: float) -> Rates:
             continue
         decision = decide(
             codes,
-            Answers(best, 1e-3),
-            Answers(before, 1e-3),
+            Predictions(best, 1e-3),
+            Predictions(before, 1e-3),
             RULE,
             labels=range(setting.classes),
             refreshed=setting.refreshed,
@@ -184,7 +184,7 @@ def _key(codes: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
 
 def _may_pass(paired: Paired, setting: Setting) -> bool:
     """Whether `better` is not sure to refuse."""
-    codes, before, after = paired.codes, paired.champion, paired.challenger
+    codes, before, after = paired.y_true, paired.champion, paired.challenger
     if macro_f1(codes, after) > macro_f1(codes, before) and _is_sure("f1_macro", paired, setting):
         return True
     lower = log_losses(codes, after).mean() < log_losses(codes, before).mean()
@@ -192,8 +192,8 @@ def _may_pass(paired: Paired, setting: Setting) -> bool:
 
 
 def _is_sure(metric: str, paired: Paired, setting: Setting) -> bool:
-    level, resamples = sharpness(RULE, challengers=setting.counted, refreshed=setting.refreshed)
-    found = gain(paired, metric, resamples=resamples, seed=RULE.seed)
+    level = level_of(RULE, challengers=setting.counted, refreshed=setting.refreshed)
+    found = gain(paired, metric, resamples=RULE.resamples, seed=RULE.seed, level=level)
     return found.bound(1 - level) > 0 and found.p_value <= level
 
 

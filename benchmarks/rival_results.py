@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.rival_runner import RIVALS
-from tabular.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import LOWER_IS_BETTER
 
 TABLES = {
     "titanic": "Survived",

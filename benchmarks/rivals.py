@@ -46,9 +46,9 @@ from benchmarks.rival_results import (
 )
 from benchmarks.rival_runner import CLASS, CORES, RIVALS
 from benchmarks.tables import default_models
-from tabular.dataset import Dataset, load_dataset
-from tabular.metrics import METRICS
-from tabular.split import Split, split_rows
+from tabular.stats.metrics import METRICS
+from tabular.table.dataset import Dataset, load_dataset
+from tabular.table.split import Split, split_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECTIVES = ("f1_macro", "log_loss")

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import mlflow
 
-from custom_model.pipeline import make_model
-from tabular.dataset import load_dataset
-from tabular.metrics import evaluate
-from tabular.split import split_rows
+from tabular.families.pipeline import make_model
+from tabular.stats.metrics import evaluate
+from tabular.table.dataset import load_dataset
+from tabular.table.split import split_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = ("logistic_regression", "hist_gradient_boosting", "random_forest")

@@ -8,7 +8,7 @@ mlflow run . -e evaluate -P model=runs:/<run id>/model -P data=march.csv -P targ
 from collections.abc import Sequence
 
 from steps import TABLE, Parser, one_of, real, run_step, whole
-from tabular.evaluation import Evaluation, evaluate
+from tabular.jobs.evaluate import Evaluation, evaluate
 
 
 def show(found: Evaluation) -> None:

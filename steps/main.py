@@ -10,9 +10,9 @@ from steps import run_step
 from steps.promote import show as show_outcome
 from steps.sweep import make_parser
 from steps.sweep import show as show_versions
-from tabular.gate import Rule
-from tabular.promotion import promote
-from tabular.sweep import Plan, sweep
+from tabular.gate.decide import Rule
+from tabular.jobs.promote import promote
+from tabular.jobs.sweep import Plan, sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,9 +8,9 @@ mlflow run . -e promote -P version=3 -P force=true
 from collections.abc import Sequence
 
 from steps import Parser, one_of, real, registry_name, run_step, truth, whole
-from tabular.gate import Rule
-from tabular.metrics import METRICS
-from tabular.promotion import Outcome, promote
+from tabular.gate.decide import Rule
+from tabular.jobs.promote import Outcome, promote
+from tabular.stats.metrics import METRICS
 
 
 def show(model_name: str, outcome: Outcome, *, dry_run: bool = False) -> None:
@@ -54,7 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         one_of("superior", "best"),
         "superior: better with confidence; best: the higher value",
     )
-    parser.option("floor", "", str, "worst value of the metric to let in; empty for any")
+    parser.option(
+        "floor",
+        "",
+        real(-1e9, 1e9, empty=True),
+        "worst value of the metric to let in; empty for any",
+    )
     parser.option("min_gain", rule.min_gain, real(-1, 1), "gain of the metric to be exceeded")
     parser.option(
         "confidence", rule.confidence, real(0.5, 0.9999), "of one-sided intervals and tests"
@@ -75,11 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, dry_run, version, force = (
         options.pop(key) for key in ("model_name", "dry_run", "version", "force")
     )
-    floor = options.pop("floor")
-    limit = real(-1e9, 1e9)(floor) if floor else None
     outcome = promote(
         model_name=name,
-        rule=Rule(**options, floor=limit),
+        rule=Rule(**options),
         version=version,
         force=force,
         dry_run=dry_run,

@@ -7,7 +7,7 @@ mlflow run . -e rollback -P model_name=churn
 from collections.abc import Sequence
 
 from steps import Parser, registry_name, run_step
-from tabular.promotion import rollback
+from tabular.jobs.promote import rollback
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ mlflow run . -e score -P model=models:/churn@champion -P data=new.parquet -P out
 from collections.abc import Sequence
 
 from steps import TABLE, Parser, one_of, run_step
-from tabular.scoring import ENGINES, score
+from tabular.jobs.score import ENGINES, score
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

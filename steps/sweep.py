@@ -6,11 +6,11 @@ mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=
 
 from collections.abc import Sequence
 
-from custom_model.classifiers import CLASSIFIERS
 from steps import NAME, TABLE, Parser, names_of, one_of, registry_name, run_step, seconds, whole
-from tabular.metrics import METRICS
-from tabular.sweep import Plan, sweep
-from tabular.versions import Version
+from tabular.families.classifiers import CLASSIFIERS
+from tabular.jobs.sweep import Plan, sweep
+from tabular.stats.metrics import METRICS
+from tabular.store.registry import Version
 
 
 def make_parser(description: str | None) -> Parser:

@@ -8,10 +8,10 @@ Any further parameter is a hyperparameter of the classifier, by scikit-learn's n
 
 from collections.abc import Sequence
 
-from custom_model.classifiers import CLASSIFIERS
 from steps import NAME, TABLE, Parser, one_of, registry_name, run_step, whole
-from tabular.hyperparameters import read_hyperparameters
-from tabular.training import train
+from tabular.families.classifiers import CLASSIFIERS
+from tabular.families.hyperparameters import read_hyperparameters
+from tabular.jobs.train import train
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

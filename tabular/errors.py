@@ -8,6 +8,11 @@ class BadInput(Exception):
     """What the user gave cannot be used; the message says what, what was found, and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; its class where it says nothing (`MemoryError()`)."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
+
+
 def choices(found: str, possible: Iterable[str], *, most: int = 12) -> str:
     """The end of a sentence: the nearest name, if one is near, and what is possible.
 

@@ -19,7 +19,7 @@ import requests
 from hypothesis import settings
 
 from steps import train
-from tabular import registry
+from tabular.store import registry
 from tests.tables import mixed_table
 
 ROOT = Path(__file__).resolve().parents[1]

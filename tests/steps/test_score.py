@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from steps import run_step, score
-from tabular.scoring import side_path
+from tabular.jobs.score import side_path
 from tests.conftest import ROOT, Store
 
 KILLS = 20
@@ -72,7 +72,7 @@ def test_a_mistake_ends_in_one_line_and_leaves_nothing(
 CHILD = """
 import sys
 import mlflow
-from tabular.scoring import score
+from tabular.jobs.score import score
 
 mlflow.pyfunc.load_model(sys.argv[1])  # all is imported before the work, so that the kills meet it
 print("ready", flush=True)

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import main, promote, rollback, run_step, train
+from steps import Parser, main, promote, rollback, run_step, train
+from steps.monitor import headings
 from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
+STEPS = sorted(p.stem for p in (ROOT / "steps").glob("*.py") if p.stem != "__init__")
 METRICS = (
     *("f1_macro", "f1_weighted", "accuracy", "balanced_accuracy", "precision_macro"),
     *("recall_macro", "log_loss", "roc_auc", "brier"),
@@ -257,3 +259,29 @@ def test_a_run_that_fails_midway_is_closed_and_registers_nothing(
     [run] = mlflow.search_runs(output_format="list")
     assert run.info.status == "FAILED"
     assert MlflowClient().search_registered_models() == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_parameter_that_is_no_free_text_refuses_other_text_in_one_line(
+    step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared: dict[str, Any] = {}
+    real = Parser.option
+
+    def spy(self: Parser, name: str, default: object, read: Any, text: str) -> None:
+        declared[name] = read
+        real(self, name, default, read, text)
+
+    monkeypatch.setattr(Parser, "option", spy)
+    run = importlib.import_module(f"steps.{step}").main
+    with pytest.raises(SystemExit):
+        run(["--help"])
+    capsys.readouterr()
+    for name in [name for name, read in declared.items() if read not in (str, headings)]:
+        with pytest.raises(SystemExit) as ended:
+            run([f"--{name}", "a:b'"])
+        captured = capsys.readouterr()
+        assert ended.value.code == 2
+        assert (
+            captured.err.startswith(f"error: argument --{name}") and captured.err.count("\n") == 1
+        )

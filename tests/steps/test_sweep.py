@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities.run import Run
 
 from steps import run_step, sweep
-from tabular import sweep as sweeping
-from tabular import tracking
 from tabular.errors import BadInput
+from tabular.jobs import sweep as sweeping
+from tabular.store import runs as tracking
 from tests.conftest import Store
 from tests.tables import mixed_table
 

@@ -1,0 +1,1 @@
+"""Whether a table is still like the one that a model was trained on."""

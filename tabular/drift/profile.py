@@ -1,0 +1,268 @@
+"""What a table looked like: the profile that a version carries, and that later tables meet.
+
+The bins of a column are chosen on one random part of the rows and counted on the others. So the
+counted rows and those of a later table are alike in every way if the table is, which keeps tests on
+the counts exact; bins that are quantiles, or the most frequent levels, of the counted rows
+themselves would make any other table look different.
+
+The answers are those on held-out rows: on its training rows a model is surer than on any other.
+All rows with the same content are on one side of the split, so that a holdout of few different rows
+is a few draws, not many; its counts are reduced to the effective number (Kish 1965).
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from custom_model.served.columns import Column, Label
+
+BINNED_SHARE = 0.2  # of the rows choose the bins
+MOST_BINNED = 20_000
+BINS = 10  # of equal frequency, and one beyond either end
+MOST_LEVELS = 20  # of a category with a bin of their own
+MOST_KNOWN = 1000  # levels that are remembered by name
+CONFIDENCE_EDGES = (
+    0.3,
+    0.4,
+    0.5,
+    0.55,
+    0.6,
+    0.65,
+    0.7,
+    0.75,
+    0.8,
+    0.85,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.999,
+)
+OTHER, UNSEEN = "(other levels)", "(levels not listed)"
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column, counted.
+
+    Args:
+        name: heading.
+        kind: number, category, boolean, date or text.
+        rows: how many were counted.
+        missing: rows without a value.
+        edges: (n_bins - 1,) upper ends of the bins of a number, of a date in days since 1970, of a
+            text in words; empty for a category or boolean.
+        levels: categories by bin; the last two bins are of less frequent and of further ones.
+        known: every level of the whole table; empty where there are too many.
+        listed: levels that the last bin is the rest of.
+        counts: (n_bins,) rows.
+    """
+
+    name: str
+    kind: str
+    rows: int
+    missing: int
+    edges: tuple[float, ...]
+    levels: tuple[str, ...]
+    known: tuple[str, ...]
+    listed: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def bin_names(self) -> list[str]:
+        """Each bin in words."""
+        if self.levels:
+            return [*self.levels, OTHER, UNSEEN]
+        ends = [_end(edge, self.kind) for edge in self.edges]
+        # the second bin is the lowest value alone, as many columns have many zeros
+        return [f"< {ends[1]}", ends[1], *interval_names(ends[1:])[1:]]
+
+
+def interval_names(ends: Sequence[str]) -> list[str]:
+    """Each bin in words, by the upper ends of all but the last: `≤ 1`, `(1, 2]`, `> 2`."""
+    between = [f"({low}, {high}]" for low, high in itertools.pairwise(ends)]
+    return [f"≤ {ends[0]}", *between, f"> {ends[-1]}"]
+
+
+@dataclass(frozen=True)
+class AnswerProfile:
+    """What a model answered on held-out rows.
+
+    Args:
+        labels: its classes.
+        rows: how many were asked.
+        effective: how many independent ones they are worth.
+        pairs: (n_pairs, 3): code of the true class, of the predicted class, rows.
+        confidence: (n_bins,) rows by the probability of the predicted class, binned by
+            `CONFIDENCE_EDGES`; empty where the model gives none.
+    """
+
+    labels: tuple[Label, ...]
+    rows: int
+    effective: float
+    pairs: tuple[tuple[int, int, int], ...]
+    confidence: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A table and the answers of a model on held-out rows of it.
+
+    Args:
+        columns: the features, in the order of the table.
+        answers: on the holdout.
+    """
+
+    columns: tuple[ColumnProfile, ...]
+    answers: AnswerProfile
+
+
+def profile_columns(
+    typed: pd.DataFrame, columns: Sequence[Column], *, seed: int
+) -> tuple[ColumnProfile, ...]:
+    """Profiles the features of a table.
+
+    Args:
+        typed: (n_rows, n_columns) from `conform`.
+        columns: the features.
+        seed: chooses the rows that choose the bins.
+    """
+    order = np.random.default_rng(seed).permutation(len(typed))
+    cut = min(MOST_BINNED, max(1, round(BINNED_SHARE * len(typed))))
+    binned = np.zeros(len(typed), dtype=bool)
+    binned[order[:cut]] = True
+    return tuple(_profile(typed[column.name], column, binned) for column in columns)
+
+
+def profile_answers(
+    codes: np.ndarray,
+    said: np.ndarray,
+    probabilities: np.ndarray | None,
+    labels: Sequence[Label],
+    row_hashes: np.ndarray,
+) -> AnswerProfile:
+    """Profiles a model's answers on rows that it has not seen.
+
+    Args:
+        codes: (n_rows,) true classes.
+        said: (n_rows,) predicted classes.
+        probabilities: (n_rows, n_classes).
+        labels: the classes.
+        row_hashes: (n_rows,) of the rows' content.
+    """
+    sizes = np.unique(row_hashes, return_counts=True)[1].astype(float)
+    pairs, counts = np.unique(np.stack([codes, said]), axis=1, return_counts=True)
+    return AnswerProfile(
+        labels=tuple(labels),
+        rows=len(codes),
+        effective=float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0,
+        pairs=tuple((int(t), int(s), int(n)) for t, s, n in zip(*pairs, counts, strict=True)),
+        confidence=() if probabilities is None else count_confidence(probabilities, said),
+    )
+
+
+def count_confidence(probabilities: np.ndarray, said: np.ndarray) -> tuple[int, ...]:
+    """Rows by the probability of the predicted class, in the bins of `CONFIDENCE_EDGES`.
+
+    Args:
+        probabilities: (n_rows, n_classes).
+        said: (n_rows,) predicted classes.
+
+    Returns:
+        (n_bins,) rows.
+    """
+    sure = probabilities[np.arange(len(said)), said]
+    bins = np.searchsorted(CONFIDENCE_EDGES, sure, side="left")
+    return tuple(np.bincount(bins, minlength=len(CONFIDENCE_EDGES) + 1).tolist())
+
+
+def count(profile: ColumnProfile, cells: pd.Series) -> np.ndarray:
+    """Rows of a typed column in each bin of a profile, (n_bins,); missing ones are in none.
+
+    Args:
+        profile: of the column.
+        cells: (n_rows,) typed.
+    """
+    present = cells[cells.notna().to_numpy(dtype=bool)]
+    n_bins = len(profile.counts)
+    if profile.levels:
+        codes = dict.fromkeys(profile.listed, n_bins - 2)
+        codes |= {level: code for code, level in enumerate(profile.levels)}
+        levels = present.astype("str").value_counts()
+        counts = np.zeros(n_bins, dtype=np.int64)
+        np.add.at(counts, [codes.get(str(level), n_bins - 1) for level in levels.index], levels)
+        return counts
+    bins = np.searchsorted(profile.edges, _numbers(present, profile.kind), side="left")
+    return np.bincount(bins, minlength=n_bins)
+
+
+def to_json(profile: Profile) -> str:
+    """The profile as it lies in a model's artifact."""
+    return json.dumps(asdict(profile), ensure_ascii=False)
+
+
+def from_json(text: str) -> Profile:
+    """The profile of `to_json`."""
+    spec: dict[str, Any] = json.loads(text)
+    columns = tuple(ColumnProfile(**_tuples(column)) for column in spec["columns"])
+    return Profile(columns, AnswerProfile(**_tuples(spec["answers"])))
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def _profile(cells: pd.Series, column: Column, binned: np.ndarray) -> ColumnProfile:
+    present = cells.notna().to_numpy(dtype=bool)
+    choosing = cells[binned & present]
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    if column.kind in ("category", "boolean"):
+        by_rows = choosing.astype("str").value_counts()
+        ordered = [str(level) for level in by_rows.index]
+        levels, listed = tuple(ordered[:MOST_LEVELS]) or (UNSEEN,), tuple(ordered[:MOST_KNOWN])
+        every = cells[present].astype("str").unique()
+        known = tuple(sorted(map(str, every))) if len(every) <= MOST_KNOWN else ()
+    else:
+        numbers = _numbers(choosing, column.kind)
+        if not len(numbers):
+            numbers = np.zeros(1)
+        steps = np.arange(BINS + 1) / BINS
+        cuts = np.unique(np.quantile(numbers, steps, method="inverted_cdf"))
+        edges = tuple(float(cut) for cut in (np.nextafter(cuts[0], -np.inf), *cuts))
+    n_bins = len(levels) + 2 if levels else len(edges) + 1
+    counted = cells[~binned]
+    empty = ColumnProfile(
+        name=column.name,
+        kind=column.kind,
+        rows=len(counted),
+        missing=int(counted.isna().sum()),
+        edges=edges,
+        levels=levels,
+        known=known,
+        listed=listed,
+        counts=(0,) * n_bins,
+    )
+    return ColumnProfile(**{**empty.__dict__, "counts": tuple(count(empty, counted).tolist())})
+
+
+def _numbers(cells: pd.Series, kind: str) -> np.ndarray:
+    """Values of a column that is no category, (n_rows,) float: itself, days, or words."""
+    if kind == "date":
+        return cells.to_numpy("datetime64[us]").astype(np.int64) / 86.4e9
+    if kind == "text":
+        return (cells.astype("str").str.count(r"\S+")).to_numpy(dtype=np.float64)
+    return cells.to_numpy(dtype=np.float64)
+
+
+def _end(edge: float, kind: str) -> str:
+    if kind == "date":
+        return str(np.datetime64(int(edge), "D"))
+    return f"{edge:g} words" if kind == "text" else f"{edge:g}"

@@ -1,0 +1,111 @@
+"""Whether a table is still like the one a model was trained on.
+
+Every check has a p-value that is exact for any number of rows (`two_sample`), and an effect size.
+The p-values are corrected together for their number (Holm 1979), so that a table from the same
+distribution raises an alarm with at most the stated probability, however many columns it has. A
+check is drift if its corrected p-value is at most the level *and* its effect is at least the limit:
+with millions of rows a trivial shift is certain, and still trivial.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from tabular.drift.checks import Answered, Check, DriftRule, of_answers, of_column, of_metric
+from tabular.drift.profile import Profile
+from tabular.stats.intervals import Estimate
+from tabular.stats.two_sample import holm
+
+LARGE_SHIFT = 0.8  # standard deviations, "large" in Cohen's terms (1988)
+POWER = 0.8  # with which a large shift has to be found before a table is called fine
+
+Verdict = Literal["fine", "drift", "too few rows to tell"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a table came to.
+
+    Args:
+        verdict: of all checks.
+        checks: the most certain first.
+        rows: of the table.
+        reference_rows: that its columns were compared with.
+        detectable: shift of one column, in standard deviations, that is found with probability
+            `POWER`; infinite if none is.
+        fall: of the metric, with its interval; None without labels.
+    """
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    rows: int
+    reference_rows: int
+    detectable: float
+    fall: Estimate | None
+
+
+def compare(
+    profile: Profile,
+    typed: pd.DataFrame,
+    unreadable: pd.DataFrame,
+    answered: Answered,
+    rule: DriftRule,
+) -> Drift:
+    """Compares a table with a profile.
+
+    Args:
+        profile: of the training table.
+        typed: (n_rows, n_columns) the same columns; those left out are not compared.
+        unreadable: (n_rows, n_columns) bool, cells that are not what the column holds; they are
+            missing in `typed`.
+        answered: the model's answers.
+        rule: what counts.
+    """
+    rng = np.random.default_rng(rule.seed)
+    columns = [column for column in profile.columns if column.name in typed]
+    smallest = rule.level / (4 * len(columns) + 3)  # checks at most
+    checks: list[Check] = []
+    for column in columns:
+        bad = unreadable[column.name].to_numpy()
+        checks += of_column(column, typed[column.name][~bad], int(bad.sum()), rule, smallest, rng)
+    checks += of_answers(profile.answers, answered, rule, smallest, rng)
+    fall, check = of_metric(profile.answers, answered, rule, smallest, rng)
+    checks += [check] if check else []
+    corrected = holm(np.array([check.p_value for check in checks]))
+    checks = [
+        replace(
+            check, p_value=float(p), drift=bool(p <= rule.level and check.effect >= check.limit)
+        )
+        for check, p in zip(checks, corrected, strict=True)
+    ]
+    reference_rows = columns[0].rows if columns else 0
+    shift = detectable_shift(reference_rows, len(typed), rule.level, len(checks))
+    verdict: Verdict = "fine" if shift <= LARGE_SHIFT else "too few rows to tell"
+    if any(check.drift for check in checks):
+        verdict = "drift"
+    checks.sort(key=lambda check: (not check.drift, check.p_value, -check.effect))
+    return Drift(verdict, tuple(checks), len(typed), reference_rows, shift, fall)
+
+
+def detectable_shift(reference_rows: int, rows: int, level: float, n_checks: int) -> float:
+    """Shift of a normal column, in standard deviations, that the test finds with at least `POWER`.
+
+    By the limiting distribution of Kolmogorov and Smirnov's statistic at the level that the first
+    step of Holm's correction leaves.
+
+    Args:
+        reference_rows: of the profile.
+        rows: of the table.
+        level: of all checks together.
+        n_checks: how many.
+    """
+    if not reference_rows or not rows:
+        return math.inf
+    scale = math.sqrt(1 / reference_rows + 1 / rows)
+    distance = scale * math.sqrt(-math.log(level / max(1, n_checks) / 2) / 2)
+    distance += float(norm.ppf(POWER)) * 0.5 * scale
+    return 2 * float(norm.ppf((1 + distance) / 2)) if distance < 1 else math.inf

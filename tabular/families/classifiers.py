@@ -1,0 +1,207 @@
+"""The classifiers: scikit-learn's, one record each, by the names that users write.
+
+A new classifier is one more record in `CLASSIFIERS`. Worker processes of a search import this file,
+so it needs scikit-learn alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+
+from tabular.families.space import OneOf, Range, Shape, Space
+
+SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration fits it five times
+NEIGHBORS_ROWS = 20_000  # it keeps every row and compares each new one with all of them
+MLP_ROW_PASSES = 600_000  # rows times epochs
+MANY_ROWS = 10_000  # below, the tenth that early stopping sets aside is missed in the fit
+FEW_ROWS = 200  # below, 300 trees would be most of the time of a search
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What the project knows of a classifier.
+
+    Args:
+        estimator: its class in scikit-learn.
+        space: its hyperparameters for a table of a shape: their ranges, and the point tried first.
+        defaults: hyperparameters whose default differs from scikit-learn's.
+        fixed: hyperparameters that follow from the table and are not searched.
+        affordable: whether a search of a table of this shape tries it.
+        splits: it splits on one column at a time and takes missing values, as trees do: categories
+            reach it as codes, and numbers as they are.
+        takes_categories: it wants to know which columns hold codes of categories.
+        calibrated: it has no probabilities of its own, and is calibrated to have some.
+    """
+
+    estimator: type[BaseEstimator]
+    space: Callable[[Shape], Space]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Callable[[Shape], dict[str, Any]] = lambda shape: {}
+    affordable: Callable[[Shape], bool] = lambda shape: True
+    splits: bool = False
+    takes_categories: bool = False
+    calibrated: bool = False
+
+
+def _forest(estimator: type[BaseEstimator]) -> Classifier:
+    return Classifier(
+        estimator,
+        space=lambda shape: {
+            "min_samples_leaf": Range(1, min(20, shape.n_rows // 10), first=1),
+            "max_features": OneOf("sqrt", 0.2, 0.4, 0.7),
+            "criterion": OneOf("gini", "log_loss"),
+        },
+        defaults={"n_estimators": 300},
+        fixed=lambda shape: {"n_estimators": 300 if FEW_ROWS <= shape.n_rows <= MANY_ROWS else 100},
+        splits=True,
+    )
+
+
+def _boosting_stops_early(shape: Shape) -> bool:
+    return shape.n_rows >= MANY_ROWS and not shape.rare_class
+
+
+def _boosting_space(shape: Shape) -> Space:
+    # with its defaults boosting diverges where there are many classes and one of them is rare
+    diverges = shape.n_classes > 2 and shape.rare_class
+    space: Space = {
+        "learning_rate": Range(0.02, 0.1 if diverges else 0.3, first=0.03 if diverges else 0.1),
+        "max_leaf_nodes": Range(4, 64, first=31),
+        "min_samples_leaf": Range(
+            2, max(20, min(60, shape.n_rows // 5)), first=5 if diverges else 20
+        ),
+        "l2_regularization": Range(1e-3, 10, first=1e-3),
+        "max_features": OneOf(1.0, 0.5, 0.25),
+    }
+    if not _boosting_stops_early(shape):  # one tree per class and iteration
+        space["max_iter"] = Range(30, 300 if shape.n_classes <= 10 else 60, first=60)
+    return space
+
+
+CLASSIFIERS: dict[str, Classifier] = {
+    "logistic_regression": Classifier(
+        LogisticRegression,
+        space=lambda shape: {"C": Range(1e-3, 1e2, first=1.0)},
+        defaults={"max_iter": 1000},
+    ),
+    "hist_gradient_boosting": Classifier(
+        HistGradientBoostingClassifier,
+        space=_boosting_space,
+        # scikit-learn's automatic early stopping needs two rows of every class in its own hold-out
+        defaults={"early_stopping": False},
+        fixed=lambda shape: (
+            {"early_stopping": True, "n_iter_no_change": 15, "max_iter": 500}
+            if _boosting_stops_early(shape)
+            else {}
+        ),
+        splits=True,
+        takes_categories=True,
+    ),
+    "random_forest": _forest(RandomForestClassifier),
+    "extra_trees": _forest(ExtraTreesClassifier),
+    "naive_bayes": Classifier(
+        GaussianNB, space=lambda shape: {"var_smoothing": Range(1e-9, 1e-1, first=1e-9)}
+    ),
+    "k_neighbors": Classifier(
+        KNeighborsClassifier,
+        space=lambda shape: {
+            "n_neighbors": Range(1, max(5, min(50, shape.n_rows // 2)), first=5),
+            "weights": OneOf("uniform", "distance"),
+            "p": OneOf(1, 2, first=2),
+        },
+        affordable=lambda shape: shape.n_rows <= NEIGHBORS_ROWS,
+    ),
+    "svc": Classifier(
+        SVC,
+        space=lambda shape: {
+            "C": Range(1e-2, 1e2, first=1.0),
+            "gamma": OneOf("scale", "auto"),
+        },
+        # five rows per class and fold calibrate it
+        affordable=lambda shape: shape.n_rows <= SVC_ROWS and shape.rarest >= 10,
+        calibrated=True,
+    ),
+    "mlp": Classifier(
+        MLPClassifier,
+        space=lambda shape: {
+            "hidden_layer_sizes": Range(8, 128, first=100),
+            "alpha": Range(1e-5, 1.0, first=1e-4),
+            "learning_rate_init": Range(3e-4, 1e-2, first=1e-3),
+        },
+        defaults={"max_iter": 300},
+        fixed=lambda shape: {"max_iter": int(np.clip(MLP_ROW_PASSES // shape.n_rows, 10, 300))},
+    ),
+}
+"""In the order in which a search tries their defaults: what is quick and good comes first."""
+
+# Set by the project: the seed comes from the command, the cores are the search's to divide.
+_OURS = {"random_state", "n_jobs", "verbose", "warm_start", "probability", "categorical_features"}
+
+
+def hyperparameters(classifier: str) -> dict[str, Any]:
+    """Names and defaults of a classifier's hyperparameters.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+    """
+    record = CLASSIFIERS[classifier]
+    defaults = record.estimator().get_params() | record.defaults
+    return {name: value for name, value in defaults.items() if name not in _OURS}
+
+
+def affordable(shape: Shape) -> list[str]:
+    """The classifiers that a search of a table of this shape tries."""
+    return [name for name, record in CLASSIFIERS.items() if record.affordable(shape)]
+
+
+def space_of(classifier: str, shape: Shape) -> Space:
+    """The search space of a classifier, class weights included where they are worth trying.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+        shape: of the table.
+    """
+    space = CLASSIFIERS[classifier].space(shape)
+    if shape.imbalanced and "class_weight" in hyperparameters(classifier):
+        space = {**space, "class_weight": OneOf(None, "balanced")}
+    return space
+
+
+def make_classifier(
+    classifier: str, params: dict[str, Any], *, seed: int, n_categories: int = 0
+) -> BaseEstimator:
+    """Builds an unfitted classifier that predicts probabilities.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+        params: hyperparameters by scikit-learn's names.
+        seed: random state, where the classifier has one.
+        n_categories: how many of the first columns hold ordinal codes of categories.
+
+    Raises:
+        sklearn.utils.InvalidParameterError: a value that scikit-learn does not take.
+    """
+    record = CLASSIFIERS[classifier]
+    estimator = record.estimator(**{**record.defaults, **params})
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=seed)
+    if record.takes_categories and n_categories:
+        estimator.set_params(categorical_features=list(range(n_categories)))
+    estimator._validate_params()
+    if record.calibrated:  # Platt's sigmoid on cross-validated scores
+        return CalibratedClassifierCV(estimator, ensemble=False)
+    return estimator

@@ -1,0 +1,125 @@
+"""Proof of serving: before a version may be promoted, MLflow's own server has to answer for it.
+
+The artifact is loaded in a fresh process away from this repository with pickle forbidden, and asked
+the same rows in every input format.
+"""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import requests
+
+from custom_model.packaging import to_request
+from tabular.errors import BadInput
+
+SECONDS_TO_START = 180
+TOLERANCE = 1e-9
+
+
+def prove(path: Path, rows: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Serves an artifact and compares its answers in every format.
+
+    Args:
+        path: of the artifact.
+        rows: (n_rows, n_columns) typed held-out rows.
+        expected: (n_rows, 1 + n_classes) what `predict` answers to them in this process.
+
+    Raises:
+        BadInput: the server does not start or answers differently.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere, _server(path, elsewhere) as url:
+        for form, options in requests_of(rows).items():
+            answer = requests.post(f"{url}/invocations", timeout=60, **options)
+            if answer.status_code != 200:
+                raise BadInput(f"the server refuses held-out rows as {form}: {answer.text[:200]}")
+            found = pd.DataFrame(answer.json()["predictions"])
+            if not _same(found, expected):
+                raise BadInput(f"the server answers held-out rows as {form} unlike predict")
+
+
+def requests_of(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The same rows in every format of MLflow's server, as options of `requests.post`."""
+    records = to_request(rows)
+    names = list(rows.columns)
+    values = [[record[name] for name in names] for record in records]
+    parquet = io.BytesIO()
+    rows.to_parquet(parquet)
+    bodies = {
+        "dataframe_split": {"columns": names, "data": values},
+        "dataframe_records": records,
+        "inputs": records,
+        "instances": records,
+    }
+    asked: dict[str, dict[str, Any]] = {form: {"json": {form: b}} for form, b in bodies.items()}
+    asked["csv"] = {"data": rows.to_csv(index=False).encode(), "headers": _type("text/csv")}
+    asked["parquet"] = {
+        "data": parquet.getvalue(), "headers": _type("application/vnd.apache.parquet")
+    }  # fmt: skip
+    return asked
+
+
+def _type(mime: str) -> dict[str, str]:
+    return {"Content-Type": mime}
+
+
+def _same(found: pd.DataFrame, expected: pd.DataFrame) -> bool:
+    if list(found.columns) != list(expected.columns) or len(found) != len(expected):
+        return False
+    labels = found["prediction"].tolist() == expected["prediction"].tolist()
+    one, other = (f.drop(columns="prediction").to_numpy(float) for f in (found, expected))
+    return labels and bool(np.allclose(one, other, rtol=0, atol=TOLERANCE))
+
+
+@contextmanager
+def _server(path: Path, folder: str) -> Iterator[str]:
+    """`mlflow models serve` in a folder of its own, knowing nothing of this repository."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ours = ("PYTHONPATH", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    env = {key: value for key, value in os.environ.items() if key not in ours}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
+    env["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    log = Path(folder, "server.log")
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(path)]
+    command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "-w", "1"]
+    started = time.monotonic()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while not _is_up(url):
+            waited = time.monotonic() - started
+            if process.poll() is not None or waited > SECONDS_TO_START:
+                last = log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise BadInput(f"the model server does not start: {' '.join(last)[:200]}")
+            time.sleep(0.1)
+        yield url
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/ping", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False

@@ -1,0 +1,1 @@
+"""One module per command: opens the run and calls the rooms in order."""

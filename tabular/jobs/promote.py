@@ -1,0 +1,261 @@
+"""The tracked promotion: compare the versions, decide, prove, move; and the way back."""
+
+import getpass
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+
+from tabular.errors import BadInput
+from tabular.gate.compare import Contender, ask_version, common_rows, load_contender
+from tabular.gate.decide import Decision, Rule, decide, evaluate_version
+from tabular.gate.prove import prove
+from tabular.jobs.preparation import Say
+from tabular.report import plots
+from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.store import registry
+from tabular.store.registry import Version
+from tabular.store.runs import start_run
+
+MOST_CHALLENGERS = 20
+GOLDEN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a promotion came to.
+
+    Args:
+        version: in production afterwards; in a dry run, that would be.
+        moved: it was not there before.
+        reason: one sentence.
+    """
+
+    version: int | None
+    moved: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Match:
+    """One challenger against the champion."""
+
+    challenger: Contender
+    decision: Decision
+
+
+def promote(
+    *, model_name: str, rule: Rule, version: int, force: bool, dry_run: bool, say: Say
+) -> Outcome:
+    """Puts the best challenger into production, if it passes the gate and the proof.
+
+    Args:
+        model_name: in the registry.
+        rule: of the gate.
+        version: the only challenger; 0 for every version that is newer than the champion.
+        force: promote although the gate refuses; the proof is never left out.
+        dry_run: compare and decide, prove and move nothing.
+        say: takes each line of the comparison.
+
+    Raises:
+        BadInput: there is no such model or version, or nothing can be compared or served.
+    """
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    candidates = registry.candidates(model_name)
+    if not dry_run:
+        registry.repair(model_name)
+    champion = registry.champion(model_name)
+    _show(candidates, champion, rule.metric, tell)
+    for move in registry.history(model_name):
+        path = f"{move.action} {move.source} to {move.target}"
+        tell(f"{move.at[:19]}  {path}, {move.by}: {move.reason}")
+    pool, ranked = _challengers(candidates, champion, version, rule)
+    if not pool:
+        return Outcome(champion, False, "no version is newer than the one in production")
+    given = {"model_name": model_name, "metric": rule.metric, "mode": rule.mode}
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
+        target, decision = match.challenger.version.number, match.decision
+        tell(f"version {target}: {decision.reason}")
+        passes = decision.promote or force
+        if dry_run:
+            return Outcome(target if passes else champion, passes, decision.reason)
+        compared = time.monotonic()
+        with start_run(f"promote {model_name}", given):
+            _log(decision, lines, folder)
+            if not passes:
+                return Outcome(champion, False, decision.reason)
+            _prove(match.challenger)
+            proved = time.monotonic()
+            reason = decision.reason if decision.promote else f"forced: {decision.reason}"
+            outcome = _move(model_name, champion, target, reason)
+        spent = (compared - started, proved - compared, time.monotonic() - proved)
+        say("seconds: {:.1f} to compare, {:.1f} to prove, {:.1f} to move".format(*spent))
+        return outcome
+
+
+def rollback(*, model_name: str, say: Say) -> Outcome:
+    """Puts the version before back into production, after the proof that it can be served.
+
+    Args:
+        model_name: in the registry.
+        say: takes each line.
+
+    Raises:
+        BadInput: there is none, or it cannot be served.
+    """
+    candidates = registry.candidates(model_name)
+    registry.repair(model_name)
+    target = registry.version_before(model_name)
+    if target is None:
+        raise BadInput(f"model {model_name!r} has no version to go back to")
+    candidate = next((c for c in candidates if c.number == target), None)
+    if candidate is None:
+        raise BadInput(f"version {target} of model {model_name!r} is gone; promote another one")
+    with tempfile.TemporaryDirectory() as folder:
+        _prove(load_contender(candidate, folder))
+    with start_run(f"rollback {model_name}", {"model_name": model_name}):
+        move = registry.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
+        mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
+    say(f"version {move.source} was in production")
+    return Outcome(move.target, True, f"back from version {move.source}")
+
+
+def _challengers(
+    candidates: Sequence[Version], champion: int | None, version: int, rule: Rule
+) -> tuple[list[Version], int]:
+    """The versions to compare, and from how many they were picked."""
+    if version:
+        if version == champion:
+            return [], 0
+        chosen = [candidate for candidate in candidates if candidate.number == version]
+        if not chosen:
+            known = ", ".join(str(candidate.number) for candidate in candidates[-10:])
+            raise BadInput(f"there is no version {version}; possible: {known}")
+        return chosen, 1
+    newer = [c for c in candidates if champion is None or c.number > champion]
+    kept = [c for c in newer if "rolled_back_at" not in c.tags]
+    scored = sorted(
+        (c for c in kept if f"holdout_{rule.metric}" in c.metrics),
+        key=lambda c: _rank(rule.metric, c.metrics, prefix="holdout_"),
+    )
+    if kept and not scored:
+        raise BadInput(f"no version has the metric {rule.metric!r}; train or sweep again")
+    return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored)
+
+
+def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
+    """The lower, the better: by the metric, the log loss among equals; undefined comes last."""
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    value = sign * metrics.get(prefix + metric, float("nan"))
+    loss = metrics.get(f"{prefix}log_loss", float("inf"))
+    return (float("inf") if math.isnan(value) else value), loss
+
+
+def _compare(
+    name: str,
+    candidates: Sequence[Version],
+    champion: int | None,
+    pool: Sequence[Version],
+    ranked: int,
+    rule: Rule,
+    folder: str,
+    say: Say,
+) -> _Match:
+    """Scores every challenger on the rows it shares with the champion, and gates the best."""
+    current = next((c for c in candidates if c.number == champion), None)
+    before = load_contender(current, folder) if current else None
+    scored = []
+    for candidate in pool:
+        try:
+            challenger = load_contender(candidate, folder)
+            rows = common_rows(challenger, before)
+            labels = challenger.model.classes + tuple(
+                label
+                for label in (before.model.classes if before else ())
+                if label not in challenger.model.classes
+            )
+            predictions = ask_version(challenger, rows, labels)
+            champion_predictions = ask_version(before, rows, labels) if before else None
+        except BadInput as error:
+            if len(pool) == 1:
+                raise
+            say(f"version {candidate.number} is left out: {error}")
+            continue
+        code_of = {label: code for code, label in enumerate(labels)}
+        y_true = np.array([code_of[label] for label in rows[challenger.model.target].tolist()])
+        key = _rank(rule.metric, evaluate_version(y_true, predictions))
+        scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
+    if not scored:
+        raise BadInput(f"no version of {name!r} can be compared with the one in production")
+    _, challenger, y_true, predictions, champion_predictions, labels = min(
+        scored, key=lambda item: item[0]
+    )
+    refreshed = (
+        current is not None
+        and current.number < challenger.version.number
+        and current.tags.get("data_digest") != challenger.version.tags.get("data_digest")
+    )
+    decision = decide(
+        y_true,
+        predictions,
+        champion_predictions,
+        rule,
+        labels=labels,
+        refreshed=refreshed,
+        challengers=ranked,
+    )
+    return _Match(challenger, decision)
+
+
+def _prove(challenger: Contender) -> None:
+    model = challenger.model
+    rows = challenger.holdout.drop(columns=model.target)[:GOLDEN_ROWS].reset_index(drop=True)
+    prove(model.path, rows, model.pyfunc.predict(rows))
+
+
+def _log(decision: Decision, lines: Sequence[str], folder: str) -> None:
+    evidence = {"promote": decision.promote, "reason": decision.reason, **decision.evidence}
+    file = Path(folder, "promotion.json")
+    file.write_text(json.dumps(evidence, indent=1, default=str), encoding="utf-8")
+    mlflow.log_artifact(str(file))
+    mlflow.log_text("\n".join(lines), "comparison.txt")
+    if len(decision.resampled):
+        metric, value = decision.evidence["rule"]["metric"], decision.evidence["gain"]["value"]
+        figure = plots.bootstrap(decision.resampled, value, metric)
+        mlflow.log_figure(figure, "bootstrap.png")
+
+
+def _move(name: str, champion: int | None, target: int, reason: str) -> Outcome:
+    now = registry.champion(name)
+    if now not in (champion, target):
+        raise BadInput(f"version {now} of {name!r} was promoted meanwhile; compare with it again")
+    move = registry.promote(name, target, reason=reason, by=getpass.getuser())
+    mlflow.set_tags({"promoted_version": str(target), "promotion_reason": reason})
+    return Outcome(target, move is not None, reason)
+
+
+def _show(candidates: Sequence[Version], champion: int | None, metric: str, say: Say) -> None:
+    say(f"{'version':>9}  {metric:>17}  {'log_loss':>9}  {'stage':<11} {'classifier':<23} history")
+    for candidate in candidates:
+        values = [candidate.metrics.get(f"holdout_{m}", float("nan")) for m in (metric, "log_loss")]
+        tags = candidate.tags
+        past = f"promoted {tags['promoted_at'][:19]}" if "promoted_at" in tags else ""
+        past += f", rolled back {tags['rolled_back_at'][:19]}" if "rolled_back_at" in tags else ""
+        say(
+            f"{'*' if candidate.number == champion else ' '}{candidate.number:>8}  "
+            f"{values[0]:>17.4f}  {values[1]:>9.4f}  {candidate.stage:<11} "
+            f"{tags.get('classifier', ''):<23} {past}".rstrip()
+        )

@@ -1,0 +1,217 @@
+"""From a fitted recipe to a registered version: evaluate once, log, register last."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.run import Run
+from sklearn.metrics import classification_report
+
+from custom_model.packaging import log_bundle, to_request
+from custom_model.served.columns import expand
+from tabular.drift import profile
+from tabular.recipe.recipe import Recipe
+from tabular.report import pages as report
+from tabular.report import plots
+from tabular.report.assessment import assess
+from tabular.report.importance import column_importance, most_important
+from tabular.stats.metrics import evaluate, f1_per_class, metric_names, predicted
+from tabular.store import registry
+from tabular.store.registry import Version
+from tabular.table.dataset import Dataset, digest
+from tabular.table.split import ROW_HASH, Split
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A recipe, fitted to the training side, and its predictions for the holdout.
+
+    Args:
+        dataset: the table.
+        split: its sides.
+        recipe: what was fitted, with its cross-validated metrics.
+        model: of `fit`.
+        seed: of the split and the fit.
+    """
+
+    dataset: Dataset
+    split: Split
+    recipe: Recipe
+    model: Any
+    seed: int
+
+    @cached_property
+    def y_true(self) -> np.ndarray:
+        """(n_holdout,) classes of the holdout."""
+        return np.asarray(self.dataset.codes[self.split.holdout])
+
+    @cached_property
+    def proba(self) -> np.ndarray:
+        """(n_holdout, n_classes) probabilities for the holdout."""
+        return np.asarray(self.model.predict_proba(self.dataset.expanded[self.split.holdout]))
+
+    @cached_property
+    def y_pred(self) -> np.ndarray:
+        """(n_holdout,) predicted classes of the holdout."""
+        return predicted(self.proba, self.recipe.threshold)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """`cv_*` and `holdout_*`."""
+        on_holdout = evaluate(self.y_true, self.proba, self.y_pred)
+        on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
+        return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
+            f"holdout_{name}": value for name, value in on_holdout.items()
+        }
+
+    @property
+    def summary(self) -> str:
+        """The version's description."""
+        return (
+            f"{self.recipe.name} on {self.dataset.name}: f1_macro "
+            f"{self.metrics['holdout_f1_macro']:.3f} on {self.split.holdout.sum()} held-out rows, "
+            f"after {self.split.train.sum()} rows of training with {len(self.dataset.columns)} "
+            f"features and {len(self.dataset.labels)} classes."
+        )
+
+
+def register_version(
+    run: Run, fitted: Fitted, *, model_name: str, tags: Mapping[str, str] | None = None
+) -> Version:
+    """Logs everything to the active run, and registers last.
+
+    Args:
+        run: the active run.
+        fitted: what is registered.
+        model_name: in the registry.
+        tags: further ones of the version.
+    """
+    dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
+    # the model goes first: MLflow copies every metric that a run has to a model logged after it
+    packed = log_bundle(
+        fitted.model,
+        dataset.columns,
+        dataset.labels,
+        dataset.table_columns,
+        dataset.target,
+        dataset.typed[split.train][:3],
+        threshold=fitted.recipe.threshold,
+        about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
+        proof=dataset.typed[split.holdout],
+        profile=profile.to_json(_profile(fitted)),
+    )
+    mlflow.log_metrics(metrics)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_rows(Path(folder), fitted)
+        _write_classification_report(Path(folder), fitted)
+        _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
+        mlflow.log_artifacts(folder)
+    own_tags = {
+        "dataset": dataset.name,
+        "data_digest": dataset.digest,
+        "holdout_digest": digest(dataset, split.holdout),
+        "classifier": fitted.recipe.classifier,
+        "f1_macro": f"{metrics['holdout_f1_macro']:.4f}",
+        "bundle_sha256": packed.sha256,
+        "git_commit": run.data.tags.get("mlflow.source.git.commit", "unknown"),
+    }
+    return registry.register(
+        model_name,
+        model_id=str(packed.info.model_id),
+        run_id=run.info.run_id,
+        tags=own_tags | dict(tags or {}),
+        description=fitted.summary,
+    )
+
+
+def _profile(fitted: Fitted) -> profile.Profile:
+    dataset = fitted.dataset
+    return profile.Profile(
+        profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed),
+        profile.profile_answers(
+            fitted.y_true,
+            fitted.y_pred,
+            fitted.proba,
+            dataset.labels,
+            dataset.row_hashes[fitted.split.holdout],
+        ),
+    )
+
+
+def _write_rows(folder: Path, fitted: Fitted) -> None:
+    """Which rows the model was trained on, and the holdout for later comparisons."""
+    dataset, split = fitted.dataset, fitted.split
+    holdout = dataset.labelled(split.holdout)
+    holdout.index = dataset.row_hashes[split.holdout]
+    holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
+    rows = pd.DataFrame({ROW_HASH: dataset.row_hashes[split.train]})
+    rows.to_parquet(folder / "training_rows.parquet", index=False)
+
+
+def _write_classification_report(folder: Path, fitted: Fitted) -> None:
+    present = np.unique(np.concatenate([fitted.y_true, fitted.y_pred]))
+    names = metric_names(fitted.dataset.labels)
+    for suffix, as_dict in (("txt", False), ("json", True)):
+        text = classification_report(
+            fitted.y_true,
+            fitted.y_pred,
+            labels=present,
+            target_names=[names[y] for y in present],
+            zero_division=0,
+            output_dict=as_dict,
+        )
+        text = json.dumps(text, indent=1) if as_dict else text
+        (folder / f"classification_report.{suffix}").write_text(text, encoding="utf-8")
+
+
+def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
+    """The pictures, and the page that shows them."""
+    dataset, split, labels = fitted.dataset, fitted.split, fitted.dataset.labels
+    y_true, y_pred, proba = fitted.y_true, fitted.y_pred, fitted.proba
+    typed = dataset.typed[split.holdout]
+    names, means, spreads = column_importance(
+        lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
+        typed,
+        y_true,
+        seed=fitted.seed,
+    )
+    figures = {
+        "confusion_matrix": plots.confusion_matrix(y_true, y_pred, labels),
+        "roc": plots.roc(y_true, proba, labels),
+        "precision_recall": plots.precision_recall(y_true, proba, labels),
+        "calibration": plots.calibration(y_true, proba, labels),
+        "feature_importance": plots.feature_importance(names, means, spreads),
+    }
+    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
+    for name, picture in pictures:
+        (folder / f"{name}.png").write_bytes(picture)
+    n_train, n_holdout = split.train.sum(), split.holdout.sum()
+    page = report.Page(
+        title=f"{dataset.name}: {dataset.target}",
+        summary=fitted.summary,
+        target=dataset.target,
+        assessment=assess(y_true, y_pred, proba, labels, typed, dataset.columns, seed=fitted.seed),
+        here="holdout",
+        facts=report.facts(dataset, f"{n_train} in training, {n_holdout} in the holdout"),
+        notes=report.notes(dataset, split),
+        pictures=pictures,
+        class_counts={
+            where: np.bincount(dataset.codes[rows], minlength=len(labels)).tolist()
+            for where, rows in (
+                ("rows in training", split.train),
+                ("rows in the holdout", split.holdout),
+            )
+        },
+        others={"cross-validation": fitted.recipe.metrics},
+        importance=most_important(names, means, spreads),
+        model_uri=model_uri,
+        example=to_request(typed[:1])[0],
+    )
+    (folder / "report.html").write_text(report.render(page), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Any MLflow model, loaded and asked in one way."""

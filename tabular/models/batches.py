@@ -1,0 +1,144 @@
+"""A loaded model and Arrow batches: the columns that it adds, and the rows it refuses.
+
+Spark's executors run this module.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from tabular.errors import BadInput, first_line
+from tabular.models.model import Model, PredictedRows
+
+ROW, REASON = "rejected_row", "rejected_reason"
+"""Columns that a rejected row begins with, before its own."""
+
+_NULLABLE = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+_PROBED = 100  # rows by which a model is asked what its answer looks like
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A batch after scoring.
+
+    Args:
+        rows: those that could be scored, with the model's columns after their own.
+        reasons: why the others could not, by position in the batch.
+    """
+
+    rows: pa.RecordBatch
+    reasons: dict[int, str]
+
+
+def added_columns(model: Model, head: pa.RecordBatch, data: str, *, as_text: bool) -> pa.Schema:
+    """The columns that scoring adds to a table.
+
+    Args:
+        model: that scores.
+        head: the first rows of the table.
+        data: where the table came from.
+        as_text: the table is a CSV, whose cells are uninterpreted text.
+
+    Raises:
+        BadInput: the table lacks a column or has one that would be added, or the model refuses all
+            of the first rows.
+    """
+    names = head.schema.names
+    model.check_columns(names, data)
+    probe = head.slice(0, 0 if model.columns else _PROBED)
+    predictions = _ask(model, probe, as_text)
+    if probe.num_rows and not predictions.scored.any():
+        raise BadInput(f"{model.uri} refuses every one of the first rows: {predictions.reasons[0]}")
+    arrays = _arrays(predictions)
+    added = pa.schema([(str(n), a.type) for n, a in zip(predictions.table, arrays, strict=True)])
+    if clash := [name for name in added.names if name in names]:
+        raise BadInput(
+            f"{data} has a column {clash[0]!r} already, which scoring would add; rename or "
+            "remove it"
+        )
+    return added
+
+
+def score_batch(model: Model, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool) -> Scored:
+    """Scores a batch.
+
+    Args:
+        model: that scores.
+        added: from `added_columns`.
+        batch: (n_rows, n_columns).
+        as_text: the cells are uninterpreted text.
+
+    Raises:
+        BadInput: the model answers with another type than before, or to another number of rows.
+    """
+    predictions = _ask(model, batch, as_text)
+    if not predictions.scored.all():
+        batch = batch.filter(pa.array(predictions.scored))
+    arrays = _arrays(predictions) if batch.num_rows else [pa.nulls(0, f.type) for f in added]
+    try:
+        columns = [
+            array if array.type == field.type else array.cast(field.type)
+            for array, field in zip(arrays, added, strict=True)
+        ]
+    except (pa.ArrowException, ValueError) as error:
+        raise _of_no_type(model.uri, error) from None
+    schema = pa.schema([*batch.schema, *added])
+    rows = pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema)
+    return Scored(rows, predictions.reasons)
+
+
+def _ask(model: Model, batch: pa.RecordBatch, as_text: bool) -> PredictedRows:
+    names = batch.schema.names
+    wanted = names if model.inputs is None else [name for name in model.inputs if name in names]
+    return model.ask(model.read(to_frame(batch, wanted), as_text))
+
+
+def to_frame(batch: pa.RecordBatch, names: Sequence[str]) -> pd.DataFrame:
+    """Columns of a batch as pandas holds them; integers and booleans stay so beside nulls.
+
+    Args:
+        batch: (n_rows, any columns).
+        names: of the columns to take.
+
+    Returns:
+        (n_rows, n_names).
+    """
+    columns: dict[str, Any] = {}
+    for name in names:
+        cells = batch.column(name)
+        if pa.types.is_float64(cells.type):
+            columns[name] = cells.to_numpy(zero_copy_only=False)
+        else:
+            columns[name] = cells.to_pandas(types_mapper=_NULLABLE.get)
+    return pd.DataFrame(columns, index=pd.RangeIndex(batch.num_rows), copy=False)
+
+
+def _arrays(predictions: PredictedRows) -> list[pa.Array]:
+    arrays = []
+    for _, cells in predictions.table.items():
+        try:
+            if isinstance(cells.dtype, pd.CategoricalDtype):
+                levels = pa.array(cells.cat.categories.tolist())
+                arrays.append(levels.take(pa.array(cells.cat.codes.to_numpy())))
+            else:
+                arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
+        except pa.ArrowException as error:
+            raise _of_no_type(predictions.uri, error) from None
+    return arrays
+
+
+def _of_no_type(uri: str, error: Exception) -> BadInput:
+    return BadInput(f"the answers of {uri} are not of one type: {first_line(error)}")

@@ -1,0 +1,138 @@
+"""Models on a labelled table: which rows count, which classes there are, and what must be said."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import Column, Label
+from tabular.errors import BadInput
+from tabular.models.classes import key
+from tabular.models.model import Cells, Model, PredictedRows
+from tabular.store.artifacts import read_of_run
+from tabular.table.columns import infer_columns
+from tabular.table.files import RawTable
+from tabular.table.split import ROW_HASH, hash_rows
+
+
+def features_of(
+    model: Model, cells: Cells, table: RawTable, target: str
+) -> tuple[pd.DataFrame, tuple[Column, ...]]:
+    """Typed features, by which the rows are divided into slices, and their columns.
+
+    Args:
+        model: that read the table.
+        cells: what it read.
+        table: as it stands.
+        target: heading of the labels.
+
+    Returns:
+        (n_rows, n_columns) and the columns: the model's own; for a model of another maker those
+        that training would find in this table.
+    """
+    if model.columns:
+        return cells.typed, model.columns
+    features = table.frame.drop(columns=target)
+    columns = tuple(infer_columns(features)[0])
+    return read_cells(features, columns, as_text=table.as_text).typed, columns
+
+
+def describe_refused(model: Model, predictions: PredictedRows, labelled: np.ndarray) -> str:
+    """What to say of labelled rows that a model cannot score, "" where there are none.
+
+    Args:
+        model: that was asked.
+        predictions: for all rows.
+        labelled: (n_rows,) bool.
+    """
+    refused = labelled & ~predictions.scored
+    if not refused.any():
+        return ""
+    row = int(refused.argmax())
+    return (
+        f"{refused.sum()} of {labelled.sum()} rows cannot be scored and are left out; the first: "
+        f"row {row + 1}, {predictions.reasons[row]}."
+    )
+
+
+def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
+    """Which rows the model was trained on, (n_rows,) bool; None where that is not known.
+
+    Args:
+        model: with its run.
+        raw: (n_rows, any columns) the table.
+    """
+    if not model.columns or not set(model.table_columns) <= set(raw.columns):
+        return None
+    trained_on = read_of_run(model.run_id, "training_rows.parquet") if model.run_id else None
+    if trained_on is None or ROW_HASH not in trained_on:
+        return None
+    return np.isin(hash_rows(raw[list(model.table_columns)]), trained_on[ROW_HASH].to_numpy())
+
+
+def describe_seen(model: Model, seen: np.ndarray | None, kept: np.ndarray) -> str:
+    """What to say of rows that the model was trained on, "" where there are none.
+
+    Args:
+        model: that is evaluated.
+        seen: from `seen_rows`.
+        kept: (n_rows,) bool: the rows that it is evaluated on.
+    """
+    if seen is None:
+        return (
+            f"Whether {model.uri} was trained on rows of this table is not known; on such rows its "
+            "metrics flatter."
+        )
+    if not (times := int((seen & kept).sum())):
+        return ""
+    return (
+        f"{times} of {kept.sum()} rows are among those that {model.uri} was trained on, so these "
+        "metrics flatter; evaluate on the others with -P rows=unseen."
+    )
+
+
+def classes_of(
+    models: Sequence[Model],
+    predictions: Sequence[PredictedRows],
+    y_true: Sequence[Label],
+    data: str,
+    target: str,
+) -> tuple[tuple[Label, ...], str]:
+    """The classes of the models, then those that only the table has, and what to say of these.
+
+    Args:
+        models: that were asked.
+        predictions: of each of them for the rows.
+        y_true: (n_rows,) labels.
+        data: name of the table, for a message.
+        target: heading of the labels, for a message.
+
+    Raises:
+        BadInput: no class is the table's and a model's.
+    """
+    of_models: dict[str, Label] = {}
+    for model, predicted in zip(models, predictions, strict=True):
+        proba = predicted.proba
+        seen = {*predicted.y_pred, *(() if proba is None else proba.columns)}
+        for label in model.classes or sorted(seen, key=str):
+            of_models.setdefault(key(label), label)
+    of_table = {key(label): label for label in y_true}
+    new = sorted(set(of_table) - set(of_models))
+    if not set(of_table) & set(of_models):
+        raise BadInput(
+            f"{models[0].uri} predicts {', '.join(list(of_models)[:5])}, and {target!r} of {data} "
+            f"holds {', '.join(sorted(of_table)[:5])}: they have no class in common; choose "
+            "another target or model"
+        )
+    classes = [*(of_table.get(name, label) for name, label in of_models.items())]
+    classes += [of_table[name] for name in new]
+    if len({type(label) for label in classes}) > 1:
+        classes = [str(label) for label in classes]
+    if not new:
+        return tuple(classes), ""
+    rows = sum(key(label) in set(new) for label in y_true)
+    return tuple(classes), (
+        f"{rows} rows are of classes that no model has: {', '.join(new[:10])}; every prediction "
+        "for them is wrong."
+    )

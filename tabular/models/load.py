@@ -1,0 +1,54 @@
+"""Loads any model of MLflow."""
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from tabular.errors import BadInput, first_line
+from tabular.models import bundles, foreign
+from tabular.models.model import Model
+from tabular.store.artifacts import fetch_model
+
+
+def load_model(uri: str, folder: str) -> Model:
+    """Fetches a model and loads it.
+
+    Args:
+        uri: of MLflow: `models:/<name>/<version>`, `models:/<name>@<alias>`, `runs:/...`, a path.
+        folder: to keep its files in; they are needed for as long as the model is asked.
+
+    Raises:
+        BadInput: there is no such model, it cannot be loaded, or it is a registered version whose
+            files have changed.
+    """
+    resolved, path = fetch_model(uri, Path(tempfile.mkdtemp(dir=folder)))
+    return open_model(path, resolved)
+
+
+def open_model(path: Path, uri: str) -> Model:
+    """Loads a model from its artifact.
+
+    Args:
+        path: of the artifact.
+        uri: that names it in messages.
+
+    Raises:
+        BadInput: it cannot be loaded.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            pyfunc = mlflow.pyfunc.load_model(str(path))
+    except Exception as error:  # flavours raise many kinds
+        raise BadInput(f"model {uri!r} cannot be loaded: {first_line(error)}") from None
+    run_id = str(getattr(pyfunc.metadata, "run_id", "") or "")
+    try:
+        inside = pyfunc.unwrap_python_model()
+    except (MlflowException, AttributeError):
+        inside = None
+    if bundles.is_bundle(inside):
+        return bundles.as_model(inside, uri=uri, path=path, pyfunc=pyfunc, run_id=run_id)
+    return foreign.as_model(pyfunc, uri=uri, path=path, run_id=run_id)

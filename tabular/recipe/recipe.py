@@ -1,0 +1,201 @@
+"""From the trials of a search to what is fitted and registered: the recipe.
+
+An ensemble of trials, calibration, and for two classes a threshold: each is added where it makes
+the recipe better, by one rule (`_Judge.better`). It is chosen on out-of-fold probabilities and
+judged on probabilities and decisions that were made without the fold they are judged on.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+
+from tabular.recipe import calibration, ensemble, threshold
+from tabular.search.cross_validation import Trial
+from tabular.search.folds import Folds
+from tabular.search.loop import ranked
+from tabular.stats.metrics import evaluate, evaluate_one, log_losses, sign
+
+POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is fitted on the whole training side and registered.
+
+    Args:
+        members: the trials.
+        weights: of their probabilities, summing to 1.
+        metrics: cross-validated, by name.
+        spread: standard deviation of the objective over the folds.
+        method: of the calibration, "" for none.
+        calibrator: learned on out-of-fold probabilities.
+        threshold: of the second of two classes.
+    """
+
+    members: tuple[Trial, ...]
+    weights: tuple[float, ...]
+    metrics: dict[str, float]
+    spread: float = 0.0
+    method: str = ""
+    calibrator: CalibratedClassifierCV | None = None
+    threshold: float = 0.5
+
+    @property
+    def classifier(self) -> str:
+        """Name for people: the classifier's, or `ensemble`."""
+        return self.members[0].classifier if len(self.members) == 1 else "ensemble"
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is nothing but one trial."""
+        return len(self.members) == 1 and not self.method and self.threshold == 0.5
+
+    @property
+    def name(self) -> str:
+        """What it is made of, in words."""
+        parts = [
+            f"{weight:.2f} t{trial.number:03d} {trial.classifier}"
+            for trial, weight in zip(self.members, self.weights, strict=True)
+        ]
+        made = " + ".join(parts) if len(parts) > 1 else self.classifier
+        made += f", {self.method} calibration" if self.method else ""
+        return made + (f", threshold {self.threshold:.3f}" if self.threshold != 0.5 else "")
+
+    @property
+    def key(self) -> str:
+        """Tells the recipes of one sweep apart."""
+        return f"t{self.members[0].number:03d}: {self.name}"
+
+
+def as_it_is(trial: Trial) -> Recipe:
+    """One trial and nothing else."""
+    return Recipe((trial,), (1.0,), trial.metrics, trial.spread)
+
+
+def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
+    """The trials that a recipe may be made of, best by the objective first.
+
+    Args:
+        trials: of the sweep, at least one of them evaluated on every fold.
+        metric: the objective.
+    """
+    best = ranked(trials, metric)
+    likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
+    chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}
+    return [trial for trial in best if trial.number in chosen]
+
+
+def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> list[Recipe]:
+    """The recipes, best first: an ensemble if it is better than every trial, then each trial.
+
+    Args:
+        trials: with their out-of-fold probabilities, best first; see `pool`.
+        folds: that they were evaluated on.
+        metric: the objective.
+        seed: of the resamples for the threshold.
+    """
+    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed)
+    oofs = [np.asarray(trial.oof) for trial in trials]
+    candidates = [
+        judge.completed(_Candidate(as_it_is(trial), oof, oof))
+        for trial, oof in zip(trials, oofs, strict=True)
+    ]
+    weights = ensemble.select(np.stack(oofs), judge.y_true)
+    taken = np.flatnonzero(weights)
+    if len(taken) > 1:
+        members = tuple(trials[int(i)] for i in taken)
+        recipe = Recipe(members, tuple(weights[taken].tolist()), {})
+        oof = ensemble.cross_fitted(np.stack(oofs), judge.y_true, judge.folds)
+        mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, oofs, axes=1)))
+        if judge.better(mixed, candidates[0]):
+            candidates.insert(0, mixed)
+    return [judge.measured(candidate) for candidate in candidates]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A recipe and its predictions for the training side, in the order of `Folds.order`.
+
+    Args:
+        recipe: without metrics.
+        oof: (n_rows, n_classes) probabilities, each made without the row's fold: to judge by.
+        proba: (n_rows, n_classes) of the recipe as it is fitted: to learn the next addition from.
+        y_pred: (n_rows,) decisions, each made without the row's fold; None for the most probable.
+    """
+
+    recipe: Recipe
+    oof: np.ndarray
+    proba: np.ndarray
+    y_pred: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Compares candidates on the training side, whose rows are in the order of `Folds.order`."""
+
+    y_true: np.ndarray
+    folds: np.ndarray
+    metric: str
+    seed: int
+
+    def better(self, new: _Candidate, old: _Candidate) -> bool:
+        """Whether a candidate is to be taken in place of another one.
+
+        Where the probabilities differ, the log loss has to be lower by more than one standard
+        error of the paired rows, and the objective no worse than by one of the folds. Where only
+        the decisions differ, the objective has to be better.
+        """
+        gain = sign(self.metric) * (self._score(new) - self._score(old))
+        if new.oof is old.oof:
+            return gain > 0
+        gains = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+        noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
+        error = gains.std(ddof=1) / np.sqrt(len(gains))
+        return bool(gains.mean() > error and gain >= -noise)
+
+    def completed(self, candidate: _Candidate) -> _Candidate:
+        """The candidate with calibration and threshold where they make it better."""
+        for new in self._calibrated(candidate):
+            candidate = new if self.better(new, candidate) else candidate
+        if candidate.oof.shape[1] == 2 and self.metric in threshold.TUNABLE:
+            new = self._with_threshold(candidate)
+            candidate = new if self.better(new, candidate) else candidate
+        return candidate
+
+    def measured(self, candidate: _Candidate) -> Recipe:
+        """The recipe with its cross-validated metrics."""
+        metrics = evaluate(self.y_true, candidate.oof, candidate.y_pred)
+        return dataclasses.replace(
+            candidate.recipe, metrics=metrics, spread=self._spread(candidate)
+        )
+
+    def _calibrated(self, plain: _Candidate) -> Iterator[_Candidate]:
+        for method in calibration.methods(len(self.y_true)):
+            oof = calibration.cross_fitted(method, plain.oof, self.y_true, self.folds)
+            if oof is not None:
+                calibrator = calibration.learn(method, plain.proba, self.y_true)
+                recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
+                yield _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
+
+    def _with_threshold(self, plain: _Candidate) -> _Candidate:
+        y_pred = threshold.cross_fitted(
+            plain.oof[:, 1], self.y_true, self.folds, self.metric, seed=self.seed
+        )
+        best = threshold.tune(plain.proba[:, 1], self.y_true, self.metric, seed=self.seed)
+        recipe = dataclasses.replace(plain.recipe, threshold=best)
+        return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
+
+    def _score(self, candidate: _Candidate) -> float:
+        return evaluate_one(self.metric, self.y_true, candidate.oof, candidate.y_pred)
+
+    def _spread(self, candidate: _Candidate) -> float:
+        """Standard deviation of the objective over the folds; 0 where it is undefined."""
+        scores = []
+        for fold in np.unique(self.folds):
+            rows = self.folds == fold
+            y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
+            scores.append(evaluate_one(self.metric, self.y_true[rows], candidate.oof[rows], y_pred))
+        return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0

@@ -1,0 +1,112 @@
+"""Where a classifier is wrong more often: slices of the rows by one column at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import hypergeom
+
+from custom_model.served.columns import Column
+from tabular.stats.intervals import Estimate, wilson
+from tabular.stats.two_sample import holm
+
+FEWEST_ROWS = 30
+BANDS = 4  # of a number or date, by quantiles
+MOST_LEVELS = 50  # of a category, the most frequent ones
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some rows that one column picks out.
+
+    Args:
+        column: its heading.
+        values: which of its values, in words.
+        rows: how many.
+        accuracy: share of right answers, with its interval.
+        rest: share of right answers among the other rows.
+        p_value: that the slice is wrong no more often than the rest, by Fisher's exact test,
+            one-sided, corrected for the number of slices (Holm 1979).
+    """
+
+    column: str
+    values: str
+    rows: int
+    accuracy: Estimate
+    rest: float
+    p_value: float
+
+
+def worst_slices(
+    typed: pd.DataFrame,
+    columns: Sequence[Column],
+    right: np.ndarray,
+    *,
+    confidence: float,
+    most: int = 10,
+) -> list[Slice]:
+    """The slices with the lowest share of right answers.
+
+    Args:
+        typed: (n_rows, n_columns) from `conform`.
+        columns: the features; a text is no slice, but for its absence.
+        right: (n_rows,) bool, whether the answer is.
+        confidence: of the intervals.
+        most: how many are wanted.
+
+    Returns:
+        Slices of at least `FEWEST_ROWS` rows that are wrong more often than the rest, worst first.
+    """
+    found = []
+    n_rows, n_right = len(right), int(right.sum())
+    for column in columns:
+        for values, inside in _parts(typed[column.name], column):
+            rows, hits = int(inside.sum()), int(right[inside].sum())
+            if FEWEST_ROWS <= rows < n_rows:
+                found.append((column.name, values, rows, hits))
+    if not found:
+        return []
+    rows_of, hits_of = (np.array(numbers) for numbers in list(zip(*found, strict=True))[2:])
+    chances = hypergeom.sf(rows_of - hits_of - 1, n_rows, n_rows - n_right, rows_of)
+    p_values = holm(chances)
+    slices = [
+        Slice(
+            name,
+            values,
+            rows,
+            wilson(hits, rows, confidence),
+            (n_right - hits) / (n_rows - rows),
+            float(p_value),
+        )
+        for (name, values, rows, hits), p_value in zip(found, p_values, strict=True)
+    ]
+    worse = [part for part in slices if part.accuracy.value < part.rest]
+    return sorted(worse, key=lambda part: (part.accuracy.value, -part.rows))[:most]
+
+
+def _parts(cells: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:
+    absent = cells.isna().to_numpy()
+    if absent.any():
+        yield "missing", absent
+    if column.kind in ("category", "boolean"):
+        texts = cells.astype("str")
+        for level in texts[~absent].value_counts().index[:MOST_LEVELS]:
+            yield f"= {level}", (texts == level).to_numpy(dtype=bool, na_value=False) & ~absent
+    elif column.kind in ("number", "date") and not absent.all():
+        values = cells if column.kind == "number" else cells.dt.as_unit("us")
+        numbers = values.to_numpy()
+        order = numbers[~absent].astype(np.float64 if column.kind == "number" else np.int64)
+        cuts = np.unique(np.quantile(order, np.arange(1, BANDS) / BANDS))
+        band = np.full(len(cells), -1)
+        band[~absent] = np.searchsorted(cuts, order, side="left")
+        for number in range(len(cuts) + 1):
+            inside = band == number
+            if inside.any():
+                yield _between(values[inside].min(), values[inside].max(), column), inside
+
+
+def _between(low: object, high: object, column: Column) -> str:
+    if column.kind == "date":
+        return f"{str(low)[:10]} to {str(high)[:10]}"
+    return f"= {low:g}" if low == high else f"{low:g} to {high:g}"

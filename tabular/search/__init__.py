@@ -1,0 +1,1 @@
+"""Trials: folds, cross-validation, racing, the loop, and where they run."""

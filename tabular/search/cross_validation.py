@@ -1,0 +1,205 @@
+"""Cross-validation of one configuration on the training side, fold by fold.
+
+Worker processes import this file, so it does without MLflow, whose import takes seconds.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from tabular.errors import first_line
+from tabular.families.classifiers import CLASSIFIERS, make_classifier
+from tabular.stats.metrics import evaluate, evaluate_one, sign
+
+if TYPE_CHECKING:
+    from tabular.search.folds import Folds
+
+# scikit-learn's guess, at every fit, that classes of two rows each are quantities; a table whose
+# target is one was refused when it was read
+MANY_CLASSES = "The number of unique classes is greater than 50%"
+
+FoldMatrices = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Rows and classes fitted on, rows and classes validated on."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration and what became of it.
+
+    Args:
+        number: from 0, in the order of asking.
+        classifier: a key of `CLASSIFIERS`.
+        params: its hyperparameters.
+        metrics: by name, over the out-of-fold predictions of all training rows; empty where not
+            every fold was evaluated.
+        fold_scores: the metric that was searched for, on each fold that was evaluated.
+        seconds: wall time of the fits.
+        error: why it failed, "" if it did not.
+        stopped: it was behind too far to win, and not every fold was evaluated.
+        oof: (n_rows, n_classes) out-of-fold probabilities, rows as in `Folds.order`; None where
+            they were not kept.
+    """
+
+    number: int
+    classifier: str
+    params: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    fold_scores: tuple[float, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+    stopped: bool = False
+    oof: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the metric over the folds; 0 where it is undefined."""
+        return float(np.nanstd(self.fold_scores)) if np.isfinite(self.fold_scores).any() else 0.0
+
+    @property
+    def given_up(self) -> str:
+        """When it was given up, in words; "" where it was not."""
+        n_folds = len(self.fold_scores)
+        return f"given up after {n_folds} fold{'s' * (n_folds > 1)}" if self.stopped else ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is asked for; evaluating it depends on nothing but this and the folds.
+
+    Args:
+        number: of the trial.
+        classifier: a key of `CLASSIFIERS`.
+        params: its hyperparameters.
+        metric: whose score is wanted on each fold.
+        seed: of the fits.
+        bounds: after each fold, the mean score so far beyond which the configuration is given up;
+            empty to evaluate every fold.
+    """
+
+    number: int
+    classifier: str
+    params: dict[str, Any]
+    metric: str
+    seed: int
+    bounds: tuple[float, ...] = ()
+
+    @property
+    def for_trees(self) -> bool:
+        """Which matrices the classifier takes: those for trees, or those for all others."""
+        return CLASSIFIERS[self.classifier].splits
+
+    def failed(self, reason: str, seconds: float) -> Trial:
+        """The trial, failed."""
+        return Trial(self.number, self.classifier, self.params, error=reason, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class FoldFiles:
+    """Folds that lie in files, for worker processes, which share one copy in memory.
+
+    Args:
+        folder: where the files lie.
+        n_folds: how many folds.
+        n_classes: number of classes of the whole table.
+        n_categories: how many of the first columns of a matrix for trees hold codes of categories.
+    """
+
+    folder: str
+    n_folds: int
+    n_classes: int
+    n_categories: int
+
+    def file(self, for_trees: bool, fold: int, place: int) -> Path:
+        """Where one array of one fold lies.
+
+        Args:
+            for_trees: the matrices that trees take, else those of the other classifiers.
+            fold: its number, from 0.
+            place: 0 to 3, of the array in `FoldMatrices`.
+        """
+        return Path(self.folder, f"{'trees' if for_trees else 'others'}-{fold}-{place}.npy")
+
+    def matrices(self, for_trees: bool) -> list[FoldMatrices]:
+        """See `Folds`; the arrays are maps of the files."""
+
+        def array(fold: int, place: int) -> np.ndarray:
+            return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
+
+        return [
+            (array(fold, 0), array(fold, 1), array(fold, 2), array(fold, 3))
+            for fold in range(self.n_folds)
+        ]
+
+
+@contextmanager
+def quiet_fits() -> Iterator[None]:
+    """One thread, and no warning: what has not converged is only a worse configuration."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
+        yield
+
+
+def evaluate_configuration(
+    task: Task, folds: "Folds | FoldFiles", limit: float = math.inf
+) -> Trial:
+    """Cross-validates one configuration; a failure is a result, not an exception.
+
+    Args:
+        task: the configuration.
+        folds: the preprocessed training side.
+        limit: seconds after which no further fold is begun, and the configuration has failed.
+    """
+    started = time.monotonic()
+    y_true, oof, scores = list[np.ndarray](), list[np.ndarray](), list[float]()
+    n_categories = folds.n_categories * task.for_trees
+    try:
+        with quiet_fits():
+            for inside, y_inside, outside, y_outside in folds.matrices(task.for_trees):
+                if (seconds := time.monotonic() - started) > limit:
+                    return task.failed(f"took too long ({seconds:.1f} s)", seconds)
+                model = make_classifier(
+                    task.classifier, task.params, seed=task.seed, n_categories=n_categories
+                )
+                model.fit(inside, y_inside)
+                proba = np.zeros((len(outside), folds.n_classes))
+                proba[:, model.classes_] = model.predict_proba(outside)
+                if not np.isfinite(proba).all():
+                    raise ValueError("its probabilities are not all numbers")
+                y_true.append(y_outside)
+                oof.append(proba)
+                scores.append(evaluate_one(task.metric, y_outside, proba))
+                if _behind(task, scores):
+                    return _trial(task, scores, started, stopped=True)
+    except Exception as error:  # whatever a configuration does wrong, the sweep goes on
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return task.failed(reason, time.monotonic() - started)
+    metrics = evaluate(np.concatenate(y_true), np.concatenate(oof))
+    if task.metric not in metrics:
+        reason = f"{task.metric} is undefined on this table"
+        return task.failed(reason, time.monotonic() - started)
+    return _trial(task, scores, started, metrics=metrics, oof=np.concatenate(oof))
+
+
+def _behind(task: Task, scores: Sequence[float]) -> bool:
+    """Whether the mean score so far lies beyond the bound; undefined scores and bounds do not."""
+    bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else math.nan
+    mean = float(np.nanmean(scores)) if math.isfinite(bound) else math.nan
+    return sign(task.metric) * (mean - bound) < 0
+
+
+def _trial(task: Task, scores: Sequence[float], started: float, **rest: Any) -> Trial:
+    seconds = time.monotonic() - started
+    return Trial(
+        task.number, task.classifier, task.params,
+        fold_scores=tuple(scores), seconds=seconds, **rest,
+    )  # fmt: skip

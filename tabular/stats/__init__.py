@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: metrics, paired comparisons, intervals, two samples."""

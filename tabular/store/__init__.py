@@ -1,0 +1,1 @@
+"""MLflow's tracking server and registry: runs, trials, versions, history."""

@@ -1,0 +1,1 @@
+"""Files, columns, labels, the data set, its split, and tables written."""

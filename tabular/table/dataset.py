@@ -1,0 +1,169 @@
+"""A labelled table: from its raw cells to typed features and classes."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import Column, Label, expand
+from tabular.errors import BadInput, choices
+from tabular.table.addresses import Download, without_password
+from tabular.table.columns import LeftOut, infer_columns, is_text, missing_markers
+from tabular.table.files import read_table
+from tabular.table.labels import classes_of, read_labels
+from tabular.table.split import Hashes, hash_rows
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled table whose column kinds are known.
+
+    Args:
+        name: of the data set, safe as a name in the registry.
+        source: what the user gave: a built-in name, a path or a URI.
+        target: heading of the column to predict.
+        columns: the features.
+        table_columns: headings of all columns but the target, in the table's order.
+        typed: (n_rows, n_columns), one typed column per feature.
+        codes: (n_rows,) class of each row, an index into `labels`.
+        labels: the classes, sorted, in their own type.
+        row_hashes: (n_rows,) hash of each row's content, the target aside.
+        left_out: columns that are not features.
+        unlabelled: rows left out because they have no target.
+        notes: how the table was read, a sentence each.
+    """
+
+    name: str
+    source: str
+    target: str
+    columns: tuple[Column, ...]
+    table_columns: tuple[str, ...]
+    typed: pd.DataFrame
+    codes: np.ndarray
+    labels: tuple[Label, ...]
+    row_hashes: Hashes
+    left_out: tuple[LeftOut, ...] = ()
+    unlabelled: int = 0
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def expanded(self) -> pd.DataFrame:
+        """(n_rows, at least n_columns): what pipelines are fitted on."""
+        return expand(self.typed, self.columns)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits: the same for the same rows in any order."""
+        return digest(self, np.ones(len(self.codes), dtype=bool))
+
+    def labelled(self, rows: np.ndarray) -> pd.DataFrame:
+        """Typed features and the target of some rows.
+
+        Args:
+            rows: (n_rows,) bool.
+        """
+        frame = self.typed[rows].reset_index(drop=True)
+        frame[self.target] = pd.array([self.labels[code] for code in self.codes[rows]])
+        return frame
+
+
+def digest(dataset: Dataset, rows: np.ndarray) -> str:
+    """Identifies a set of labelled rows in 16 hex digits, whatever their order.
+
+    Args:
+        dataset: the table.
+        rows: (n_rows,) bool.
+    """
+    labels = pd.util.hash_array(np.array([repr(label) for label in dataset.labels], dtype=object))
+    pairs = np.stack([dataset.row_hashes[rows], labels[dataset.codes[rows]]], axis=1)
+    pairs = pairs[np.lexsort(pairs.T)]
+    names = "\0".join([*sorted(dataset.table_columns), dataset.target])
+    return hashlib.sha256(names.encode() + pairs.tobytes()).hexdigest()[:16]
+
+
+def load_dataset(data: str, target: str = "", download: Download | None = None) -> Dataset:
+    """Reads a labelled table.
+
+    Args:
+        data: see `tabular.table.files.open_table`.
+        target: heading of the column to predict; a built-in set has its own.
+        download: see `tabular.table.addresses.fetch`.
+
+    Raises:
+        BadInput: the table cannot be read, or cannot be learned from.
+    """
+    raw = read_table(data, download)
+    return make_dataset(
+        raw.frame,
+        target or raw.target,
+        name=raw.name,
+        source=without_password(data),
+        as_text=raw.as_text,
+        notes=raw.notes,
+    )
+
+
+def make_dataset(
+    frame: pd.DataFrame,
+    target: str,
+    *,
+    name: str,
+    source: str,
+    as_text: bool | None = None,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """Finds kinds and classes of a raw table.
+
+    Args:
+        frame: (n_rows, n_columns).
+        target: heading of the column to predict.
+        name: of the data set.
+        source: where it came from.
+        as_text: its cells are uninterpreted text; None for so if all of them are text.
+        notes: how it was read.
+
+    Raises:
+        BadInput: the table cannot be learned from.
+    """
+    names = [str(column) for column in frame.columns]
+    if doubled := [column for column, times in Counter(names).items() if times > 1]:
+        raise BadInput(f"column {doubled[0]!r} is in {source} more than once; rename one of them")
+    frame = frame.set_axis(names, axis=1)
+    if not target:
+        raise BadInput(
+            f"no target given for {source}; say which column to predict with -P target=<column>, "
+            f"one of: {', '.join(names[:30])}"
+        )
+    if target not in names:
+        raise BadInput(f"target column {target!r} not found in {source}; {choices(target, names)}")
+    if frame.empty:
+        raise BadInput(f"{source} has no rows; give a table with at least two rows of two classes")
+    if as_text is None:
+        as_text = all(is_text(frame[column]) for column in names)
+    markers = missing_markers(frame.drop(columns=target))
+    labels = read_labels(frame[target], markers, spelled=as_text)
+    known = labels.notna().to_numpy()
+    classes, codes = classes_of(labels[known], target, source)
+    features = frame[known].drop(columns=target).reset_index(drop=True)
+    columns, left_out = infer_columns(features)
+    cells = read_cells(features, columns, as_text=True)
+    if problems := cells.problems():
+        raise BadInput(f"{source}: {problems[0]}")
+    return Dataset(
+        name=name,
+        source=source,
+        target=target,
+        columns=tuple(columns),
+        table_columns=tuple(features.columns),
+        typed=cells.typed,
+        codes=codes,
+        labels=classes,
+        row_hashes=hash_rows(features),
+        left_out=tuple(left_out),
+        unlabelled=int((~known).sum()),
+        notes=notes,
+    )

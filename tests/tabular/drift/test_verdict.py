@@ -1,0 +1,196 @@
+"""What a profile remembers, and what counts as drift."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from custom_model.served.columns import Column
+from custom_model.served.requests import conform
+from tabular.drift.checks import Answered, DriftRule
+from tabular.drift.profile import (
+    Profile,
+    count,
+    from_json,
+    profile_answers,
+    profile_columns,
+    to_json,
+)
+from tabular.drift.verdict import Drift, compare, detectable_shift
+from tabular.table.columns import infer_columns
+from tests.tables import mixed_table
+
+HASHES = np.arange(300, dtype=np.uint64)
+
+
+def features(n_rows: int = 2000, seed: int = 0) -> pd.DataFrame:
+    return mixed_table(n_rows, seed).drop(columns=["customer", "currency", "label"])
+
+
+COLUMNS = tuple(infer_columns(features())[0])
+
+
+def answers(n_rows: int, seed: int, accuracy: float = 0.9) -> Answered:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 2, n_rows)
+    said = np.where(rng.random(n_rows) < accuracy, codes, 1 - codes)
+    sure = rng.uniform(0.5, 1, n_rows)
+    shares = np.stack([np.where(said == 0, sure, 1 - sure), np.where(said, sure, 1 - sure)], axis=1)
+    return Answered(said, shares, codes)
+
+
+def reference(columns: tuple[Column, ...] = COLUMNS) -> Profile:
+    before = answers(300, 1)
+    assert before.codes is not None
+    return Profile(
+        profile_columns(conform(features(), COLUMNS, as_text=True), columns, seed=0),
+        profile_answers(before.codes, before.said, before.probabilities, ["no", "yes"], HASHES),
+    )
+
+
+def look(
+    frame: pd.DataFrame, answered: Answered | None = None, rule: DriftRule | None = None
+) -> Drift:
+    typed = conform(frame, [Column(c.name, c.kind, False, time=c.time) for c in COLUMNS])
+    readable = pd.DataFrame(np.zeros(typed.shape, dtype=bool), columns=typed.columns)
+    answered = answered or answers(len(frame), 2)
+    return compare(reference(), typed, readable, answered, rule or DriftRule())
+
+
+def drifted(found: Drift) -> set[tuple[str, str]]:
+    return {(check.column, check.about) for check in found.checks if check.drift}
+
+
+def test_a_profile_survives_its_file() -> None:
+    profile = reference()
+    again = from_json(to_json(profile))
+    assert to_json(again) == to_json(profile)
+    typed = conform(features(500, 5), COLUMNS, as_text=True)
+    for one, other in zip(profile.columns, again.columns, strict=True):
+        assert (count(one, typed[one.name]) == count(other, typed[other.name])).all()
+        assert len(one.bin_names) == len(one.counts)
+
+
+def test_a_bin_is_called_by_both_its_ends() -> None:
+    counts = pd.DataFrame({"calls": [0.0] * 50 + [1.0] * 30 + [2.0] * 20})
+    (column,) = profile_columns(counts, [Column("calls", "number")], seed=0)
+    assert column.bin_names == ["< 0", "0", "(0, 1]", "(1, 2]", "> 2"]
+
+
+def test_every_row_is_counted_once_or_missing() -> None:
+    for column in reference().columns:
+        assert sum(column.counts) + column.missing == column.rows == 1600
+
+
+def test_repeated_rows_of_a_holdout_count_as_few() -> None:
+    codes = np.zeros(300, dtype=int)
+    few = profile_answers(codes, codes, None, ["a", "b"], HASHES % 3)
+    assert few.effective == pytest.approx(3)
+    assert profile_answers(codes, codes, None, ["a", "b"], HASHES).effective == 300
+
+
+def test_another_table_of_the_same_kind_is_fine() -> None:
+    found = look(features(1000, 7))
+    assert found.verdict == "fine"
+    assert drifted(found) == set()
+    assert found.fall is not None
+    assert found.fall.low < 0.02
+
+
+def test_a_shift_is_found_where_it_is() -> None:
+    frame = features(500, 8)
+    frame["amount"] += 5  # half a standard deviation
+    assert drifted(look(frame)) == {("amount", "values")}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"plan": "free"}, {("plan", "values"), ("plan", "levels not listed")}),
+        ({"amount": None}, {("amount", "missing")}),
+        ({"joined": pd.Timestamp("2026-01-01")}, {("joined", "values")}),
+        ({"note": "one two"}, {("note", "values"), ("note", "missing")}),
+        ({"active": True}, {("active", "values")}),
+    ],
+)
+def test_every_kind_of_column_is_watched(
+    change: dict[str, object], expected: set[tuple[str, str]]
+) -> None:
+    frame = features(500, 9)
+    [(name, value)] = change.items()
+    frame[name] = frame[name].astype(object)
+    frame.loc[frame.index[:400], name] = value  # type: ignore[call-overload]
+    assert drifted(look(frame)) == expected
+
+
+def test_new_levels_are_named() -> None:
+    frame = features(500, 9)
+    frame.loc[frame.index[:50], "plan"] = "free"
+    [note] = [c.note for c in look(frame).checks if c.about == "levels not listed"]
+    assert note == "0.0% before, 10.0% now; never seen: 'free'"
+
+
+def test_a_certain_but_trivial_shift_is_no_drift() -> None:
+    counted = next(c for c in reference().columns if c.name == "amount")
+    rng = np.random.default_rng(0)
+    profile = Profile((counted,), reference().answers)
+    cells = pd.DataFrame({"amount": rng.normal(50.0 + 0.5, 10, 1_000_000)})
+    readable = pd.DataFrame({"amount": np.zeros(len(cells), dtype=bool)})
+    nothing = Answered(np.empty(0, dtype=int), None, None)
+    strict = compare(profile, cells, readable, nothing, DriftRule(min_psi=0))
+    assert strict.verdict == "drift"
+    assert compare(profile, cells, readable, nothing, DriftRule()).verdict == "fine"
+
+
+def test_other_answers_are_drift_without_labels() -> None:
+    one = answers(1000, 3)
+    sure = np.tile([0.02, 0.98], (1000, 1))
+    found = look(features(1000, 7), Answered(np.ones(1000, dtype=int), sure, None))
+    assert drifted(found) == {("", "predicted classes"), ("", "confidence")}
+    assert found.fall is None
+    assert drifted(look(features(1000, 7), Answered(one.said, one.probabilities, None))) == set()
+
+
+def test_a_fall_of_the_metric_is_drift_and_has_its_interval() -> None:
+    found = look(features(1000, 7), answers(1000, 3, accuracy=0.7))
+    assert drifted(found) == {("", "metric")}
+    assert found.fall is not None
+    assert found.fall.value == pytest.approx(0.2, abs=0.05)
+    assert 0.1 < found.fall.low < found.fall.value < found.fall.high < 0.3
+    better = look(features(1000, 7), answers(1000, 3, accuracy=1.0))
+    assert drifted(better) == set()
+
+
+def test_classes_that_the_model_does_not_know_count_as_wrong() -> None:
+    now = answers(1000, 3)
+    assert now.codes is not None
+    codes = np.where(np.arange(1000) < 500, 2, now.codes)
+    found = look(features(1000, 7), Answered(now.said, now.probabilities, codes))
+    assert ("", "metric") in drifted(found)
+
+
+def test_a_few_rows_cannot_be_called_fine() -> None:
+    found = look(features(20, 7))
+    assert found.verdict == "too few rows to tell"
+    assert found.detectable > 0.8
+
+
+def test_the_detectable_shift_is_found_at_least_four_times_in_five() -> None:
+    shift = detectable_shift(2000, 200, 0.05, 20)
+    rng = np.random.default_rng(0)
+    columns = (Column("x", "number"),)
+    rule, none = DriftRule(level=0.05 / 20, min_psi=0), Answered(np.empty(0, dtype=int), None, None)
+    hits = 0
+    for repetition in range(100):
+        typed = pd.DataFrame({"x": rng.normal(size=2500)})
+        profile = Profile(profile_columns(typed, columns, seed=repetition), reference().answers)
+        now = pd.DataFrame({"x": rng.normal(shift, 1, 200)})
+        readable = pd.DataFrame({"x": np.zeros(200, dtype=bool)})
+        hits += compare(profile, now, readable, none, rule).verdict == "drift"
+    assert hits / 100 >= 0.75
+
+
+def test_a_column_without_a_value_has_a_profile() -> None:
+    typed = pd.DataFrame({"x": [np.nan] * 10, "c": pd.array([None] * 10, dtype="str")})
+    columns = (Column("x", "number", False), Column("c", "category", False))
+    for profile in profile_columns(typed, columns, seed=0):
+        assert (profile.missing, sum(profile.counts)) == (8, 0)

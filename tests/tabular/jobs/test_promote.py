@@ -1,0 +1,243 @@
+"""Promotion and rollback of real versions, on a real registry, with a real model server."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from steps import train
+from tabular.drift.checks import DriftRule
+from tabular.errors import BadInput
+from tabular.gate.decide import Rule
+from tabular.gate.prove import prove
+from tabular.jobs import promote as promotion
+from tabular.jobs.evaluate import evaluate
+from tabular.jobs.monitor import monitor
+from tabular.jobs.promote import Outcome, promote, rollback
+from tabular.jobs.score import score
+from tabular.store import registry
+from tests.conftest import Store
+from tests.tables import mixed_table
+
+pytestmark = pytest.mark.usefixtures("store")
+BEST = Rule(mode="best", max_class_loss=1.0, max_loss_rise=10.0, max_latency_ratio=1000.0)
+
+
+@pytest.fixture
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the model server, whose proof has tests of its own."""
+    monkeypatch.setattr(promotion, "prove", lambda *_: None)
+
+
+def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Outcome:
+    defaults: dict[str, Any] = {"version": 0, "force": False, "dry_run": False}
+    return promote(model_name=name, rule=rule, say=lambda _: None, **(defaults | options))
+
+
+def back(name: str = "iris") -> Outcome:
+    return rollback(model_name=name, say=lambda _: None)
+
+
+def train_iris(*costs: float) -> None:
+    for cost in costs:
+        train.main(["--C", str(cost)])
+
+
+def state(name: str = "iris") -> tuple[dict[str, int], dict[int, str]]:
+    aliases = MlflowClient().get_registered_model(name).aliases
+    stages = {c.number: c.stage for c in registry.candidates(name)}
+    return {alias: int(version) for alias, version in aliases.items()}, stages
+
+
+def test_promotion_and_rollback_end_to_end_with_a_real_server(capsys: Any) -> None:
+    train_iris(0.001, 1.0)
+    assert go(version=1).version == 1
+    assert go().version == 2
+    aliases, stages = state()
+    assert (aliases, stages) == ({"champion": 2, "previous": 1}, {1: "Archived", 2: "Production"})
+    [run, *_] = [
+        r
+        for r in mlflow.search_runs(output_format="list")
+        if r.data.tags.get("promoted_version") == "2"
+    ]
+    names = {file.path for file in MlflowClient().list_artifacts(run.info.run_id)}
+    assert names == {"promotion.json", "bootstrap.png", "comparison.txt"}
+    table = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/comparison.txt")
+    assert "promote None to 1" in table and "version 2: f1_macro" in table
+    assert "Promoted on 20" in (MlflowClient().get_model_version("iris", "2").description or "")
+    text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/promotion.json")
+    evidence = json.loads(text)
+    assert evidence["promote"] is True
+    assert evidence["rows"] == 33
+    assert {"gain", "mcnemar_p", "log_loss_gain", "latency_ms", "rule", "checks"} <= set(evidence)
+    assert back().version == 1
+    assert state() == ({"champion": 1}, {1: "Production", 2: "Archived"})
+
+
+@pytest.mark.usefixtures("unproven")
+def test_rolling_back_twice_goes_back_two_and_then_says_that_there_is_no_more() -> None:
+    train_iris(0.001, 0.01, 1.0)
+    for version in (1, 2, 3):
+        go(version=version)
+    assert [back().version, back().version] == [2, 1]
+    with pytest.raises(BadInput, match="no version to go back to"):
+        back()
+    moves = [(m.action, m.source, m.target) for m in registry.history("iris")]
+    assert moves == [
+        *(("promote", None, 1), ("promote", 1, 2), ("promote", 2, 3)),
+        *(("rollback", 3, 2), ("rollback", 2, 1)),
+    ]
+    assert all(m.by and m.at and m.reason for m in registry.history("iris"))
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_version_that_was_rolled_back_returns_only_by_hand() -> None:
+    train_iris(0.001, 1.0)
+    go(version=1)
+    go()
+    back()
+    assert not go().moved
+    assert go(version=2).version == 2
+    assert back().version == 1
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_worse_version_is_promoted_by_force_alone_and_that_is_recorded() -> None:
+    train_iris(1.0, 0.0001)
+    go(version=1)
+    assert not go(version=2).moved
+    assert go(version=2, force=True).moved
+    tags = MlflowClient().get_model_version("iris", "2").tags
+    assert tags["promotion_reason"].startswith("forced: ")
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_dry_run_moves_and_logs_nothing() -> None:
+    train_iris(0.001, 1.0)
+    go(version=1)
+    before = state(), len(mlflow.search_runs(output_format="list"))
+    assert go(dry_run=True) == Outcome(2, True, go(dry_run=True).reason)
+    assert (state(), len(mlflow.search_runs(output_format="list"))) == before
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_gain_by_chance_is_not_promoted_by_default() -> None:
+    train_iris(0.5, 1.0)
+    go(version=1)
+    outcome = go(rule=Rule())
+    assert not outcome.moved
+    assert "confidence" in outcome.reason
+
+
+def artifact_of(version: int) -> Path:
+    uri = MlflowClient().get_model_version_download_uri("iris", str(version))
+    return Path(uri.removeprefix("file://"))
+
+
+def refused(words: str, **options: Any) -> None:
+    before = state()
+    with pytest.raises(BadInput, match=words) as caught:
+        go(**options)
+    assert "\n" not in str(caught.value)
+    assert state() == before
+    assert all(run.info.status != "RUNNING" for run in mlflow.search_runs(output_format="list"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bundle.py",
+        *(f"artifacts/{n}" for n in ("pipeline.skops", "bundle.json", "served/cells.py")),
+    ],
+)
+def test_an_artifact_with_one_byte_changed_is_refused(name: str) -> None:
+    train_iris(1.0)
+    file = artifact_of(1) / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    refused("another hash", force=True)
+    given: dict[str, Any] = {"model": "models:/iris/1", "data": "iris", "say": print}
+    for command in (
+        lambda: score(**given, output="", engine="local"),
+        lambda: monitor(**given, ignore=[], rule=DriftRule()),
+        lambda: evaluate(
+            **given, target="", against="", rows="all", confidence=0.9, resamples=100, seed=0
+        ),
+    ):
+        with pytest.raises(BadInput, match="models:/iris/1 is not what was registered"):
+            command()
+
+
+def test_a_version_whose_artifact_is_gone_is_refused() -> None:
+    train_iris(1.0)
+    (artifact_of(1) / "artifacts" / "pipeline.skops").unlink()
+    refused("another hash")
+    shutil.rmtree(artifact_of(1))
+    refused("cannot be fetched")
+
+
+def test_a_version_that_was_trained_on_its_holdout_is_refused() -> None:
+    train_iris(1.0)
+    run = mlflow.get_run(MlflowClient().get_model_version("iris", "1").run_id)
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    held_out = pd.read_parquet(folder / "holdout.parquet").index[:1]
+    rows = pd.read_parquet(folder / "training_rows.parquet")
+    rows = pd.concat([rows, pd.DataFrame({"__row_hash__": held_out})])
+    rows.to_parquet(folder / "training_rows.parquet", index=False)
+    refused("trained on rows of its own holdout")
+
+
+def test_a_version_that_a_server_answers_for_differently_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train_iris(1.0)
+    monkeypatch.setattr(
+        promotion, "prove", lambda path, rows, expected: prove(path, rows, expected[::-1])
+    )
+    refused("unlike predict", force=True)
+
+
+@pytest.mark.usefixtures("unproven")
+def test_another_split_leaves_too_few_rows_to_compare() -> None:
+    train_iris(0.001)
+    go(version=1)
+    train.main(["--seed", "7"])
+    refused("rows are new to both")
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_larger_table_is_compared_on_rows_that_neither_saw(store: Store) -> None:
+    table = mixed_table(900)
+    file = store.folder / "mixed.csv"
+    arguments = ["--data", str(file), "--target", "label"]
+    table[:300].to_csv(file, index=False)
+    train.main([*arguments, "--C", "0.0001"])
+    go("mixed")
+    table.to_csv(file, index=False)
+    train.main(arguments)
+    outcome = go("mixed", rule=Rule(max_class_loss=1.0))
+    assert outcome.version == 2
+    rows = int(outcome.reason.split(" on ")[1].split()[0])
+    share = rows / 900
+    assert 0.15 < share < 0.25
+
+
+@pytest.mark.usefixtures("unproven")
+def test_versions_of_different_targets_are_not_compared(store: Store) -> None:
+    frame = mixed_table(200)
+    frame["other"] = np.where(frame["label"] == "yes", "no", "yes")
+    file = store.folder / "t.csv"
+    frame.to_csv(file, index=False)
+    for target in ("label", "other"):
+        train.main(["--data", str(file), "--target", target, "--model_name", "m"])
+        if target == "label":
+            go("m")
+    with pytest.raises(BadInput, match="one predicts 'other', the other 'label'"):
+        go("m")

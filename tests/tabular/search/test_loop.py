@@ -1,0 +1,377 @@
+"""The search: every family first, the same twice, and going on from where it stopped."""
+
+import dataclasses
+import itertools
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from custom_model.served.columns import Column
+from tabular.errors import BadInput
+from tabular.families.classifiers import CLASSIFIERS, affordable
+from tabular.families.space import shape_of
+from tabular.jobs.preparation import Prepared, prepare
+from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.folds import Folds
+from tabular.search.loop import Budget, ranked, search
+from tabular.search.workers import InProcess, Processes
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def iris() -> Prepared:
+    return prepare("iris", "", seed=42, say=lambda line: None)
+
+
+def run(
+    table: Prepared, *, trials: int = 4, jobs: int = 1, seconds: float = math.inf, **options: Any
+) -> list[Trial]:
+    defaults: dict[str, Any] = {
+        "classifiers": ["logistic_regression", "k_neighbors"],
+        "metric": "f1_macro",
+        "seed": 7,
+    }
+    folds = table.folds
+    with InProcess(folds) if jobs == 1 else Processes(folds, jobs) as engine:
+        budget = Budget(trials, time.monotonic() + seconds)
+        return list(search(engine, folds.shape, budget, **(defaults | options)))
+
+
+def with_few_rows(table: Prepared, n_rows: int) -> Prepared:
+    """Each fold fits on a few rows only."""
+    folds = table.folds
+    positions = [(inside[:n_rows], outside) for inside, outside in folds.positions]
+    few = Folds(folds.features, folds.y, folds.columns, positions)
+    return dataclasses.replace(table, folds=few)
+
+
+def without_times(trials: list[Trial]) -> list[Trial]:
+    return [dataclasses.replace(trial, seconds=0.0) for trial in trials]
+
+
+def test_each_family_starts_with_its_defaults(iris: Prepared) -> None:
+    trials = run(iris, classifiers=list(CLASSIFIERS), trials=len(CLASSIFIERS))
+    assert [trial.classifier for trial in trials] == list(CLASSIFIERS)
+    assert trials[0].params == {"C": 1.0}
+    assert all(trial.metrics["f1_macro"] > 0.8 or trial.stopped for trial in trials)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_same_seed_gives_the_same_trials(iris: Prepared, jobs: int) -> None:
+    first, second = (without_times(run(iris, trials=8, jobs=jobs)) for _ in range(2))
+    assert first == second
+    assert first != without_times(run(iris, trials=8, jobs=jobs, seed=8))
+
+
+class InBunches:
+    """Evaluates in this process; what has ended becomes known in bunches of any size and order."""
+
+    slots = 3
+
+    def __init__(self, folds: Folds, seed: int) -> None:
+        self.folds, self.rng = folds, np.random.default_rng(seed)
+        self.waiting: list[Task] = []
+
+    def submit(self, task: Task, limit: float) -> None:
+        self.waiting.append(task)
+
+    def finished(self, timeout: float) -> list[Trial]:
+        self.rng.shuffle(self.waiting)
+        n = int(self.rng.integers(len(self.waiting) + 1))
+        bunch, self.waiting = self.waiting[:n], self.waiting[n:]
+        return [evaluate_configuration(task, self.folds) for task in bunch]
+
+    def end(self, reason: str) -> list[Trial]:
+        return []
+
+    def __enter__(self) -> "InBunches":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_it_makes_no_difference_which_trials_end_together(iris: Prepared) -> None:
+    shape = iris.folds.shape
+    families = ["logistic_regression", "naive_bayes", "k_neighbors"]
+    found = [
+        without_times(
+            list(
+                search(
+                    InBunches(iris.folds, order), shape, Budget(16),
+                    classifiers=families, metric="log_loss", seed=7,
+                )
+            )
+        )
+        for order in range(4)
+    ]  # fmt: skip
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+def test_trials_are_kept_exactly(iris: Prepared) -> None:
+    assert len(run(iris, trials=5, jobs=2)) == 5
+
+
+def test_no_trial_is_begun_after_the_time_is_up(iris: Prepared) -> None:
+    assert 1 <= len(run(iris, trials=10_000, seconds=0.2)) < 1000
+
+
+def test_a_search_goes_on_from_earlier_trials(iris: Prepared) -> None:
+    whole = run(iris, trials=8)
+    rest = run(iris, trials=8, done=whole[:3])
+    assert [trial.number for trial in rest] == [3, 4, 5, 6, 7]
+    tried = [(t.classifier, str(t.params)) for t in [*whole[:3], *rest]]
+    assert len(set(tried)) == len(tried)
+
+
+def test_a_failing_configuration_is_a_result_and_the_search_goes_on(iris: Prepared) -> None:
+    few = with_few_rows(iris, 3)
+    trials = run(few, classifiers=["k_neighbors", "logistic_regression"], trials=2)
+    assert trials[0].error.startswith("ValueError")
+    assert len(trials) == 2
+
+
+def test_minimising_a_loss_ranks_the_lowest_first() -> None:
+    trials = [
+        Trial(0, "svc", {}, {"log_loss": 0.3}),
+        Trial(1, "svc", {}, {"log_loss": 0.1}),
+        Trial(2, "svc", {}, error="ValueError: no"),
+    ]
+    assert [trial.number for trial in ranked(trials, "log_loss")] == [1, 0]
+
+
+def test_equals_are_ranked_by_log_loss_then_by_number() -> None:
+    scores = [(0.9, 0.3), (0.9, 0.2), (0.9, 0.2)]
+    trials = [
+        Trial(i, "svc", {}, {"f1_macro": f1, "log_loss": loss})
+        for i, (f1, loss) in enumerate(scores)
+    ]
+    assert [trial.number for trial in ranked(trials, "f1_macro")] == [1, 2, 0]
+
+
+def test_a_search_without_any_success_says_why() -> None:
+    with pytest.raises(BadInput, match="ValueError: no"):
+        ranked([Trial(0, "svc", {}, error="ValueError: no")], "f1_macro")
+
+
+def test_slow_families_are_left_out_of_large_tables() -> None:
+    few, many = (shape_of(np.arange(n) % 2, n) for n in (500, 100_000))
+    assert "svc" in affordable(few)
+    assert not {"svc", "k_neighbors"} & set(affordable(many))
+
+
+def test_out_of_fold_metrics_are_of_every_training_row(iris: Prepared) -> None:
+    task = Task(0, "logistic_regression", {}, "accuracy", seed=0)
+    trial = evaluate_configuration(task, iris.folds)
+    hits = trial.metrics["accuracy"] * len(iris.folds.y)
+    assert hits == pytest.approx(round(hits))
+    assert trial.spread > 0
+    assert trial.oof is not None
+    said = trial.oof.argmax(axis=1)
+    assert (said == iris.folds.y_true).sum() == round(hits)
+
+
+def test_nothing_is_tried_twice(iris: Prepared) -> None:
+    trials = run(iris, trials=20, classifiers=["k_neighbors"])
+    tried = [str(trial.params) for trial in trials]
+    assert len(set(tried)) == len(tried)
+
+
+def test_a_used_up_space_still_gives_every_trial(iris: Prepared) -> None:
+    few = with_few_rows(iris, 6)
+    assert len(run(few, trials=30, classifiers=["k_neighbors"])) == 30
+
+
+def test_hopeless_configurations_are_given_up(iris: Prepared) -> None:
+    trials = run(iris, trials=30)
+    stopped = [trial for trial in trials if trial.stopped]
+    assert stopped
+    assert all(0 < len(trial.fold_scores) < 5 and not trial.metrics for trial in stopped)
+    assert not {t.number for t in stopped} & {t.number for t in ranked(trials, "f1_macro")}
+
+
+def test_giving_up_does_not_change_the_winner(iris: Prepared) -> None:
+    trials = run(iris, trials=30)
+    folds = iris.folds
+    whole = [
+        evaluate_configuration(Task(t.number, t.classifier, t.params, "f1_macro", 7), folds)
+        for t in trials
+    ]
+    assert ranked(whole, "f1_macro")[0].number == ranked(trials, "f1_macro")[0].number
+
+
+def test_a_configuration_that_takes_too_long_is_ended_and_the_others_go_on(iris: Prepared) -> None:
+    folds = iris.folds
+    endless = Task(
+        0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
+    )
+    quick = Task(1, "naive_bayes", {}, "accuracy", 0)
+    with Processes(folds, 2) as engine:
+        engine.submit(endless, limit=3.0)
+        engine.submit(quick, limit=math.inf)
+        started = time.monotonic()
+        trials = list(itertools.islice(_every(engine), 2))
+        assert time.monotonic() - started < 60
+        engine.submit(dataclasses.replace(quick, number=2), limit=math.inf)
+        trials += list(itertools.islice(_every(engine), 1))
+    by_number = {trial.number: trial for trial in trials}
+    assert by_number[0].error.startswith("took too long (3.")
+    assert by_number[1].metrics == by_number[2].metrics
+
+
+def _every(engine: Processes) -> Any:
+    while True:
+        yield from engine.finished(timeout=60)
+
+
+def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> None:
+    endless = Task(
+        0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
+    )
+    with Processes(iris.folds, 1) as engine:
+        engine.submit(endless, limit=math.inf)
+        os.kill(engine._workers[0].process.pid, signal.SIGKILL)
+        (lost,) = engine.finished(timeout=60)
+        engine.submit(Task(1, "naive_bayes", {}, "accuracy", 0), limit=math.inf)
+        (next_one,) = itertools.islice(_every(engine), 1)
+    assert lost.error.startswith("its process was killed")
+    assert next_one.metrics["accuracy"] > 0.9
+
+
+def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> None:
+    tasks = [Task(i, name, {}, "log_loss", 3) for i, name in enumerate(CLASSIFIERS)]
+    folds = iris.folds
+    with Processes(folds, 2) as engine:
+        for task in tasks:
+            engine.submit(task, limit=math.inf)
+        trials = list(itertools.islice(_every(engine), len(tasks)))
+    for trial in trials:
+        here = evaluate_configuration(tasks[trial.number], folds)
+        assert here.metrics == trial.metrics
+        assert np.array_equal(here.oof, trial.oof)
+
+
+class InPairs(InProcess):
+    """Two places; the second of two trials ends first, and both are seen at once or one by one."""
+
+    slots = 2
+
+    def __init__(self, folds: Folds, at_once: bool) -> None:
+        super().__init__(folds)
+        self.at_once, self.ended = at_once, list[Trial]()
+
+    def finished(self, timeout: float) -> list[Trial]:
+        """See `Engine`."""
+        if self.at_once:
+            return [*super().finished(timeout), *super().finished(timeout)][::-1]
+        return super().finished(timeout)
+
+
+def test_when_trials_end_does_not_decide_what_is_tried(iris: Prepared) -> None:
+    shape = iris.folds.shape
+    searched = [
+        [
+            (trial.classifier, trial.params, trial.fold_scores)
+            for trial in search(
+                InPairs(iris.folds, at_once),
+                shape,
+                Budget(16),
+                classifiers=["naive_bayes", "logistic_regression"],
+                metric="f1_macro",
+                seed=0,
+            )
+        ]
+        for at_once in (True, False)
+    ]
+    assert searched[0] == searched[1]
+
+
+def test_probabilities_that_are_no_numbers_are_a_failure() -> None:
+    codes = np.arange(20) % 2
+    features = pd.DataFrame({"x": np.ones(20)})  # no variance at all: 0 / 0 in naive Bayes
+    halves = [(np.arange(10), np.arange(10, 20)), (np.arange(10, 20), np.arange(10))]
+    folds = Folds(features, codes, [Column("x", "number")], halves)
+    with np.errstate(all="ignore"):
+        trial = evaluate_configuration(Task(0, "naive_bayes", {}, "f1_macro", 0), folds)
+    assert trial.error == "ValueError: its probabilities are not all numbers"
+
+
+def test_a_score_that_is_undefined_on_a_fold_is_no_warning(iris: Prepared) -> None:
+    codes = np.where(np.arange(len(iris.folds.y)) < 3, 0, 1)  # three rows of a class, five folds
+    order = np.array_split(np.arange(len(codes))[::-1], 5)
+    halves = [(np.setdiff1d(np.arange(len(codes)), fold), fold) for fold in order]
+    folds = Folds(iris.folds.features, codes, iris.dataset.columns, halves)
+    trial = evaluate_configuration(Task(0, "naive_bayes", {}, "roc_auc", 0), folds)
+    assert not trial.error
+    assert np.isnan(trial.fold_scores).tolist() == [True] * 4 + [False]
+
+
+def test_many_classes_of_few_rows_are_no_warning() -> None:
+    codes = np.tile(np.arange(30), 2)  # one row of each class in each half
+    features = pd.DataFrame({"x": np.arange(60.0)})
+    halves = [(np.arange(30, 60), np.arange(30)), (np.arange(30), np.arange(30, 60))]
+    folds = Folds(features, codes, [Column("x", "number")], halves)
+    trial = evaluate_configuration(Task(0, "extra_trees", {}, "f1_macro", 0), folds)
+    assert not trial.error
+
+
+def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
+    engine = InProcess(iris.folds)
+    engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
+    (trial,) = engine.finished(timeout=1)
+    assert trial.error.startswith("took too long (0.")
+
+
+def test_a_family_that_is_new_to_a_resumed_sweep_begins_with_its_defaults(iris: Prepared) -> None:
+    earlier = run(iris, trials=3, classifiers=["naive_bayes"])
+    names = ["logistic_regression", "naive_bayes", "k_neighbors"]
+    later = run(iris, trials=5, classifiers=names, done=earlier)
+    assert [trial.classifier for trial in later] == ["logistic_regression", "k_neighbors"]
+    assert later[0].params == {"C": 1.0}
+
+
+SEARCH = """
+import time
+from tabular.search.cross_validation import Task
+from tabular.jobs.preparation import prepare
+from tabular.search.workers import Processes
+table = prepare("iris", "", seed=42, say=lambda line: None)
+with Processes(table.folds, 1) as engine:
+    endless = {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}
+    engine.submit(Task(0, "mlp", endless, "accuracy", 0), 1e9)
+    engine.finished(5)
+    print(engine._workers[0].process.pid, engine._folder.name, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_search_leaves_no_worker_and_no_folder_for_long(iris: Prepared) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", SEARCH], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        worker, folder = process.stdout.readline().split()
+        process.kill()
+    until = time.monotonic() + 30
+    while is_alive(int(worker)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not is_alive(int(worker))
+    assert Path(folder).exists()
+    with Processes(iris.folds, 1):
+        assert not Path(folder).exists()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
