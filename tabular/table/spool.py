@@ -42,11 +42,14 @@ def spool(rows: Iterable[Row], folder: Path, names: Sequence[str] = ()) -> Path:
 
 
 def _array(cells: list[Any]) -> pa.Array:
-    """Cells in their common type, as text where there is none."""
+    """Cells in their common type; as text where there is none, or one that files do not have."""
     try:
-        return pa.array(cells)
+        array = pa.array(cells)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        array = None
+    if array is None or isinstance(array.type, pa.BaseExtensionType):  # such as UUIDs
         return pa.array([None if cell is None else _text(cell) for cell in cells], pa.string())
+    return array
 
 
 def _text(cell: Any) -> str:
