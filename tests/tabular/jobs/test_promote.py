@@ -16,7 +16,7 @@ from tabular.gate.decide import Rule
 from tabular.gate.prove import prove
 from tabular.jobs import promote as promotion
 from tabular.jobs.promote import Outcome, promote, rollback
-from tabular.store import registry
+from tabular.store import production, registry
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -83,12 +83,12 @@ def test_rolling_back_twice_goes_back_two_and_then_says_that_there_is_no_more() 
     assert [back().version, back().version] == [2, 1]
     with pytest.raises(BadInput, match="no version to go back to"):
         back()
-    moves = [(m.action, m.source, m.target) for m in registry.history("iris")]
+    moves = [(m.action, m.source, m.target) for m in production.history("iris")]
     assert moves == [
         *(("promote", None, 1), ("promote", 1, 2), ("promote", 2, 3)),
         *(("rollback", 3, 2), ("rollback", 2, 1)),
     ]
-    assert all(m.by and m.at and m.reason for m in registry.history("iris"))
+    assert all(m.by and m.at and m.reason for m in production.history("iris"))
 
 
 @pytest.mark.usefixtures("unproven")
