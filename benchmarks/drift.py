@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from custom_model.bundle import conform, expand
+from custom_model.served.columns import expand
+from custom_model.served.requests import conform
 from tabular.drift.checks import Answered, DriftRule
 from tabular.drift.profile import Profile, profile_answers, profile_columns
 from tabular.drift.verdict import Drift, compare
@@ -33,7 +34,8 @@ from tabular.jobs.versions import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import predicted
-from tabular.table.dataset import Dataset, load_built_in, make_dataset
+from tabular.table.addresses import load_built_in
+from tabular.table.dataset import Dataset, make_dataset
 from tabular.table.split import split_rows
 
 REPETITIONS = 400

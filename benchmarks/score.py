@@ -30,12 +30,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from custom_model.bundle import Column
 from custom_model.packaging import log_bundle
+from custom_model.served.columns import Column
 from tabular.families.pipeline import make_model
 from tabular.jobs.score import write_scored
 from tabular.models.batches import make_scorer, score_batch
-from tabular.table.files import of_arrow, open_table
+from tabular.table.chunks import of_arrow
+from tabular.table.files import open_table
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = 1_000_000

@@ -39,7 +39,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from custom_model import bundle
+from custom_model.served.few import read_few
 from steps import train
 from tests.tables import MIXED_ROW, mixed_table
 
@@ -319,8 +319,8 @@ def where_the_time_goes(alone: dict[str, Load]) -> None:
                 scoring_server._parse_json_data, json.dumps(form(row)), model.metadata, None
             )
             parsed = parse().data
-            cells, answer = bundle.read_few(parsed, *about), ours.predict(None, parsed, {})
-            reading = median_time(partial(bundle.read_few, parsed, *about))
+            cells, answer = read_few(parsed, *about), ours.predict(None, parsed, {})
+            reading = median_time(partial(read_few, parsed, *about))
             scoring = median_time(partial(ours.few, cells))
             whole = median_time(partial(ours.predict, None, parsed, {}))
             wrapped = median_time(partial(model.predict, parsed))

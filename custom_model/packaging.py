@@ -1,11 +1,14 @@
 """Packs a fitted pipeline as an MLflow model.
 
-`bundle.py` and `compiled.py` are its code, `pipeline.skops` the pipeline, `bundle.json` the rest.
+`bundle.py` and the folder `served` are its code, `pipeline.skops` the pipeline, `bundle.json` the
+rest.
 """
 
 import hashlib
 import importlib.metadata
 import json
+import re
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -20,19 +23,26 @@ import pandas as pd
 import skops.io
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from sklearn.base import ClassifierMixin
 
-from custom_model import bundle, compiled
-from custom_model.bundle import Column, Label
+from custom_model.served.columns import Column, Label, expand
+from custom_model.served.compiled import compile_model
+from custom_model.served.compiled_types import Uncompiled
+from custom_model.served.few import FEW_ROWS, Unsure, read_few
+from custom_model.served.model import load_pipeline
+from custom_model.served.requests import Refusal, conform
 
-BUNDLE_FILE = Path(bundle.__file__)
-COMPILED_FILE = Path(compiled.__file__)
+BUNDLE_FILE = Path(__file__).with_name("bundle.py")
+SERVED_FOLDER = Path(__file__).with_name("served")
 
 # What the model server needs, at the versions that trained. Named, because MLflow would otherwise
 # run the model in a subprocess for twenty seconds to find them out.
 _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
+
+_OF_MLFLOW = re.compile(REGISTERED_MODEL_META_FILE_NAME + r"|__pycache__/bundle\.[\w.-]+\.pyc")
 
 MOST_PROVED = 2000
 ONE_BY_ONE = 20
@@ -78,8 +88,7 @@ def log_bundle(
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
             for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
-        profile: JSON of the training table's profile, for `profile.json`; no answer depends on it,
-            so the hash does not cover it.
+        profile: JSON of the training table's profile, for `profile.json`.
     """
     input_columns = [
         {"name": column.name, "kind": column.kind, "required": column.required}
@@ -97,14 +106,15 @@ def log_bundle(
         pipeline_file, spec_file = Path(folder, "pipeline.skops"), Path(folder, "bundle.json")
         # the quickest level: a forest is large
         skops.io.dump(pipeline, pipeline_file, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
-        loaded = bundle.load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
+        loaded = load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
         spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
-        sha256 = bundle_sha256([BUNDLE_FILE, COMPILED_FILE, pipeline_file, spec_file])
+        served = Path(folder, "served")
+        shutil.copytree(SERVED_FOLDER, served, ignore=shutil.ignore_patterns("__pycache__"))
         artifacts = {
             "pipeline": str(pipeline_file),
             "bundle": str(spec_file),
-            "compiled": str(COMPILED_FILE),
+            "served": str(served),
         }
         if profile:
             profile_file = Path(folder, "profile.json")
@@ -116,9 +126,10 @@ def log_bundle(
             artifacts=artifacts,
             signature=make_signature(labels, threshold),
             pip_requirements=requirements(),
-            metadata={"input_columns": input_columns, "bundle_sha256": sha256},
+            metadata={"input_columns": input_columns},
             input_example=to_request(example),
         )
+    sha256 = bundle_sha256(Path(mlflow.artifacts.download_artifacts(info.model_uri)))
     return Packed(info, sha256)
 
 
@@ -132,7 +143,7 @@ def check_packable(pipeline: ClassifierMixin) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.skops")
         skops.io.dump(pipeline, file)
-        bundle.load_pipeline(file)
+        load_pipeline(file)
 
 
 def prove_compiled(
@@ -165,26 +176,24 @@ def prove_compiled(
         unusual += ["seen by nobody"] if column.kind == "category" else []
         records += [{**record, column.name: v} for v in unusual for record in records[:3]]
     alone = [records[row : row + 1] for row in range(min(ONE_BY_ONE, len(records)))]
-    together = [
-        records[row : row + bundle.FEW_ROWS] for row in range(0, len(records), bundle.FEW_ROWS)
-    ]
+    together = [records[row : row + FEW_ROWS] for row in range(0, len(records), FEW_ROWS)]
     compared, largest = 0, 0.0
     try:
-        evaluate = compiled.compile_model(pipeline)
+        evaluate = compile_model(pipeline)
         for asked in alone + together:
             frame = pd.DataFrame(asked, columns=[column.name for column in columns])
-            expanded = bundle.expand(bundle.conform(frame, columns), columns)
+            expanded = expand(conform(frame, columns), columns)
             wanted = pipeline.predict_proba(expanded)
-            found = evaluate(bundle.read_few(asked, columns, table_columns, target))
+            found = evaluate(read_few(asked, columns, table_columns, target))
             difference = float(np.abs(found - wanted).max())
             if not difference <= TOLERANCE:
                 return _unproved(f"a probability differs by {difference:.3g}")
             if (found.argmax(axis=1) != wanted.argmax(axis=1)).any():
                 return _unproved("a label differs")
             compared, largest = compared + len(asked), max(largest, difference)
-    except compiled.Uncompiled as reason:
+    except Uncompiled as reason:
         return _unproved(str(reason))
-    except (bundle.Unsure, bundle.Refusal):
+    except (Unsure, Refusal):
         return _unproved("the rows to prove it with are not plain")
     if not compared:
         return _unproved("no rows to prove it with")
@@ -230,13 +239,29 @@ def requirements() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 
-def bundle_sha256(files: Sequence[Path]) -> str:
-    """One hash over a bundle's files by their names and contents, in the order of the names.
+def bundle_sha256(path: Path) -> str:
+    """One hash over a version's artifact: the name and the content of each file in it.
+
+    Left out are the two that MLflow writes beside them later: the version's number, when it fetches
+    one from the registry, and the bytecode of `bundle.py`, when it loads one.
+
+    Older versions, with no folder `served` in them, were registered under a hash of the four files
+    that decide an answer, by their bare names.
 
     Args:
-        files: paths of `bundle.py`, `compiled.py`, `pipeline.skops` and `bundle.json`.
+        path: of the artifact.
+
+    Raises:
+        OSError: there is no artifact.
     """
+    inside = path / "artifacts"
+    if (inside / "served").is_dir():
+        names = {file.relative_to(path).as_posix(): file for file in path.rglob("*")}
+        names = {n: f for n, f in names.items() if f.is_file() and not _OF_MLFLOW.fullmatch(n)}
+    else:
+        old = [path / "bundle.py", inside / "pipeline.skops", inside / "bundle.json"]
+        names = {file.name: file for file in [*old, *inside.glob("compiled.py")]}
     total = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.name):
-        total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    for name, file in sorted(names.items()):
+        total.update(f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()

@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # this file is run by its path
 
-from custom_model.bundle import Column  # noqa: E402
+from custom_model.served.columns import Column  # noqa: E402
 from steps import Parser  # noqa: E402
 from tabular.drift.checks import Check  # noqa: E402
 from tabular.families.classifiers import CLASSIFIERS, hyperparameters  # noqa: E402
@@ -343,7 +343,7 @@ VERSION_TAGS = {
     "holdout_digest": "the same of the held-out rows",
     "classifier": "the family, or `ensemble`",
     "f1_macro": "on the holdout, four decimals",
-    "bundle_sha256": "hash over the files that decide an answer; checked before a promotion",
+    "bundle_sha256": "hash over the files of the artifact; checked before a promotion",
     "git_commit": "of the code that trained, or `unknown`",
     "sweep_run_id": "of a sweep: its run",
     "recipe": "of a sweep: what it is made of; tells a resumed sweep what it has registered",
@@ -364,10 +364,10 @@ ALIASES = {
 }
 MODEL_FILES = {
     "MLmodel": "MLflow's: signature, metadata, flavor",
-    "bundle.py": "the code that answers, a copy of `custom_model/bundle.py`",
+    "bundle.py": "the file that MLflow runs, a copy of `custom_model/bundle.py`",
     "artifacts/bundle.json": "columns, classes and threshold, see below",
     "artifacts/pipeline.skops": "the fitted scikit-learn classifier, without pickle",
-    "artifacts/compiled.py": "the sums for a few rows, a copy of `custom_model/compiled.py`",
+    "artifacts/served/*.py": "the code that answers, a copy of `custom_model/served`",
     "artifacts/profile.json": "the training table in counts, for `monitor`",
     "input_example.json": "three rows as a client sends them",
     "serving_input_example.json": "the same as a request",
@@ -377,7 +377,6 @@ MODEL_FILES = {
 }
 METADATA = {
     "input_columns": "name, kind and required of each feature; the signature names outputs only",
-    "bundle_sha256": "hash over `bundle.py`, `compiled.py`, `pipeline.skops` and `bundle.json`",
 }
 BUNDLE = {
     "columns": "the features, see below",
@@ -386,8 +385,8 @@ BUNDLE = {
     "target": "heading of the predicted column",
     "threshold": "of two classes, the second is predicted where its probability is above it",
     "about": "`dataset`, `classifier`, `seed`",
-    "compiled": "whether a few rows are answered by `compiled.py`: `proved`, then `rows` compared "
-    "and `largest_difference`, else the `reason`",
+    "compiled": "whether a few rows are answered by `served/compiled.py`: `proved`, then "
+    "`rows` compared and `largest_difference`, else the `reason`",
 }
 ANSWER = {
     "prediction": "a class in its own type",

@@ -13,7 +13,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from tabular.errors import BadInput, choices
-from tabular.table.dataset import BUILT_IN
+from tabular.table.addresses import BUILT_IN
 
 
 class Parser(argparse.ArgumentParser):

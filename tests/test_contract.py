@@ -78,7 +78,7 @@ def test_imports_point_one_way(file: Path) -> None:
         "tabular": {"custom_model", "tabular"},
         "steps": {"custom_model", "tabular", "steps"},
     }[file.relative_to(ROOT).parts[0]]
-    if file.name == "bundle.py":
+    if file.name == "bundle.py" or file.parent.name == "served":
         allowed = set()
     for node in ast.walk(ast.parse(file.read_text())):
         names = []

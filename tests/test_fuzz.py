@@ -6,7 +6,6 @@ The server has to give the same answer or the same refusal; a 5xx is MLflow's ow
 
 import io
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -16,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
 from mlflow.pyfunc import scoring_server
 
-from custom_model.bundle import Bundle, Refusal
+from custom_model.served.model import Model
+from custom_model.served.requests import Refusal
 from tests.conftest import Server, Store
 from tests.tables import MIXED_ROW
 from tests.test_serving import CSV, IRIS_ROW, JSON, PARQUET
@@ -104,26 +103,23 @@ def documents(draw: st.DrawFn, plain: dict[str, st.SearchStrategy[Any]]) -> dict
 
 
 @pytest.fixture(scope="session")
-def judges(served: Store) -> dict[str, tuple[Bundle, Any]]:
+def judges(served: Store) -> dict[str, tuple[Model, Any]]:
     """For each model its bundle, here without the short way, and its metadata."""
     found = {}
     for name in ("iris", "mixed"):
         folder = mlflow.artifacts.download_artifacts(f"models:/{name}/Production")
-        files = {"pipeline": "pipeline.skops", "bundle": "bundle.json", "compiled": "compiled.py"}
-        judge = Bundle()
-        judge.load_context(
-            SimpleNamespace(artifacts={k: f"{folder}/artifacts/{v}" for k, v in files.items()})
-        )
+        files = {"pipeline": "pipeline.skops", "bundle": "bundle.json"}
+        judge = Model({k: f"{folder}/artifacts/{v}" for k, v in files.items()})
         assert judge.few is not None  # the server takes the short way
         judge.few = None
-        found[name] = (judge, Model.load(folder))
+        found[name] = (judge, mlflow.models.Model.load(folder))
     return found
 
 
-def check(judge: Bundle, response: Any, parsed: Any, params: Any) -> None:
+def check(judge: Model, response: Any, parsed: Any, params: Any) -> None:
     """The answer is what the long way says of the parsed request."""
     try:
-        expected = pd.DataFrame(judge.predict(None, parsed, params))
+        expected = pd.DataFrame(judge.predict(parsed, params))
     except Refusal as refusal:
         if response.status_code == 200 and "half a character" in refusal.message:
             return  # in a column that is not asked for: the short way does not read it
@@ -149,7 +145,7 @@ def clean(response: Any) -> None:
         assert leak not in response.text
 
 
-def ask_json(server: Server, judged: tuple[Bundle, Any], document: dict[str, Any]) -> None:
+def ask_json(server: Server, judged: tuple[Model, Any], document: dict[str, Any]) -> None:
     judge, metadata = judged
     body = json.dumps(document)
     response = server.post(data=body, headers=JSON)
@@ -169,7 +165,7 @@ def ask_json(server: Server, judged: tuple[Bundle, Any], document: dict[str, Any
     check(judge, response, parsed.data, parsed.params)
 
 
-def ask_csv(server: Server, judged: tuple[Bundle, Any], some: list[dict[str, Any]]) -> None:
+def ask_csv(server: Server, judged: tuple[Model, Any], some: list[dict[str, Any]]) -> None:
     try:
         text = pd.DataFrame(some).to_csv(index=False)
         body = text.encode()
@@ -184,7 +180,7 @@ def ask_csv(server: Server, judged: tuple[Bundle, Any], some: list[dict[str, Any
     check(judged[0], response, parsed, {})
 
 
-def ask_parquet(server: Server, judged: tuple[Bundle, Any], some: list[dict[str, Any]]) -> None:
+def ask_parquet(server: Server, judged: tuple[Model, Any], some: list[dict[str, Any]]) -> None:
     buffer = io.BytesIO()
     try:
         pd.DataFrame(some).to_parquet(buffer)

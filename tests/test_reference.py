@@ -45,7 +45,9 @@ def test_every_metric_has_its_meaning() -> None:
 
 
 def test_every_variable_that_is_read_is_described() -> None:
-    files = [*ROOT.glob("custom_model/*.py"), *ROOT.glob("tabular/*.py"), *ROOT.glob("steps/*.py")]
+    files = [
+        f for room in ("custom_model", "tabular", "steps") for f in (ROOT / room).rglob("*.py")
+    ]
     pattern = r"environ(?:\.get|\.setdefault)?[(\[]\s*\"([A-Z_]+)\""
 
     def named(files: list[Path], pattern: str) -> set[str]:
@@ -187,7 +189,10 @@ def test_a_model_holds_what_is_described(folder: Path, tmp_path: Path) -> None:
     found = {str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()}
     found -= {"registered_model_meta"}  # of the download
     found = {name for name in found if not name.startswith("__pycache__/")}  # of MLflow's loading
-    same(found, set(reference.MODEL_FILES))
+    served = {name for name in found if name.startswith("artifacts/served/")}
+    copied = (ROOT / "custom_model" / "served").glob("*.py")
+    assert served == {f"artifacts/served/{file.name}" for file in copied}
+    same(found - served | {"artifacts/served/*.py"}, set(reference.MODEL_FILES))
     model = mlflow.models.Model.load(str(place))
     assert set(model.metadata) == set(reference.METADATA)
     bundle = json.loads((place / "artifacts" / "bundle.json").read_text("utf-8"))

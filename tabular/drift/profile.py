@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label
+from custom_model.served.columns import Column, Label
 
 BINNED_SHARE = 0.2  # of the rows choose the bins
 MOST_BINNED = 20_000

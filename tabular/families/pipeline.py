@@ -10,7 +10,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from custom_model.bundle import Column, expanded_names
+from custom_model.served.columns import Column, expanded_names
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
 
 MOST_CATEGORIES_ONE_HOT = 50

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from custom_model.bundle import Label, Refusal
+from custom_model.served.columns import Label
+from custom_model.served.requests import Refusal
 from tabular.errors import BadInput
 from tabular.gate.decide import Predictions
 from tabular.store.registry import Candidate

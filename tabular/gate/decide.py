@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.metrics import recall_score
 
-from custom_model.bundle import Label
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.stats.metrics import LOWER_IS_BETTER, evaluate
 from tabular.stats.paired import OF_LABELS, Gain, Paired, gain, mcnemar

@@ -43,9 +43,7 @@ def fetch(model_uri: str, sha256: str, folder: str) -> Path:
     """
     try:
         path = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder))
-        inside = path / "artifacts"
-        files = [path / "bundle.py", inside / "pipeline.skops", inside / "bundle.json"]
-        found = bundle_sha256([*files, *inside.glob("compiled.py")])  # older versions have none
+        found = bundle_sha256(path)
     except (MlflowException, OSError):
         raise BadInput(f"{model_uri} cannot be fetched: its artifact is gone") from None
     if found != sha256:

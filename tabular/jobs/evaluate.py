@@ -11,8 +11,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Label
 from custom_model.packaging import to_request
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.labelled import all_labels, features_for, read_labelled, say_seen
@@ -26,9 +26,11 @@ from tabular.report.slices import Slice
 from tabular.stats.intervals import Estimate, interval
 from tabular.stats.metrics import METRICS, metric_names
 from tabular.stats.paired import OF_LABELS, Paired, gain, mcnemar
+from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, start_run
-from tabular.table.dataset import BUILT_IN, Dataset, safe_name
-from tabular.table.reading import read_raw
+from tabular.table.addresses import without_password
+from tabular.table.dataset import Dataset
+from tabular.table.files import read_table
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
@@ -81,12 +83,13 @@ def evaluate(
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
     """
-    raw, own_target = read_raw(data)
+    read = read_table(data, download)
+    raw = read.frame
     subjects = [load_subject(uri) for uri in (model, against) if uri]
-    target = target or subjects[0].target or own_target
+    target = target or subjects[0].target or read.target
     table = read_labelled(subjects[0], raw, target, data)
     kept = table.scorable.copy()
-    cautions = list(table.notes)
+    cautions = [*read.notes, *table.notes]
     others = [read_labelled(subject, raw, target, data) for subject in subjects[1:]]
     for subject, other in zip(subjects[1:], others, strict=True):
         kept &= other.scorable
@@ -133,8 +136,8 @@ def evaluate(
     for caution in cautions:
         say(caution)
     dataset = Dataset(
-        name=data if data in BUILT_IN else safe_name(data),
-        source=data,
+        name=read.name,
+        source=without_password(data),
         target=target,
         columns=table.columns,
         table_columns=tuple(name for name in raw.columns if name != target),

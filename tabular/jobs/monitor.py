@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
+from custom_model.served.cells import read_cells
 from tabular.drift.checks import Answered, Check, DriftRule
 from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare
@@ -20,9 +21,10 @@ from tabular.models.load import Subject, align, ask, key, load_subject
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.pages import share
+from tabular.store.artifacts import download
 from tabular.store.runs import start_run
-from tabular.table.dataset import BUILT_IN, safe_name
-from tabular.table.reading import read_for, read_raw, true_labels
+from tabular.table.files import read_table
+from tabular.table.reading import true_labels
 
 MOST_SHOWN = 100  # checks in the report; the table has all
 PANELS = 12  # pictures of single columns
@@ -57,7 +59,8 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     Raises:
         BadInput: the model carries no profile, or the table cannot be read; no run is opened then.
     """
-    raw, _ = read_raw(data)
+    table = read_table(data, download)
+    raw = table.frame
     subject = load_subject(model)
     if not subject.profile:
         raise BadInput(
@@ -68,12 +71,12 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     for name in ignore:
         if name not in names:
             raise BadInput(f"column {name!r} to ignore is not a feature; {choices(name, names)}")
-    read = read_for(subject.columns, raw)
+    read = read_cells(raw, subject.columns, as_text=True)
     required = {column.name for column in subject.columns if column.required}
     gone = [name for name in read.absent if name in required]
     left_out = {*ignore, *read.absent}
-    typed = read.frame.drop(columns=list(left_out))
-    answered = _answers(subject, raw, read.frame, ~read.refused)
+    typed = read.typed.drop(columns=list(left_out))
+    answered = _answers(subject, raw, read.typed, ~read.refused)
     found = compare(profile, typed, read.unreadable, answered, rule)
     absent = tuple(
         Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in required)
@@ -82,16 +85,17 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     )
     verdict: Verdict = "drift" if any(check.drift for check in absent) else found.verdict
     found = dataclasses.replace(found, checks=(*absent, *found.checks), verdict=verdict)
-    cautions = []
+    cautions = list(table.notes)
     if gone:
         cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
     elif read.refused.any():
         cautions.append(
-            f"{read.refused.sum()} of {len(raw)} rows cannot be scored; the first: {read.reason}."
+            f"{read.refused.sum()} of {len(raw)} rows cannot be scored; the first: "
+            f"{read.first_reason()}."
         )
     sentence = _sentence(found, rule)
     given = {"model": model, "data": data, "ignore": ",".join(ignore)} | dataclasses.asdict(rule)
-    name = data if data in BUILT_IN else safe_name(data)
+    name = table.name
     with start_run(f"monitor {name}", given) as run:
         mlflow.set_tags({"verdict": found.verdict, "watched_model": model})
         mlflow.log_metrics(_metrics(found, read.refused))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Label
+from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.report.pages import notes
 from tabular.search.folds import Fold
+from tabular.store.artifacts import download
 from tabular.table.dataset import Dataset, load_dataset
 from tabular.table.split import Split, make_folds, split_rows
 
@@ -60,7 +61,7 @@ def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:
     Raises:
         BadInput: the table cannot be read, or has too few rows.
     """
-    dataset = load_dataset(data, target)
+    dataset = load_dataset(data, target, download)
     split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
     if not split.holdout.any():
         raise BadInput(f"{data} has too few rows: no class has two different ones; add rows")

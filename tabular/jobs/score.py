@@ -1,5 +1,6 @@
 """A table in, the table with predictions out: in chunks, whole or not at all, in a tracked run."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -31,11 +32,13 @@ from tabular.models.batches import (
 )
 from tabular.models.foreign import NotScorable
 from tabular.store import registry
+from tabular.store.artifacts import download
 from tabular.store.runs import start_run
+from tabular.table.addresses import BUILT_IN, local_path, safe_name, without_password
 from tabular.table.aside import aside, check_target, move_in
-from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, safe_name
-from tabular.table.files import Chunk, Table, open_table
-from tabular.table.writing import open_writer
+from tabular.table.chunks import Chunk, Table
+from tabular.table.files import open_table
+from tabular.table.writing import TABLE_ENDINGS, ending_like, open_writer
 
 ENGINES = ("local", "spark")
 SECONDS_BETWEEN_LINES = 10.0
@@ -87,14 +90,16 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
             table: Any = stack.enter_context(spark_scoring.open_table(data))
             write: Any = spark_scoring.write_scored
         else:
-            table = stack.enter_context(open_table(data))
+            table = stack.enter_context(open_table(data, download))
             write = write_scored
         resolved = registry.resolve(model)
         folder = _fetch(resolved, stack.enter_context(tempfile.TemporaryDirectory()))
         scorer = _scorer(folder, resolved, table, data)
         now = "" if resolved == model else f", which is {model} now"
         say(f"{table.name}: {len(table.schema)} columns, scored by {resolved}{now}")
-        given = {"model": model, "data": data, "output": output, "engine": engine}
+        for note in table.notes:
+            say(f"  {note}")
+        given = {"model": model, "data": without_password(data), "output": output, "engine": engine}
         run = stack.enter_context(start_run(f"score {table.name}", given))
         mlflow.set_tag("model_uri", resolved)
         _log_input(table, data)
@@ -209,26 +214,23 @@ def output_path(data: str, output: str, engine: str) -> Path:
 
     Args:
         data: the table, whose name the output takes where none is given.
-        output: path or `file://` URI; "" for none given.
+        output: path or `file:` URI; "" for none given.
         engine: `spark` writes a folder of Parquet.
 
     Raises:
         BadInput: its name has an ending that nothing can be written as.
     """
     if not output:
-        name, ending = safe_name(data), ".parquet"
-        if engine == "spark" or (data not in BUILT_IN and Path(data).is_dir()):
-            ending = ""
-        for possible in TABLE_ENDINGS:
-            if data.lower().endswith(possible) and engine == "local" and ending:
-                ending = possible
-        return Path(f"{name}_scored{ending}").absolute()
-    if "://" in output.removeprefix("file://"):
+        source = local_path(data)
+        folder = engine == "spark" or (source is not None and source.is_dir())
+        return Path(f"{safe_name(data)}_scored{'' if folder else ending_like(data)}").absolute()
+    path = local_path(output)
+    if path is None:
         raise BadInput(
             f"output {output!r} is not on this machine; score into a file and copy it, as only a "
             "file can be moved in place in one step"
         )
-    target = Path(output.removeprefix("file://")).absolute()
+    target = path.absolute()
     if engine == "spark" and _is_file(target) and not target.suffix == ".parquet":
         raise BadInput(f"output {output!r}: engine spark writes a folder of Parquet; name it so")
     if not _is_file(target) and target.suffix and not output.endswith("/"):
@@ -253,8 +255,8 @@ def _is_file(target: Path) -> bool:
 
 def _keep_apart(data: str, target: Path) -> None:
     """Refuses an output that would replace the table, or become a part of it."""
-    source = Path(data.removeprefix("file://"))
-    if data in BUILT_IN or "://" in str(source) or not source.exists():
+    source = local_path(data)
+    if data in BUILT_IN or source is None or not os.path.exists(source):  # noqa: PTH110 - long names
         return
     source, real = source.resolve(), target.resolve()
     if source in (real, side_path(real)):
@@ -303,10 +305,11 @@ def _log_input(table: Any, data: str) -> None:
         }
         return next((k for k, test in tests.items() if test(field)), DataType.string)
 
+    shown = without_password(data)
     columns = Schema([ColSpec(kind(field.type), field.name) for field in table.schema])
     with warnings.catch_warnings():
         # MLflow finds its own source for local files twice
         warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
-        source = CodeDatasetSource(tags={}) if data in BUILT_IN else resolve_dataset_source(data)
+        source = CodeDatasetSource(tags={}) if data in BUILT_IN else resolve_dataset_source(shown)
     logged = MetaDataset(source, table.name, table.digest, columns)  # type: ignore[abstract]
     mlflow.log_input(logged, context="scoring")

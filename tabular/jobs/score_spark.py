@@ -23,8 +23,9 @@ from tabular.jobs.preparation import Say
 from tabular.models.batches import REASON, Scorer
 from tabular.models.executor import score_partition
 from tabular.spark import pack_code, session
-from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, load_built_in, safe_name
-from tabular.table.files import digest_of, of_arrow, read_heading
+from tabular.table.addresses import BUILT_IN, ENDING, load_built_in, local_path, safe_name
+from tabular.table.chunks import digest_of, of_arrow
+from tabular.table.delimited import read_layout
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,9 +65,8 @@ def open_table(data: str) -> Iterator[SparkTable]:
     Raises:
         BadInput: there is no such table, or Spark does not start.
     """
-    path = Path(data.removeprefix("file://"))
-    known = data in BUILT_IN or "://" in str(path)
-    if not known and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises on long names
+    path = local_path(data)
+    if data not in BUILT_IN and path and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises on long names
         raise BadInput(f"data {data[:200]!r} not found: no such file or folder in {Path.cwd()}")
     with session("score") as spark:
         try:
@@ -75,17 +75,20 @@ def open_table(data: str) -> Iterator[SparkTable]:
             raise BadInput(f"{data} cannot be scored on Spark: {first_line(error)}") from None
 
 
-def _read(spark: "SparkSession", data: str, path: Path) -> SparkTable:
+def _read(spark: "SparkSession", data: str, path: Path | None) -> SparkTable:
     name = safe_name(data)
     if data in BUILT_IN:
         arrow = pa.Table.from_pandas(load_built_in(data)[0], preserve_index=False)
         frame = spark.createDataFrame(arrow)
         digest, as_text = of_arrow(arrow, data).digest, False
     else:
-        local = path.exists()
-        uri = path.resolve().as_uri() if local else data
-        digest = digest_of(path) if local else "unknown"
-        as_text = data.lower().endswith(tuple(e for e in TABLE_ENDINGS if "sv" in e))
+        uri = path.resolve().as_uri() if path else data
+        digest = digest_of(path) if path else "unknown"
+        ending = ENDING.search(data)
+        kind = (ending[1] or ending[4]).lower() if ending else "parquet"
+        if kind not in ("csv", "tsv", "parquet", "pq"):
+            raise BadInput(f"data {data!r}: engine spark reads CSV, TSV and Parquet; use local")
+        as_text = kind in ("csv", "tsv")
         frame = _read_csv(spark, uri) if as_text else spark.read.parquet(uri)
     head = frame.drop(UNREADABLE).limit(HEAD).toArrow().combine_chunks()
     schema = head.schema.remove_metadata()
@@ -103,13 +106,14 @@ def _read(spark: "SparkSession", data: str, path: Path) -> SparkTable:
 def _read_csv(spark: "SparkSession", uri: str) -> "DataFrame":
     """Cells as text; a line with too many or too few stands in a column of its own."""
     first = spark.read.text(uri).first()
-    names, separator = read_heading(str(first[0]).removeprefix("\ufeff") if first else "", uri)
+    layout = read_layout(str(first[0]) if first else "", uri)
+    names = layout.names
     quoted = [f"`{name.replace('`', '``')}` STRING" for name in [*names, UNREADABLE]]
     frame = spark.read.csv(
         uri,
         schema=", ".join(quoted),
         header=True,
-        sep=separator,
+        sep=layout.separator,
         escape='"',  # a quote inside quotes is doubled
         multiLine=True,
         columnNameOfCorruptRecord=UNREADABLE,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput, choices
 from tabular.models.load import Subject, key, seen_rows
 from tabular.table.columns import infer_columns
-from tabular.table.reading import as_pandas_reads, read_for, true_labels
+from tabular.table.reading import as_pandas_reads, true_labels
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_labelled(subject: Subject, raw: pd.DataFrame, target: str, data: str) -
     if not known.all():
         notes.append(f"{(~known).sum()} rows have no {target!r} and are left out.")
     if subject.columns:
-        read = read_for(subject.columns, raw)
+        read = read_cells(raw, subject.columns, as_text=True)
         if needed := [c.name for c in subject.columns if c.required and c.name in read.absent]:
             raise BadInput(
                 f"column {needed[0]!r} is missing in {data}, and {subject.uri} needs it; "
@@ -74,12 +75,12 @@ def read_labelled(subject: Subject, raw: pd.DataFrame, target: str, data: str) -
         if read.refused.any():
             notes.append(
                 f"{read.refused.sum()} of {len(raw)} rows cannot be scored and are left out; the "
-                f"first: {read.reason}."
+                f"first: {read.first_reason()}."
             )
-        typed, columns, scorable = read.frame, subject.columns, ~read.refused
+        typed, columns, scorable = read.typed, subject.columns, ~read.refused
     else:
         columns = tuple(infer_columns(features)[0])
-        typed = read_for(columns, features).frame
+        typed = read_cells(features, columns, as_text=True).typed
         scorable = np.ones(len(raw), dtype=bool)
     return Labelled(raw, labels[known].tolist(), typed, columns, scorable, tuple(notes))
 

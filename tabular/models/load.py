@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from custom_model.bundle import Column, Label
+from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput, first_line
 from tabular.table.split import ROW_HASH, hash_rows
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column, Label
+from custom_model.served.columns import Column, Label
 from tabular.report.slices import Slice, worst_slices
 from tabular.stats.intervals import METHOD, ClassEstimates, Estimate, estimates
 

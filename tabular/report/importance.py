@@ -10,7 +10,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline
 
-from custom_model.bundle import Column, expand
+from custom_model.served.columns import Column, expand
 
 MOST_COLUMNS = 50  # of a wide table, those that alone tell most about the class
 MOST_CELLS = 100_000  # rows are sampled so that a wide table does not take minutes

@@ -77,7 +77,8 @@ class Page:
 
 def notes(dataset: Dataset, split: Split) -> list[str]:
     """What was left out or moved, a sentence each."""
-    said = [f"Column {left.name!r} {left.reason}: left out." for left in dataset.left_out]
+    said = [*dataset.notes]
+    said += [f"Column {left.name!r} {left.reason}: left out." for left in dataset.left_out]
     if dataset.unlabelled:
         said.append(f"{dataset.unlabelled} rows have no {dataset.target!r}: left out.")
     for column in dataset.columns:

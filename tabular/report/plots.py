@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
-from custom_model.bundle import Label
+from custom_model.served.columns import Label
 from tabular.drift.checks import Check
 
 MOST_CURVES = 10

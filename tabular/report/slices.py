@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from custom_model.bundle import Column
+from custom_model.served.columns import Column
 from tabular.stats.intervals import Estimate, wilson
 from tabular.stats.two_sample import holm
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column
+from custom_model.served.columns import Column
 from tabular.errors import BadInput, first_line
 from tabular.families.pipeline import make_preprocessor
 from tabular.search.cross_validation import FoldFiles, FoldMatrices

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 if TYPE_CHECKING:  # worker processes import this file and need no MLflow
-    from custom_model.bundle import Label
+    from custom_model.served.columns import Label
 
 # Each takes the true codes (n_rows,), the predicted codes (n_rows,), the probabilities (n_rows,
 # n_classes) and all codes, and raises ValueError where it is undefined.

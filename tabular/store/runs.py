@@ -21,7 +21,8 @@ from tabular.families.hyperparameters import literal
 from tabular.recipe.recipe import Recipe
 from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import METRICS
-from tabular.table.dataset import BUILT_IN, Dataset
+from tabular.table.addresses import BUILT_IN
+from tabular.table.dataset import Dataset
 
 LONGEST_PARAM = 6000  # MLflow's limit
 

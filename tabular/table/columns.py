@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import ISO_DATE, NULL_SPELLINGS, Column, expanded_names
+from custom_model.served.columns import ISO_DATE, NULL_SPELLINGS, Column, expanded_names
 from tabular.errors import BadInput
 
 NULL_WORDS = frozenset(

@@ -1,315 +1,246 @@
-"""Tables read in chunks: some ten thousand rows at a time, whatever the length."""
+"""The one reader of files: a table in chunks of some ten thousand rows, or whole."""
 
-import codecs
 import csv
-import hashlib
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mlflow
-import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.dataset
-from mlflow.exceptions import MlflowException
 
-from tabular.errors import BadInput, choices, first_line
-from tabular.table.dataset import BUILT_IN, TABLE_ENDINGS, load_built_in, safe_name
+from tabular.errors import BadInput, first_line
+from tabular.table.addresses import (
+    BUILT_IN,
+    ENDING,
+    ENDINGS,
+    Download,
+    fetch,
+    load_built_in,
+    safe_name,
+    without_password,
+)
+from tabular.table.chunks import (
+    Chunk,
+    Table,
+    Unreadable,
+    digest_of,
+    numbered,
+    of_arrow,
+    rows_per_chunk,
+)
+from tabular.table.delimited import REPEATS, layout_of, read_rows
+from tabular.table.joined import joined, partition
+from tabular.table.spool import is_database, spool_excel, spool_json, spool_query
 
-MOST_CELLS = 4_000_000  # of a chunk, 32 MB of doubles
-MOST_ROWS = 131_072  # of a chunk
-CSV_BYTES = 8 << 20  # of a chunk
+NULLABLE = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+"""How pandas holds Arrow's types so that integers and booleans stay so beside nulls."""
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Consecutive rows of a table.
+class RawTable:
+    """A whole table as it stands in its file.
 
     Args:
-        rows: those that could be read.
-        numbers: (n_rows,) their places in the table, from 1.
-        unreadable: lines of a CSV with too few or too many cells: place, reason and the cells.
+        frame: (n_rows, n_columns); text cells, an empty one "", where `as_text`, else each column
+            in its own type.
+        as_text: its cells are uninterpreted text.
+        name: of the table, safe as a name in the registry.
+        unreadable: lines that are no rows, which are left out.
+        notes: how it was read, a sentence each.
+        target: the column to predict of a built-in set, "" for any other table.
     """
 
-    rows: pa.RecordBatch
-    numbers: np.ndarray
-    unreadable: tuple[tuple[int, str, list[str]], ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that is read in chunks.
-
-    Args:
-        name: of the table, as a file's name begins.
-        schema: its columns; of a CSV all are text.
-        as_text: it is a CSV, whose cells are not interpreted.
-        separator: of its cells, if it is a CSV.
-        n_rows: None if it is not known before reading.
-        hash_bytes: makes the digest.
-        chunks: begins to read, from the start each time.
-    """
-
-    name: str
-    schema: pa.Schema
+    frame: pd.DataFrame
     as_text: bool
-    separator: str
-    n_rows: int | None
-    hash_bytes: Callable[[], str]
-    chunks: Callable[[], Iterator[Chunk]]
-
-    @cached_property
-    def digest(self) -> str:
-        """16 hex digits of its files' bytes."""
-        return self.hash_bytes()
-
-    @cached_property
-    def head(self) -> pa.RecordBatch:
-        """The first rows, by which a model is tried."""
-        chunk = next(self.chunks(), None)
-        return chunk.rows if chunk else pa.RecordBatch.from_pylist([], schema=self.schema)
+    name: str
+    unreadable: tuple[Unreadable, ...] = ()
+    notes: tuple[str, ...] = ()
+    target: str = ""
 
 
-def rows_per_chunk(n_columns: int) -> int:
-    """How many rows of so many columns are read at once."""
-    return max(1024, min(MOST_ROWS, MOST_CELLS // max(1, n_columns)))
+def read_table(data: str, download: Download | None = None) -> RawTable:
+    """Reads a whole table: all chunks of `open_table`, one after another.
+
+    Args:
+        data: see `open_table`.
+        download: see `tabular.table.addresses.fetch`.
+
+    Raises:
+        BadInput: it cannot be read, or has no rows.
+    """
+    if data in BUILT_IN:
+        frame, target = load_built_in(data)
+        return RawTable(frame, False, data, target=target)
+    shown = without_password(data)
+    with open_table(data, download) as table:
+        chunks = list(table.chunks())
+        whole = pa.Table.from_batches([chunk.rows for chunk in chunks], table.schema)
+        unreadable = tuple(line for chunk in chunks for line in chunk.unreadable)
+        del chunks
+        if not whole.num_rows:
+            why = f": {unreadable[0].reason}" if unreadable else "; give a table with rows"
+            raise BadInput(f"{shown} has no rows{why}")
+        frame = whole.drop_columns(_unnamed_index(whole)).to_pandas(
+            types_mapper=NULLABLE.get, ignore_metadata=True, split_blocks=True, self_destruct=True
+        )
+        return RawTable(
+            frame, table.as_text, table.name, unreadable, (*table.notes, *_told(unreadable))
+        )
+
+
+def _told(unreadable: tuple[Unreadable, ...]) -> list[str]:
+    """What to say of lines that are left out."""
+    repeated = [line for line in unreadable if line.reason.endswith(REPEATS)]
+    broken = [line for line in unreadable if not line.reason.endswith(REPEATS)]
+    notes = []
+    for lines, what in ((broken, "cannot be read"), (repeated, "repeat the heading")):
+        if lines:
+            count = f"{len(lines)} lines" if len(lines) > 1 else "1 line"
+            notes.append(f"{count} {what}: left out; the first: {lines[0].reason}.")
+    return notes
+
+
+def _unnamed_index(table: pa.Table) -> list[str]:
+    """Columns in which a file keeps an index of pandas that has no name."""
+    about = table.schema.pandas_metadata or {"columns": [], "index_columns": []}
+    unnamed = {one["field_name"] for one in about["columns"] if one["name"] is None}
+    return [name for name in about["index_columns"] if isinstance(name, str) and name in unnamed]
 
 
 @contextmanager
-def open_table(data: str) -> Iterator[Table]:
+def open_table(data: str, download: Download | None = None) -> Iterator[Table]:
     """Opens a table; what is not on this machine is fetched for as long as the block lasts.
 
     Args:
-        data: a built-in set, or path or URI of `.csv`, `.csv.gz`, `.tsv`, `.parquet`, or a folder
-            of Parquet files.
+        data: a built-in set, the path or URI of a file or of a folder of files, or a database with
+            a query.
+        download: see `tabular.table.addresses.fetch`.
 
     Raises:
         BadInput: there is no such table, or it is not what its ending says.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "fetched").mkdir()
         if data in BUILT_IN:
             yield of_arrow(pa.Table.from_pandas(load_built_in(data)[0]), data)
             return
-        path = _local(data, folder)
-        try:
-            table = _open(path, data)
-            yield replace(table, chunks=lambda: _readable(table.chunks(), data))
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise _unreadable(data, error) from None
+        shown, name = without_password(data), safe_name(data)
+        with _in_one_sentence(shown):
+            if is_database(data):
+                path = spool_query(data, folder / "fetched")
+                table = _open_folder(path, folder)
+            else:
+                path = fetch(data, folder / "fetched", download)
+                table = (_open_folder if path.is_dir() else _open_file)(path, folder)
+        yield replace(table, name=name, chunks=lambda: _readable(table.chunks(), shown))
 
 
-def _open(path: Path, data: str) -> Table:
-    lower = path.name.lower()
+@contextmanager
+def _in_one_sentence(data: str) -> Iterator[None]:
+    """Errors of the parsers as one sentence; Arrow has the same one for a broken file and disk."""
     try:
-        if path.is_dir() or lower.endswith((".parquet", ".pq")):
-            return _parquet(path, safe_name(data))
-        if lower.endswith(TABLE_ENDINGS):
-            return _csv(path, safe_name(data))
-    except OSError as error:  # not gzip, not ours to read
-        raise _unreadable(data, error) from None
-    raise BadInput(
-        f"data {data!r} has an unknown ending; possible: {', '.join(TABLE_ENDINGS)}, "
-        "or a folder of Parquet files"
-    )
+        yield
+    except (OSError, pa.ArrowException, UnicodeError, csv.Error, zlib.error) as error:
+        raise BadInput(f"{data} cannot be read: {first_line(error)}") from None
 
 
 def _readable(chunks: Iterator[Chunk], data: str) -> Iterator[Chunk]:
-    """Chunks, while the file holds; Arrow tells a broken one as it tells a full disk."""
-    try:
+    with _in_one_sentence(data):
         yield from chunks
-    except OSError as error:
-        raise _unreadable(data, error) from None
 
 
-def _unreadable(data: str, error: Exception) -> BadInput:
-    reason = first_line(error)
-    if isinstance(error, UnicodeDecodeError) or "UTF8" in reason:
-        reason = "it is not UTF-8 text; save it as UTF-8"
-    return BadInput(f"{data} cannot be read: {reason}")
+def _open_file(path: Path, temporary: Path) -> Table:
+    ending = ENDING.search(path.name)
+    if not ending:
+        raise BadInput(
+            f"data {str(path)!r} has an unknown ending; possible: {ENDINGS}, a folder of such "
+            "files, or a database with a query"
+        )
+    kind = (ending[1] or ending[4]).lower()
+    if kind in ("csv", "tsv"):
+        return _of_text(path)
+    if kind in ("parquet", "pq"):
+        return _of_types(path, "parquet")
+    if kind in ("feather", "arrow", "orc"):
+        return _of_types(path, "orc" if kind == "orc" else "ipc")
+    spool = spool_excel if kind == "xlsx" else spool_json
+    parts = spool(path, Path(tempfile.mkdtemp(dir=temporary)))
+    return replace(_open_folder(parts, temporary), hash_bytes=lambda: digest_of(path))
 
 
-def of_arrow(table: pa.Table, name: str) -> Table:
-    """A table in memory.
-
-    Args:
-        table: its rows.
-        name: of it.
-    """
-    size = rows_per_chunk(table.num_columns)
-
-    def hash_bytes() -> str:
-        total = hashlib.sha256()
-        for batch in table.to_batches():
-            total.update(batch.serialize())
-        return total.hexdigest()[:16]
-
-    def chunks() -> Iterator[Chunk]:
-        return _numbered(iter(table.to_batches(max_chunksize=size)))
-
+def _of_text(path: Path) -> Table:
+    layout = layout_of(path)
+    notes = []
+    if layout.encoding != "utf-8":
+        notes.append(f"Its letters are read as {layout.encoding}, not UTF-8.")
+    if layout.trailing:
+        notes.append("Its rows end with a separator more than the heading, which is ignored.")
     return Table(
-        name=name,
-        schema=table.schema,
-        as_text=False,
-        separator=",",
-        n_rows=table.num_rows,
-        hash_bytes=hash_bytes,
-        chunks=chunks,
+        name=safe_name(str(path)),
+        schema=layout.schema,
+        as_text=True,
+        separator=layout.separator,
+        n_rows=None,
+        hash_bytes=lambda: digest_of(path),
+        chunks=lambda: read_rows(path, layout),
+        notes=tuple(notes),
     )
 
 
-def digest_of(path: Path) -> str:
-    """16 hex digits that tell the bytes of a file, or of the files of a folder with their names."""
-    total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        with file.open("rb") as opened:
-            one = hashlib.file_digest(opened, "sha256")
-        if file == path:
-            return one.hexdigest()[:16]
-        total.update(f"{file.relative_to(path)} {one.hexdigest()}\n".encode())
-    return total.hexdigest()[:16]
-
-
-def _local(data: str, folder: str) -> Path:
-    path = Path(data.removeprefix("file://"))
-    if "://" in data.removeprefix("file://"):
-        try:
-            return Path(mlflow.artifacts.download_artifacts(data, dst_path=folder))
-        except (MlflowException, OSError) as error:
-            raise BadInput(f"data {data!r} cannot be fetched: {first_line(error)}") from None
-    try:
-        found = path.exists()
-    except OSError:  # a name too long to be one
-        found = False
-    if not found:
-        raise BadInput(
-            f"data {data[:200]!r} not found: no such file or folder in {Path.cwd()}, and no "
-            f"built-in set; {choices(data, BUILT_IN)}"
+def _of_types(path: Path, kind: str) -> Table:
+    dataset = pyarrow.dataset.dataset(path, format=kind)
+    options: dict[str, Any] = {}
+    if kind == "parquet":  # without Arrow's buffer of whole row groups: memory stays flat
+        options["fragment_scan_options"] = pyarrow.dataset.ParquetFragmentScanOptions(
+            pre_buffer=False
         )
-    return path
-
-
-def _numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
-    done = 0
-    for batch in batches:
-        if batch.num_rows:
-            yield Chunk(batch, np.arange(done + 1, done + 1 + batch.num_rows))
-            done += batch.num_rows
-
-
-# --- Parquet ------------------------------------------------------------------------------------
-
-
-def _parquet(path: Path, name: str) -> Table:
-    dataset = pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
-    fragments = list(dataset.get_fragments())
-    if not fragments:
-        raise BadInput(f"{path} cannot be read: it holds no Parquet file")
-    schemas = [dataset.schema, *(fragment.physical_schema for fragment in fragments[1:])]
-    dataset = dataset.replace_schema(pa.unify_schemas(schemas, promote_options="permissive"))
-    size = rows_per_chunk(len(dataset.schema))
-
-    def chunks() -> Iterator[Chunk]:
-        # few at once, and without Arrow's buffer of whole row groups: memory stays flat
-        scan = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-        read = dataset.to_batches(
-            batch_size=size, batch_readahead=1, fragment_readahead=1, fragment_scan_options=scan
-        )
-        return _numbered(read)
-
+    read = partial(
+        dataset.to_batches,
+        batch_size=rows_per_chunk(len(dataset.schema)),
+        batch_readahead=1,
+        **options,
+    )
     return Table(
-        name=name,
+        name=safe_name(str(path)),
         schema=dataset.schema,
         as_text=False,
         separator=",",
         n_rows=dataset.count_rows(),
         hash_bytes=lambda: digest_of(path),
-        chunks=chunks,
+        chunks=lambda: numbered(iter(read())),
     )
 
 
-# --- CSV ----------------------------------------------------------------------------------------
-
-
-def read_heading(head: str, source: str) -> tuple[list[str], str]:
-    """The columns of a CSV and its separator, told from its first line as in training.
-
-    Args:
-        head: its beginning.
-        source: its name, whose ending tells a TSV.
-
-    Raises:
-        BadInput: it has no heading, or one that names a column twice.
-    """
-    separator = "\t" if ".tsv" in source.lower()[-7:] else ","
-    names = next((row for row in csv.reader(head.splitlines(True), delimiter=separator) if row), [])
-    if len(names) == 1:
-        for other in ";\t|":
-            if other in names[0]:
-                separator = other
-                names = next(csv.reader([names[0]], delimiter=other))
-    if not names:
-        raise BadInput(f"{source} cannot be read: it is empty; its first line is the heading")
-    names = [cell or f"Unnamed: {position}" for position, cell in enumerate(names)]
-    if doubled := [cell for cell, times in Counter(names).items() if times > 1]:
-        raise BadInput(f"column {doubled[0]!r} is in {source} more than once; rename one of them")
-    return names, separator
-
-
-def _csv(path: Path, name: str) -> Table:
-    compression = "gzip" if path.name.lower().endswith(".gz") else None
-    with pa.input_stream(str(path), compression=compression) as stream:
-        # of what is cut off at the end, a letter may be half there
-        head = codecs.getincrementaldecoder("utf-8-sig")().decode(stream.read(1 << 20))
-    names, separator = read_heading(head, str(path))
-
-    def chunks() -> Iterator[Chunk]:
-        skipped: list[tuple[int, str, list[str]]] = []
-
-        def skip(row: Any) -> str:
-            cells = next(csv.reader([row.text], delimiter=separator), [])
-            reason = f"the row has {row.actual_columns} cells, the heading {row.expected_columns}"
-            skipped.append((row.number - 1, reason, cells))
-            return "skip"
-
-        with pa.input_stream(str(path), compression=compression) as stream:
-            read = pyarrow.csv.open_csv(
-                stream,
-                # threads would lose the rows' numbers
-                pyarrow.csv.ReadOptions(block_size=CSV_BYTES, use_threads=False),
-                pyarrow.csv.ParseOptions(
-                    delimiter=separator, newlines_in_values=True, invalid_row_handler=skip
-                ),
-                pyarrow.csv.ConvertOptions(
-                    column_types={cell: pa.string() for cell in names}, strings_can_be_null=False
-                ),
-            )
-            done = 0
-            for batch in read:
-                ends = done + batch.num_rows
-                now = []
-                while skipped and skipped[0][0] <= ends + 1:
-                    now.append(skipped.pop(0))
-                    ends += 1
-                numbers = np.setdiff1d(np.arange(done + 1, ends + 1), [n for n, _, _ in now])
-                yield Chunk(batch.rename_columns(names), numbers, tuple(now))
-                done = ends
-            if skipped:
-                empty = pa.RecordBatch.from_pylist([], schema=schema)
-                yield Chunk(empty, np.arange(0), tuple(skipped))
-
-    schema = pa.schema([(cell, pa.string()) for cell in names])
-    return Table(
-        name=name,
-        schema=schema,
-        as_text=True,
-        separator=separator,
-        n_rows=None,
-        hash_bytes=lambda: digest_of(path),
-        chunks=chunks,
-    )
+def _open_folder(path: Path, temporary: Path) -> Table:
+    """The files of a folder, one after another, in the order of their names."""
+    files = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(p[0] in "._" for p in file.relative_to(path).parts)
+    ]
+    known = [file for file in files if ENDING.search(file.name)]
+    tables = [_open_file(file, temporary) for file in known]
+    if not known:  # as some programs name the parts of a table
+        tables = [_of_types(file, "parquet") for file in files]
+    if not tables:
+        raise BadInput(f"{path} cannot be read: it holds no table")
+    keys = [partition(file.relative_to(path)) for file in known or files]
+    table = joined(tables, keys)
+    return replace(table, name=safe_name(str(path)), hash_bytes=lambda: digest_of(path))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import ISO_DATE, NULL_SPELLINGS, Label
+from custom_model.served.columns import ISO_DATE, NULL_SPELLINGS, Label
 from tabular.errors import BadInput
 from tabular.table.columns import COMMA_NUMBER, OTHER_DATE, is_text
 

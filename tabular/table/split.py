@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from custom_model.bundle import ISO_DATE
+from custom_model.served.columns import ISO_DATE
 from tabular.table.columns import NULL_WORDS
 
 HOLDOUT_SHARE = 0.2

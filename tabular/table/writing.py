@@ -13,11 +13,20 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tabular.errors import BadInput
-from tabular.table.dataset import TABLE_ENDINGS
+from tabular.table.addresses import ENDING
 
+TABLE_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 ROWS_PER_FILE = 1_000_000  # of a folder
 
 Write = Callable[[pa.RecordBatch], None]
+
+
+def ending_like(data: str) -> str:
+    """The ending of a file like another one: its own where it can be written, else the nearest."""
+    match = ENDING.search(data)
+    if match and match[0].lower() in TABLE_ENDINGS:
+        return match[0].lower()
+    return ".csv" if match and match[1] in ("csv", "tsv") else ".parquet"
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custom_model import bundle
-from custom_model.bundle import NULL_SPELLINGS, Column, Refusal, canonical, conform, expand
-from tabular.table.dataset import make_dataset, read_table
+from custom_model.served.columns import NULL_SPELLINGS, Column, canonical, expand
+from custom_model.served.requests import Refusal, as_frame, conform
+from tabular.table.dataset import make_dataset
+from tabular.table.files import read_table
 from tests.tables import mixed_table
 
 
@@ -141,7 +142,7 @@ def test_a_csv_and_a_parquet_file_of_one_table_are_typed_alike(tmp_path: Any) ->
     table.to_csv(tmp_path / "t.csv", index=False)
     table.to_parquet(tmp_path / "t.parquet")
     csv, parquet = (
-        make_dataset(read_table(str(tmp_path / name)), "label", name="t", source=name)
+        make_dataset(read_table(str(tmp_path / name)).frame, "label", name="t", source=name)
         for name in ("t.csv", "t.parquet")
     )
     assert csv.columns == parquet.columns
@@ -152,7 +153,7 @@ def test_a_csv_and_a_parquet_file_of_one_table_are_typed_alike(tmp_path: Any) ->
 def test_what_a_server_reads_from_a_csv_is_what_training_read(tmp_path: Any) -> None:
     file = tmp_path / "t.csv"
     mixed_table().to_csv(file, index=False)
-    dataset = make_dataset(read_table(str(file)), "label", name="t", source="t.csv")
+    dataset = make_dataset(read_table(str(file)).frame, "label", name="t", source="t.csv")
     served = conform(pd.read_csv(file), dataset.columns)
     pd.testing.assert_frame_equal(served, dataset.typed)
 
@@ -160,8 +161,8 @@ def test_what_a_server_reads_from_a_csv_is_what_training_read(tmp_path: Any) -> 
 def test_texts_that_numpy_cannot_tell_from_numbers_are_refused() -> None:
     columns = [Column("a", "number"), Column("b", "number", required=False, missing=("?",))]
     for rows in ([["5.1", "?"]], [["5.1", "2"]]):
-        frame = bundle._as_frame(np.array(rows), columns, ["a", "b"])
+        frame = as_frame(np.array(rows), columns, ["a", "b"])
         with pytest.raises(Refusal, match=r"found the text '5\.1'"):
             conform(frame, columns)
     with pytest.raises(Refusal, match="column 'b': expected a finite number, found the text 'x'"):
-        bundle._as_frame(np.array([[5.1, "x"]]), columns, ["a", "b"])
+        as_frame(np.array([[5.1, "x"]]), columns, ["a", "b"])

@@ -18,9 +18,13 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from custom_model import compiled, packaging
-from custom_model.bundle import Column, load_module, load_pipeline
-from custom_model.compiled import Uncompiled, compile_model
+from custom_model import packaging
+from custom_model.served import trees
+from custom_model.served.columns import Column
+from custom_model.served.compiled import compile_model
+from custom_model.served.compiled_types import Uncompiled
+from custom_model.served.model import load_pipeline
+from custom_model.served.trees import compile_forest
 from tabular.families.pipeline import make_model, make_preprocessor
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.tables import mixed_table
@@ -195,7 +199,7 @@ def test_what_is_not_known_is_left_to_the_pipeline(monkeypatch: pytest.MonkeyPat
     for stranger in strangers:
         with pytest.raises(Uncompiled):
             compile_model(stranger.fit(X, y))
-    monkeypatch.setattr(compiled, "MOST_NODES", 100)
+    monkeypatch.setattr(trees, "MOST_NODES", 100)
     with pytest.raises(Uncompiled, match="nodes"):
         compile_model(make_model(iris.columns, "random_forest", {}, seed=0).fit(X, y))
 
@@ -222,7 +226,7 @@ def test_what_answers_differently_is_not_proved(
         (lambda table: right(table) + 1e-8, "differs by 1e-08"),
         (lambda table: right(table) * np.nan, "differs by nan"),
     ):
-        monkeypatch.setattr(compiled, "compile_model", lambda _, wrong=wrong: wrong)
+        monkeypatch.setattr(packaging, "compile_model", lambda _, wrong=wrong: wrong)
         assert words in prove(model, rare)["reason"]
     monkeypatch.undo()
     assert prove(model, rare)["proved"]
@@ -238,25 +242,10 @@ def test_no_rows_prove_nothing(rare: Dataset) -> None:
     assert proof == {"proved": False, "reason": "no rows to prove it with"}
 
 
-def test_a_module_of_the_artifact_is_known_to_nobody_else(tmp_path: Path) -> None:
-    import sys
-
-    modules = []
-    for version in (1, 2):
-        file = tmp_path / str(version) / "compiled.py"
-        file.parent.mkdir()
-        file.write_text(f"VERSION = {version}\n")
-        modules.append(load_module(file))
-    assert [module.VERSION for module in modules] == [1, 2]
-    assert "compiled" not in sys.modules
-    # the very file of the artifact can be loaded so, annotations and all
-    assert load_module(compiled.__file__).compile_model is not compile_model
-
-
 def test_random_forests_know_their_trees_also_where_there_are_many() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 5))
     y = (X[:, 0] + X[:, 1] > 0).astype(int)
     forest = RandomForestClassifier(1000, max_depth=4, random_state=0).fit(X, y)
-    answer = compiled._forest(forest).proba(X)
+    answer = compile_forest(forest).proba(X)
     np.testing.assert_array_equal(answer, forest.predict_proba(X))

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from custom_model import bundle
-from custom_model.bundle import Column, Refusal, Unsure, conform, expand, read_few
+from custom_model.served import requests
+from custom_model.served.columns import Column, Kind, expand
+from custom_model.served.few import FEW_ROWS, Unsure, read_few
+from custom_model.served.requests import Refusal, conform, refuse_doubled
 
-KINDS: list[bundle.Kind] = ["number", "category", "boolean", "date", "text"]
+KINDS: list[Kind] = ["number", "category", "boolean", "date", "text"]
 
 DATES = st.sampled_from(
     [
@@ -113,8 +115,8 @@ FORMS += [as_numeric_frame, as_split, as_lists, as_array]
 
 def slow(data: Any, columns: list[Column]) -> pd.DataFrame:
     """The way of a frame."""
-    frame = bundle._as_frame(data, columns, ["x"])
-    bundle._refuse_doubled(frame, columns, {"x"})
+    frame = requests.as_frame(data, columns, ["x"])
+    refuse_doubled(frame, columns, {"x"})
     return expand(conform(frame, columns), columns)
 
 
@@ -145,7 +147,7 @@ def test_what_is_read_the_short_way_is_what_conform_reads(
     assert_same(few, slow(data, [column]))
 
 
-PLAIN: dict[bundle.Kind, list[Any]] = {
+PLAIN: dict[Kind, list[Any]] = {
     "number": [1.5, 3, -2.25e10],
     "category": ["Ulm", "Köln", 205, 7.5, True, "01", "a b\n"],
     "boolean": [True, False, 1, 0.0],
@@ -156,7 +158,7 @@ PLAIN: dict[bundle.Kind, list[Any]] = {
 
 @pytest.mark.parametrize("form", [f for f in FORMS if f not in (as_array, as_lists)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_plain_cells_do_take_the_short_way(kind: bundle.Kind, form: Any) -> None:
+def test_plain_cells_do_take_the_short_way(kind: Kind, form: Any) -> None:
     for required in (True, False):
         column = Column("x", kind, required=required, time=True)
         for cells in [[c] for c in PLAIN[kind]] + ([] if required else [[PLAIN[kind][0], None]]):
@@ -186,8 +188,8 @@ def test_lists_and_arrays_of_numbers_take_the_short_way() -> None:
         pd.DataFrame([[1.0, 2.0]], columns=["x", "x"]),
         pd.DataFrame([[1.0, 2.0]], columns=["x", "x.1"]),
         pd.DataFrame([[1.0]]),
-        pd.DataFrame({"x": [1.0] * (bundle.FEW_ROWS + 1)}),
-        [{"x": 1.0}] * (bundle.FEW_ROWS + 1),
+        pd.DataFrame({"x": [1.0] * (FEW_ROWS + 1)}),
+        [{"x": 1.0}] * (FEW_ROWS + 1),
         {"x": np.array([1.0, 2.0]), "other": np.array([1.0])},
         {"x": np.array(1.0)},
         {"x": np.array(["2024-05-01"], dtype="datetime64[ns]")},

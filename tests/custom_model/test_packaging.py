@@ -1,6 +1,7 @@
 """The artifact stands alone: without the repo, without pickle, beside another version of itself."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 import yaml
 from mlflow.exceptions import MlflowException
 
-from custom_model import bundle, compiled, packaging
+from custom_model import packaging
 from custom_model.packaging import bundle_sha256
+from custom_model.served.model import load_pipeline
 from tabular.families.pipeline import make_model
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.conftest import Store
@@ -59,39 +61,59 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("custom_model
     subprocess.run([sys.executable, "-c", script], cwd=store.folder, env=environment, check=True)
 
 
+def changed_code(folder: Path, file: str, right: str, wrong: str) -> Path:
+    """A copy of the package with a line changed."""
+    copy = folder / "served"
+    shutil.copytree(packaging.SERVED_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (copy / file).read_text(encoding="utf-8")
+    assert right in text
+    (copy / file).write_text(text.replace(right, wrong), "utf-8")
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "answers"),
+    [
+        ("model.py", '"probability_{label}"', '"share_{label}"', ["share_setosa", "setosa"]),
+        (
+            "compiled.py",
+            "    return _compile(model, behind_preprocessor=False).proba\n",
+            "    return lambda table: np.array([[0.0, 0.0, 1.0]])\n",
+            ["probability_setosa", "virginica"],
+        ),
+    ],
+)
 def test_two_versions_of_the_code_live_in_one_process(
-    packed: packaging.Packed, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    packed: packaging.Packed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    right: str,
+    wrong: str,
+    answers: list[str],
 ) -> None:
-    changed = tmp_path / "bundle.py"
-    source = Path(bundle.__file__).read_text(encoding="utf-8")
-    changed.write_text(source.replace('"probability_{label}"', '"share_{label}"'), "utf-8")
-    monkeypatch.setattr(packaging, "BUNDLE_FILE", changed)
-    other = log(load_dataset("iris"), "random_forest")
-    row = [[5.1, 3.5, 1.4, 0.2]]
-    columns = []
-    for version in (packed, other, packed):
-        columns.append(list(mlflow.pyfunc.load_model(version.info.model_uri).predict(row))[1])
-    assert columns == ["probability_setosa", "share_setosa", "probability_setosa"]
-
-
-def test_each_version_keeps_its_own_compiled_code_in_one_process(
-    packed: packaging.Packed, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed = tmp_path / "compiled.py"
-    source = Path(compiled.__file__).read_text(encoding="utf-8")
-    right = "    return _compile(model, behind_preprocessor=False).proba\n"
-    assert right in source
-    wrong = "    return lambda table: np.array([[0.0, 0.0, 1.0]])\n"
-    changed.write_text(source.replace(right, wrong), "utf-8")
-    monkeypatch.setattr(packaging, "COMPILED_FILE", changed)
+    copy = changed_code(tmp_path, file, right, wrong)
+    monkeypatch.setattr(packaging, "SERVED_FOLDER", copy)
     other = log(load_dataset("iris"), "logistic_regression")
     assert other.sha256 != packed.sha256
-    row = pd.DataFrame([[5.1, 3.5, 1.4, 0.2]], columns=load_dataset("iris").table_columns)
-    answers = []
-    for version in (packed, other, packed):
-        model = mlflow.pyfunc.load_model(version.info.model_uri)
-        answers += model.predict(row)["prediction"].tolist()
-    assert answers == ["setosa", "virginica", "setosa"]
+    row = np.array([[5.1, 3.5, 1.4, 0.2]])
+    for version, expected in (
+        (packed, ["probability_setosa", "setosa"]),
+        (other, answers),
+        (packed, ["probability_setosa", "setosa"]),
+    ):
+        answer = mlflow.pyfunc.load_model(version.info.model_uri).predict(row)
+        assert [list(answer)[1], answer["prediction"][0]] == expected
+
+
+def test_versions_of_the_same_code_share_it(packed: packaging.Packed) -> None:
+    other = log(load_dataset("iris"), "random_forest")
+    one, two = (
+        mlflow.pyfunc.load_model(version.info.model_uri).unwrap_python_model()
+        for version in (packed, other)
+    )
+    assert type(one) is not type(two)
+    assert type(one.model) is type(two.model)
 
 
 def test_what_was_not_proved_is_answered_by_the_pipeline(
@@ -113,7 +135,7 @@ def test_a_compiled_model_that_fails_is_replaced_by_the_pipeline(
     def fails(table: object) -> None:
         raise ZeroDivisionError
 
-    model.unwrap_python_model().few = fails
+    model.unwrap_python_model().model.few = fails
     assert model.predict(np.array([[5.1, 3.5, 1.4, 0.2]]))["prediction"].tolist() == ["setosa"]
     assert "the pipeline answers" in caplog.text
 
@@ -125,7 +147,7 @@ def test_a_model_server_gets_rows_and_python_a_frame(
     frame = mlflow.pyfunc.load_model(packed.info.model_uri).predict(row)
     assert isinstance(frame, pd.DataFrame)
     python = mlflow.pyfunc.load_model(packed.info.model_uri).unwrap_python_model()
-    python.serves = True
+    python.model.serves = True
     assert python.predict(None, row) == frame.to_dict("records")
 
 
@@ -136,22 +158,40 @@ def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
 
 
-def test_the_hash_is_of_the_four_files_that_decide_an_answer(packed: packaging.Packed) -> None:
-    folder = local(packed)
-    files = [folder / "bundle.py", *(folder / "artifacts").iterdir()]
-    assert len(files) == 4
-    assert bundle_sha256(files) == packed.sha256
-    (folder / "artifacts" / "bundle.json").write_text("{}")
-    assert bundle_sha256(files) != packed.sha256
+def test_the_hash_covers_every_file_of_the_artifact(
+    packed: packaging.Packed, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(local(packed), tmp_path / "artifact"))
+    assert bundle_sha256(folder) == packed.sha256
+    (folder / "registered_model_meta").unlink()  # MLflow's, of the download
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 15
+    for file in files:
+        before = file.read_bytes()
+        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        assert bundle_sha256(folder) != packed.sha256, file
+        file.unlink()
+        assert bundle_sha256(folder) != packed.sha256, file
+        file.write_bytes(before)
+    for name in ("more.py", "artifacts/more.json", "artifacts/served/columns.cpython-312.so"):
+        (folder / name).write_text("")
+        assert bundle_sha256(folder) != packed.sha256, name
+        (folder / name).unlink()
+    assert bundle_sha256(folder) == packed.sha256
 
 
-def test_loading_leaves_no_bytecode_in_the_artifact_store(
-    packed: packaging.Packed, monkeypatch: pytest.MonkeyPatch
+def test_what_mlflow_writes_beside_a_version_does_not_change_its_hash(
+    packed: packaging.Packed, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.dont_write_bytecode", False)
-    mlflow.pyfunc.load_model(packed.info.model_uri)
-    names = sorted(file.name for file in (local(packed) / "artifacts").iterdir())
-    assert names == ["bundle.json", "compiled.py", "pipeline.skops"]
+    mlflow.register_model(packed.info.model_uri, "iris")
+    folder = Path(mlflow.artifacts.download_artifacts("models:/iris/1"))
+    mlflow.pyfunc.load_model(str(folder))
+    assert (folder / "registered_model_meta").exists()
+    assert bundle_sha256(folder) == packed.sha256
+    served = sorted(file.name for file in (folder / "artifacts" / "served").iterdir())
+    assert served == sorted(file.name for file in packaging.SERVED_FOLDER.glob("*.py"))
 
 
 def test_a_file_of_untrusted_types_is_refused(tmp_path: Path) -> None:
@@ -162,7 +202,7 @@ def test_a_file_of_untrusted_types_is_refused(tmp_path: Path) -> None:
 
     skops.io.dump({"a": Stranger()}, tmp_path / "model.skops")
     with pytest.raises(MlflowException, match="not trusted"):
-        bundle.load_pipeline(tmp_path / "model.skops")
+        load_pipeline(tmp_path / "model.skops")
 
 
 def test_the_model_says_what_it_takes_and_gives(packed: packaging.Packed) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from custom_model.bundle import Column, conform
+from custom_model.served.columns import Column
+from custom_model.served.requests import conform
 from tabular.drift.checks import Answered, DriftRule
 from tabular.drift.profile import (
     Profile,

@@ -23,7 +23,7 @@ from tabular.errors import BadInput
 from tabular.families.pipeline import make_model
 from tabular.jobs import score as scoring
 from tabular.jobs.score import Outcome
-from tabular.table import files as chunks
+from tabular.table import chunks, delimited
 from tabular.table import writing as writers
 from tabular.table.aside import aside
 from tabular.table.dataset import make_dataset
@@ -105,7 +105,7 @@ def test_a_csv_is_scored_the_same_in_chunks_and_in_one_piece(
     frame.to_csv("new.csv", index=False)
     whole = read(score("new.csv", "whole.csv").output)
     assert len(whole) == 400
-    monkeypatch.setattr(chunks, "CSV_BYTES", 2000)
+    monkeypatch.setattr(delimited, "BLOCK", 2000)
     parts = read(score("new.csv", "parts.csv").output)
     shares = ["probability_no", "probability_yes"]
     pd.testing.assert_frame_equal(whole.drop(columns=shares), parts.drop(columns=shares))
@@ -135,7 +135,7 @@ def test_rows_that_cannot_be_scored_go_to_a_side_file_with_the_reason(
     folder: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "MOST_ROWS", 16)
-    monkeypatch.setattr(chunks, "CSV_BYTES", 2000)
+    monkeypatch.setattr(delimited, "BLOCK", 2000)
     frame = mixed_table(100, seed=4).astype({"amount": object, "joined": object})
     frame.loc[3, "joined"] = "13/02/2024"
     frame.loc[50, "plan"] = None
@@ -158,8 +158,8 @@ def test_rows_that_cannot_be_scored_go_to_a_side_file_with_the_reason(
     assert reasons[51].startswith("column 'plan': no value found")
     assert reasons[100].startswith("column 'amount': expected a finite number, found ")
     if broken:
-        assert reasons[11] == "the row has 16 cells, the heading 14"
-        assert reasons[31] == "the row has 1 cells, the heading 14"
+        assert reasons[11] == "line 12 has 16 cells, the heading 14"
+        assert reasons[31] == "line 32 has 1 cells, the heading 14"
     customers = [c for i, c in enumerate(frame["customer"], 1) if i not in reasons]
     assert list(read(outcome.output)["customer"]) == customers
     run = MlflowClient().get_run(mlflow.last_active_run().info.run_id)
@@ -425,13 +425,11 @@ def test_what_cannot_be_used_is_refused_in_one_sentence_and_leaves_nothing(folde
     (folder / "own.rejected" / "letter.txt").write_text("dear")
     (folder / "broken.csv.gz").write_bytes(gzip.compress(b"a,b\n" + os.urandom(99))[:-40])
     (folder / "plain.csv.gz").write_text("a,b\n1,2\n")
-    (folder / "wide.csv").write_bytes(frame.to_csv(index=False).encode("utf-16"))
     expected = {
         ("new.csv", "own"): "holds more than a table ('letter.txt')",
         ("new.csv", "o" * 240 + ".csv"): "is too long",
         ("broken.csv.gz", "out.csv"): "broken.csv.gz cannot be read",
         ("plain.csv.gz", "out.csv"): "plain.csv.gz cannot be read",
-        ("wide.csv", "out.csv"): "it is not UTF-8 text; save it as UTF-8",
         ("new.csv", "new.csv"): "would replace the data",
         ("new.csv", str(folder)): "holds more than a table",
         ("new.csv", "home"): "holds more than a table ('letter.txt')",
@@ -461,13 +459,12 @@ def test_what_cannot_be_used_is_refused_in_one_sentence_and_leaves_nothing(folde
     assert "cannot be fetched" in mistake(folder, "new.csv", "out.csv", "runs:/nothing/model")
 
 
-def test_text_that_is_not_utf_8_ends_in_one_sentence(folder: Path) -> None:
-    (folder / "new.csv").write_bytes(
-        mixed_table(9).to_csv(index=False).encode("latin-1", "replace")
-    )
-    with pytest.raises(BadInput, match=r"new\.csv cannot be read: .*UTF"):
-        score("new.csv", "out.csv")
-    assert [p.name for p in folder.iterdir()] == ["new.csv"]
+def test_text_of_another_encoding_is_scored(folder: Path) -> None:
+    text = mixed_table(9).assign(customer="Zoë").to_csv(index=False)
+    for encoding in ("utf-16", "cp1252"):
+        (folder / "new.csv").write_bytes(text.encode(encoding))
+        assert score("new.csv", "out.csv").scored == 9
+        assert set(read(folder / "out.csv")["customer"]) == {"Zoë"}
 
 
 def test_a_csv_cannot_hold_a_list(folder: Path) -> None:

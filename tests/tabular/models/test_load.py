@@ -5,10 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from custom_model.bundle import Column
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import Column
 from tabular.errors import BadInput
 from tabular.models.load import align, key
-from tabular.table.reading import as_pandas_reads, read_for, read_raw, true_labels
+from tabular.table.files import read_table
+from tabular.table.reading import as_pandas_reads, true_labels
 
 
 def test_a_class_is_the_same_in_every_type() -> None:
@@ -33,14 +35,18 @@ def test_what_a_bundle_would_refuse_is_told_row_by_row() -> None:
         Column("gone", "category", required=False),
     )
     raw = pd.DataFrame({"x": ["1.5", "", "many", "1e300"], "flag": ["true", "no", "", "0"]})
-    read = read_for(columns, raw)
+    read = read_cells(raw, columns, as_text=True)
     assert read.refused.tolist() == [False, True, True, True]
-    assert read.reason == "row 2, column 'x': no value found"
+    assert read.first_reason().startswith("row 2, column 'x': no value found")
+    assert read.problems()[1] == "row 2, column 'flag': expected true or false, found the text 'no'"
+    assert {row: reason[:18] for row, reason in read.reasons().items()} == {
+        1: "column 'x': no val", 2: "column 'x': expect", 3: "column 'x': expect"
+    }  # fmt: skip
     assert read.absent == ("gone",)
     assert read.unreadable["x"].tolist() == [False, False, True, True]
     assert read.unreadable["flag"].tolist() == [False, True, False, False]
-    assert read.frame["x"].isna().tolist() == [False, True, True, True]
-    assert read.frame["gone"].isna().all()
+    assert read.typed["x"].isna().tolist() == [False, True, True, True]
+    assert read.typed["gone"].isna().all()
 
 
 def test_another_model_gets_the_table_as_pandas_reads_it() -> None:
@@ -74,6 +80,6 @@ def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("x,y\n")
     with pytest.raises(BadInput, match="no rows"):
-        read_raw(str(file))
-    frame, target = read_raw("iris")
-    assert (len(frame), target) == (150, "species")
+        read_table(str(file))
+    iris = read_table("iris")
+    assert (len(iris.frame), iris.target) == (150, "species")

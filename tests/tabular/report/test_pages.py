@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column
+from custom_model.served.columns import Column
 from tabular.report.assessment import assess
 from tabular.report.pages import GainEstimate, Page, facts, notes, render
 from tabular.table.dataset import make_dataset

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from custom_model.bundle import Column
+from custom_model.served.columns import Column
 from tabular.report.slices import worst_slices
 
 COLUMNS = (

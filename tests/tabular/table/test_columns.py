@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from custom_model.bundle import Column
+from custom_model.served.columns import Column
 from tabular.errors import BadInput
 from tabular.table.columns import LeftOut, infer_columns
 

@@ -1,0 +1,1 @@
+"""Copied whole into every model artifact and loaded from there."""

@@ -1,0 +1,145 @@
+"""The preprocessing of a fitted pipeline, from a Table to a matrix, without a frame."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
+
+from .compiled_types import Table, Uncompiled
+
+Encode = Callable[[Table], np.ndarray]
+
+
+def compile_preprocessor(step: Any) -> Encode:
+    """A ColumnTransformer as a function from a Table to a matrix, (n_rows, n_features).
+
+    Raises:
+        Uncompiled: a part is of a kind that is not known here.
+    """
+    if type(step) is not ColumnTransformer or step.sparse_output_:
+        raise Uncompiled("preprocessing that is no dense ColumnTransformer")
+    parts = [_part(fitted, names) for _, fitted, names in step.transformers_ if fitted != "drop"]
+    if len(parts) == 1:
+        return parts[0]
+    return lambda table: np.concatenate([part(table) for part in parts], axis=1)
+
+
+def _part(fitted: Any, names: Any) -> Encode:
+    kind = type(fitted)
+    if kind is TfidfVectorizer and isinstance(names, str):
+        return _words(fitted, names)
+    names = list(names)
+    if kind in (OneHotEncoder, OrdinalEncoder):
+        return _categories(fitted, names)
+    if fitted == "passthrough" or (kind is FunctionTransformer and fitted.func is None):
+        return lambda table: _numbers(table, names)
+    if kind is Pipeline and [type(s) for _, s in fitted.steps] == [SimpleImputer, StandardScaler]:
+        return _scaled(fitted.steps[0][1], fitted.steps[1][1], names)
+    raise Uncompiled(f"preprocessing by {kind.__name__}")
+
+
+def _numbers(table: Table, names: list[str]) -> np.ndarray:
+    return np.array([table[name] for name in names], dtype=np.float64).T
+
+
+def _categories(encoder: Any, names: list[str]) -> Encode:
+    """One table per column, found by asking the encoder itself for every category that it knows."""
+    known = [[c for c in column if isinstance(c, str)] for column in encoder.categories_]
+    unseen = "unseen"
+    while any(unseen in column for column in known):
+        unseen += "_"
+    longest = max(map(len, known))
+    asked = {
+        name: pd.Series([unseen, None, *column, *[unseen] * (longest - len(column))], dtype="str")
+        for name, column in zip(names, known, strict=True)
+    }
+    encoded = encoder.transform(pd.DataFrame(asked))
+    if type(encoder) is OrdinalEncoder:
+        widths = [1] * len(names)
+    else:
+        rare = encoder.infrequent_categories_
+        widths = [
+            len(column) - (0 if few is None else len(few) - 1)
+            for column, few in zip(encoder.categories_, rare, strict=True)
+        ]
+    if sum(widths) != encoded.shape[1]:
+        raise Uncompiled("an encoder that drops a category")
+    blocks = np.split(encoded, np.cumsum(widths)[:-1], axis=1)
+    rows_of = [
+        {None: 1} | {category: row for row, category in enumerate(column, start=2)}
+        for column in known
+    ]
+    columns = list(zip(names, rows_of, map(np.ascontiguousarray, blocks), strict=True))
+
+    def encode(table: Table) -> np.ndarray:
+        return np.concatenate(
+            [
+                block.take([rows.get(value, 0) for value in table[name]], axis=0)
+                for name, rows, block in columns
+            ],
+            axis=1,
+        )
+
+    return encode
+
+
+def _scaled(imputer: SimpleImputer, scaler: StandardScaler, names: list[str]) -> Encode:
+    fill = np.asarray(imputer.statistics_, dtype=np.float64)
+    if np.isnan(fill).any() or not isinstance(imputer.missing_values, float):
+        raise Uncompiled("an imputer that leaves columns out")
+    marked = imputer.indicator_.features_ if imputer.add_indicator else np.empty(0, dtype=np.intp)
+    mean, scale = scaler.mean_, scaler.scale_
+    if mean is None or scale is None:
+        raise Uncompiled("a scaler that does half")
+
+    def encode(table: Table) -> np.ndarray:
+        values = _numbers(table, names)
+        missing = np.isnan(values)
+        filled = np.where(missing, fill, values)
+        if len(marked):
+            filled = np.concatenate([filled, missing[:, marked]], axis=1)
+        return (filled - mean) / scale
+
+    return encode
+
+
+def _words(vectorizer: TfidfVectorizer, name: str) -> Encode:
+    """Term frequency times inverse document frequency, each row of length 1."""
+    v = vectorizer
+    if v.norm != "l2" or not v.use_idf or v.sublinear_tf or v.binary or v.dtype != np.float64:
+        raise Uncompiled("words that are weighed in another way")
+    analyse, codes, weights = v.build_analyzer(), v.vocabulary_, v.idf_.tolist()
+
+    def encode(table: Table) -> np.ndarray:
+        texts = table[name]
+        matrix = np.zeros((len(texts), len(weights)))
+        for row, text in enumerate(texts):
+            counts = Counter(codes[word] for word in analyse(text) if word in codes)
+            words = {code: counts[code] * weights[code] for code in sorted(counts)}
+            length = math.sqrt(_sum_in_order(value * value for value in words.values()))
+            for code, value in words.items():
+                matrix[row, code] = value / length
+        return matrix
+
+    return encode
+
+
+def _sum_in_order(values: Iterable[float]) -> float:
+    """As a loop in C adds; `sum` compensates its rounding, which scikit-learn does not."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
