@@ -30,7 +30,7 @@ from custom_model.served.requests import conform
 from tabular.drift.checks import Answered, DriftRule
 from tabular.drift.profile import Profile, profile_answers, profile_columns
 from tabular.drift.verdict import Drift, compare
-from tabular.jobs.versions import fit
+from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import predicted

@@ -19,10 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.search.cross_validation import Trial
-from tabular.search.folds import Folds
 from tabular.search.loop import Budget, ranked, search
 from tabular.search.spark import SparkEngine
 from tabular.search.workers import Engine, Processes
@@ -34,10 +32,9 @@ METRIC = "f1_macro"
 
 def searched(engine: Engine, table: Prepared, trials: int) -> tuple[list[Trial], float, float]:
     """The trials, how many a minute, and how many fits were under way on average."""
-    shape = shape_of(table.codes, min(len(fitted) for fitted, _ in table.folds))
     found, ends = [], []
     for trial in search(
-        engine, shape, Budget(trials), classifiers=FAMILIES, metric=METRIC, seed=42
+        engine, table.folds.shape, Budget(trials), classifiers=FAMILIES, metric=METRIC, seed=42
     ):
         found.append(trial)
         ends.append(time.monotonic())
@@ -50,8 +47,8 @@ def identical(there: Sequence[Trial], here: Sequence[Trial]) -> bool:
     same = all(
         dataclasses.replace(one, seconds=0) == dataclasses.replace(other, seconds=0)
         and np.array_equal(
-            one.probabilities if one.probabilities is not None else [],
-            other.probabilities if other.probabilities is not None else [],
+            one.oof if one.oof is not None else [],
+            other.oof if other.oof is not None else [],
         )
         for one, other in zip(there, here, strict=True)
     )
@@ -61,7 +58,7 @@ def identical(there: Sequence[Trial], here: Sequence[Trial]) -> bool:
 def main(table: str, trials: int = 12, rounds: int = 2) -> None:
     data, _, target = table.partition(":")
     prepared = prepare(data, target, seed=42, say=print)
-    folds = Folds(prepared.features, prepared.codes, prepared.dataset.columns, prepared.folds)
+    folds = prepared.folds
     with Processes(folds, 2) as engine:
         here, pace, busy = searched(engine, prepared, trials)
     print(f"two processes: {pace:.1f} trials a minute, {busy:.2f} at a time")

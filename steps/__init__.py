@@ -6,14 +6,18 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from tabular.errors import BadInput, choices
 from tabular.table.addresses import BUILT_IN
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 class Parser(argparse.ArgumentParser):
@@ -91,8 +95,8 @@ def names_of(*possible: str) -> Callable[[str], list[str]]:
 
 
 TABLE = (
-    f"{', '.join(BUILT_IN)}; or the path or URI of a CSV, TSV or Parquet file, plain or .gz, or of "
-    "a folder of Parquet files"
+    f"{', '.join(BUILT_IN)}; or the path or URI of a table: CSV, TSV, Parquet, Feather, ORC, JSON, "
+    "Excel, a folder of these, or a database with ?query="
 )
 NAME = "the model in the registry; empty for the name of the data set or file"
 
@@ -177,8 +181,29 @@ def _complain(error: Exception) -> None:
     print(f"error: {said}", file=sys.stderr)
 
 
+def where_the_user_stands() -> Path:
+    """The folder in which the command was given; paths are meant from there.
+
+    `mlflow run` starts a step in the project's folder, which may be a clone in a temporary one,
+    and hands no other on. So it is the folder of the process that started `mlflow run`'s run: the
+    nearest ancestor that is not in this run itself.
+    """
+    here, run = Path.cwd(), os.environ.get("MLFLOW_RUN_ID")
+    if not run or here != PROJECT:
+        return here
+    for process in psutil.Process().parents():
+        try:
+            environment = process.environ()
+            if environment and environment.get("MLFLOW_RUN_ID") != run:
+                return Path(process.cwd())
+        except (psutil.Error, OSError):  # somebody else's
+            continue
+    return here
+
+
 def run_step(step: Callable[[], None]) -> NoReturn:
     """Runs a step's work; what the user got wrong ends in one line and exit code 2."""
+    os.chdir(where_the_user_stands())
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")

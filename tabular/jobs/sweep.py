@@ -17,8 +17,9 @@ from tabular.errors import BadInput
 from tabular.families.classifiers import affordable
 from tabular.families.space import Shape, shape_of
 from tabular.jobs.preparation import Prepared, Say, prepare
-from tabular.jobs.versions import Version, fit, register_version
+from tabular.jobs.versions import Fitted, Version, register_version
 from tabular.recipe.ensemble import MEMBERS
+from tabular.recipe.fit import fit
 from tabular.recipe.recipe import Recipe, finish, pool
 from tabular.report import leaderboard
 from tabular.search.cross_validation import Task, Trial
@@ -93,15 +94,14 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     """
     started = time.monotonic()
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say)
-    dataset, codes, metric = prepared.dataset, prepared.codes, plan.metric
+    dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
     if metric == "roc_auc" and (lonely := prepared.never_validated):
         raise BadInput(
             f"roc_auc is undefined on {dataset.name}: class {lonely[0]!r} has one row to train on, "
             "so no fold can be asked about it; add rows of it, leave it out or take another metric"
         )
-    shape = shape_of(codes, min(len(fitted) for fitted, _ in prepared.folds))
-    families = list(plan.classifiers) or affordable(shape_of(codes, len(codes)))
-    folds = Folds(prepared.features, codes, dataset.columns, prepared.folds)
+    shape = folds.shape
+    families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
     earlier = read_trials(plan.resume, metric, dataset.digest, plan.seed) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")
@@ -116,14 +116,14 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
             deadline = started + plan.timeout if plan.timeout else math.inf
             budget = Budget(
-                plan.trials, deadline, stopped, lambda told: _reserve(told, plan.timeout)
+                plan.trials, deadline, stopped, lambda trials: _reserve(trials, plan.timeout)
             )
-            found = search(
+            new_trials = search(
                 engine, shape, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
             )  # fmt: skip
             with Progress(say, budget, metric, trials) as progress:
-                for trial in found:
+                for trial in new_trials:
                     children[trial.number] = log_trial(run, trial, metric)
                     trials = _slimmed([*trials, trial], metric)
                     progress.show(trial)
@@ -168,14 +168,13 @@ def _slimmed(trials: Sequence[Trial], metric: str) -> list[Trial]:
         return list(trials)
     kept = {trial.number for trial in pool(trials, metric)}
     return [
-        trial if trial.number in kept else dataclasses.replace(trial, probabilities=None)
-        for trial in trials
+        trial if trial.number in kept else dataclasses.replace(trial, oof=None) for trial in trials
     ]
 
 
 def _with_probabilities(trials: Sequence[Trial], engine: Engine, plan: Plan) -> list[Trial]:
     """The trials; those of a resumed sweep, whose probabilities are gone, evaluated again."""
-    missing = {trial.number: trial for trial in trials if trial.probabilities is None}
+    missing = {trial.number: trial for trial in trials if trial.oof is None}
     for trial in missing.values():
         task = Task(trial.number, trial.classifier, trial.params, plan.metric, plan.seed)
         engine.submit(task, math.inf)
@@ -185,8 +184,8 @@ def _with_probabilities(trials: Sequence[Trial], engine: Engine, plan: Plan) -> 
         for again in engine.finished(PATIENCE):
             left -= 1
             before = known[again.number]
-            known[again.number] = dataclasses.replace(before, probabilities=again.probabilities)
-    evaluated = [trial for trial in known.values() if trial.probabilities is not None]
+            known[again.number] = dataclasses.replace(before, oof=again.oof)
+    evaluated = [trial for trial in known.values() if trial.oof is not None]
     if not evaluated:
         raise BadInput(f"the best trials of run {plan.resume!r} could not be evaluated again")
     return evaluated
@@ -210,9 +209,8 @@ def _register(
     with recipe_run(run, recipe, plan.metric, trial_run) as child:
         log_dataset(dataset)
         mlflow.log_metric(f"cv_std_{plan.metric}", recipe.spread)
-        version = register_version(
-            child, dataset, split, recipe, model, model_name=name, seed=plan.seed, tags=tags
-        )
+        fitted = Fitted(dataset, split, recipe, model, plan.seed)
+        version = register_version(child, fitted, model_name=name, tags=tags)
         return version, child.info.run_id
 
 

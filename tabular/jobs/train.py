@@ -5,10 +5,10 @@ from typing import Any
 from custom_model.packaging import check_packable
 from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say, prepare
-from tabular.jobs.versions import Version, fit, register_version
+from tabular.jobs.versions import Fitted, Version, register_version
+from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.search.folds import Folds
 from tabular.store.runs import log_dataset, params_of, start_run
 
 
@@ -38,22 +38,19 @@ def train(
     """
     prepared = prepare(data, target, seed=seed, say=say)
     dataset, split = prepared.dataset, prepared.split
-    configuration = as_it_is(Trial(0, classifier, hyperparameters))
-    pipeline = fit(dataset, split, configuration, seed=seed)
+    model = fit(dataset, split, as_it_is(Trial(0, classifier, hyperparameters)), seed=seed)
     try:
-        check_packable(pipeline)
+        check_packable(model)
     except Exception as error:  # skops refuses with many kinds of error
         raise BadInput(
             f"{classifier} with these hyperparameters cannot be saved: {first_line(error)}"
         ) from None
-    folds = Folds(prepared.features, prepared.codes, dataset.columns, prepared.folds)
     task = Task(0, classifier, hyperparameters, "f1_macro", seed)
-    trial = evaluate_configuration(task, folds)
+    trial = evaluate_configuration(task, prepared.folds)
     if trial.error:
         raise BadInput(f"{classifier} cannot be cross-validated on {data}: {trial.error}")
     given = {"data": data, "target": target, "model_name": model_name, "seed": seed}
     with start_run(f"train {classifier} {dataset.name}", given | params_of(trial)) as run:
         log_dataset(dataset)
-        name = model_name or dataset.name
-        recipe = as_it_is(trial)
-        return register_version(run, dataset, split, recipe, pipeline, model_name=name, seed=seed)
+        fitted = Fitted(dataset, split, as_it_is(trial), model, seed)
+        return register_version(run, fitted, model_name=model_name or dataset.name)

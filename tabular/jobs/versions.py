@@ -1,34 +1,27 @@
-"""From a chosen configuration to a registered version: fit, evaluate once, log, register."""
+"""From a fitted recipe to a registered version: evaluate once, log, register last."""
 
 import json
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import joblib
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities.run import Run
-from sklearn.ensemble import VotingClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import classification_report
-from threadpoolctl import threadpool_limits
 
-from custom_model.packaging import Packed, log_bundle, to_request
+from custom_model.packaging import log_bundle, to_request
+from custom_model.served.columns import expand
 from tabular.drift import profile
-from tabular.errors import BadInput, first_line
-from tabular.families.pipeline import make_model
-from tabular.recipe import calibration
 from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance, most_important
-from tabular.search.cross_validation import MANY_CLASSES
 from tabular.stats.metrics import evaluate, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.table.dataset import Dataset, digest
@@ -52,210 +45,190 @@ class Version:
     metrics: dict[str, float]
 
 
-def fit(dataset: Dataset, split: Split, recipe: Recipe, *, seed: int, jobs: int = 1) -> Any:
-    """Fits a recipe on the whole training side.
+@dataclass(frozen=True)
+class Fitted:
+    """A recipe, fitted to the training side, and its predictions for the holdout.
 
     Args:
-        dataset: the table.
-        split: its sides.
-        recipe: what to fit.
-        seed: of every fit.
-        jobs: members of an ensemble fitted side by side, -1 for one per core.
-
-    Returns:
-        A fitted scikit-learn classifier of expanded columns: a Pipeline; around pipelines, where
-        there are several or they are calibrated, a VotingClassifier; and a CalibratedClassifierCV.
-
-    Raises:
-        BadInput: scikit-learn refuses the table with these hyperparameters.
-    """
-    members = [
-        (
-            f"t{trial.number:03d}",
-            make_model(dataset.columns, trial.classifier, trial.params, seed=seed),
-        )
-        for trial in recipe.members
-    ]
-    model = members[0][1]
-    if len(members) > 1 or recipe.calibrator:
-        model = VotingClassifier(members, voting="soft", weights=recipe.weights, n_jobs=jobs)
-    try:
-        # threads, as trees and boosting let go of Python's lock and processes take long to start
-        with joblib.parallel_config("threading"), threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
-            model.fit(dataset.expanded[split.train], dataset.codes[split.train])
-    except Exception as error:  # scikit-learn's own checks and numpy's errors alike
-        raise BadInput(
-            f"{recipe.classifier} cannot be fitted to {dataset.source}: {first_line(error)}"
-        ) from None
-    return calibration.attach(recipe.calibrator, model) if recipe.calibrator else model
-
-
-def register_version(
-    run: Run,
-    dataset: Dataset,
-    split: Split,
-    recipe: Recipe,
-    model: Any,
-    *,
-    model_name: str,
-    seed: int,
-    tags: Mapping[str, str] | None = None,
-) -> Version:
-    """Evaluates on the holdout, logs everything to the active run, and registers last.
-
-    Args:
-        run: the active run.
         dataset: the table.
         split: its sides.
         recipe: what was fitted, with its cross-validated metrics.
-        model: fitted to the training side by this recipe.
-        model_name: in the registry.
+        model: of `fit`.
         seed: of the split and the fit.
+    """
+
+    dataset: Dataset
+    split: Split
+    recipe: Recipe
+    model: Any
+    seed: int
+
+    @cached_property
+    def y_true(self) -> np.ndarray:
+        """(n_holdout,) classes of the holdout."""
+        return np.asarray(self.dataset.codes[self.split.holdout])
+
+    @cached_property
+    def proba(self) -> np.ndarray:
+        """(n_holdout, n_classes) probabilities for the holdout."""
+        return np.asarray(self.model.predict_proba(self.dataset.expanded[self.split.holdout]))
+
+    @cached_property
+    def y_pred(self) -> np.ndarray:
+        """(n_holdout,) predicted classes of the holdout."""
+        return predicted(self.proba, self.recipe.threshold)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """`cv_*` and `holdout_*`."""
+        on_holdout = evaluate(self.y_true, self.proba, self.y_pred)
+        on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
+        return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
+            f"holdout_{name}": value for name, value in on_holdout.items()
+        }
+
+    @property
+    def summary(self) -> str:
+        """The version's description."""
+        return (
+            f"{self.recipe.name} on {self.dataset.name}: f1_macro "
+            f"{self.metrics['holdout_f1_macro']:.3f} on {self.split.holdout.sum()} held-out rows, "
+            f"after {self.split.train.sum()} rows of training with {len(self.dataset.columns)} "
+            f"features and {len(self.dataset.labels)} classes."
+        )
+
+
+def register_version(
+    run: Run, fitted: Fitted, *, model_name: str, tags: Mapping[str, str] | None = None
+) -> Version:
+    """Logs everything to the active run, and registers last.
+
+    Args:
+        run: the active run.
+        fitted: what is registered.
+        model_name: in the registry.
         tags: further ones of the version.
     """
-    codes = dataset.codes[split.holdout]
-    probabilities = model.predict_proba(dataset.expanded[split.holdout])
-    said = predicted(probabilities, recipe.threshold)
-    metrics = {f"cv_{name}": value for name, value in recipe.metrics.items()}
-    found = evaluate(codes, probabilities, said)
-    metrics |= {f"holdout_{name}": value for name, value in found.items()}
-    per_class = f1_per_class(codes, said, dataset.labels)
-    metrics |= {f"holdout_{name}": value for name, value in per_class.items()}
+    dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(
-        model,
+        fitted.model,
         dataset.columns,
         dataset.labels,
         dataset.table_columns,
         dataset.target,
         dataset.typed[split.train][:3],
-        threshold=recipe.threshold,
-        about={"dataset": dataset.name, "classifier": recipe.name, "seed": seed},
+        threshold=fitted.recipe.threshold,
+        about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
         proof=dataset.typed[split.holdout],
-        profile=profile.to_json(
-            profile.Profile(
-                profile.profile_columns(dataset.typed, dataset.columns, seed=seed),
-                profile.profile_answers(
-                    codes, said, probabilities, dataset.labels, dataset.row_hashes[split.holdout]
-                ),
-            )
-        ),
-    )
-    summary = (
-        f"{recipe.name} on {dataset.name}: f1_macro {metrics['holdout_f1_macro']:.3f} on "
-        f"{split.holdout.sum()} held-out rows, after {split.train.sum()} rows of training with "
-        f"{len(dataset.columns)} features and {len(dataset.labels)} classes."
+        profile=profile.to_json(_profile(fitted)),
     )
     mlflow.log_metrics(metrics)
     with tempfile.TemporaryDirectory() as folder:
-        _write_artifacts(
-            Path(folder),
-            model,
-            dataset,
-            split,
-            probabilities,
-            said,
-            metrics,
-            summary,
-            seed,
-            model_name,
-        )
+        _write_rows(Path(folder), fitted)
+        _write_classification_report(Path(folder), fitted)
+        _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
         mlflow.log_artifacts(folder)
-    number = registry.register(
-        model_name,
-        model_id=str(packed.info.model_id),
-        run_id=run.info.run_id,
-        tags=_tags(run, dataset, split, recipe, packed, metrics) | dict(tags or {}),
-        description=summary,
-    )
-    return Version(model_name, number, run.info.run_id, metrics)
-
-
-def _tags(
-    run: Run,
-    dataset: Dataset,
-    split: Split,
-    recipe: Recipe,
-    packed: Packed,
-    metrics: dict[str, float],
-) -> dict[str, str]:
-    return {
+    own_tags = {
         "dataset": dataset.name,
         "data_digest": dataset.digest,
         "holdout_digest": digest(dataset, split.holdout),
-        "classifier": recipe.classifier,
+        "classifier": fitted.recipe.classifier,
         "f1_macro": f"{metrics['holdout_f1_macro']:.4f}",
         "bundle_sha256": packed.sha256,
         "git_commit": run.data.tags.get("mlflow.source.git.commit", "unknown"),
     }
+    number = registry.register(
+        model_name,
+        model_id=str(packed.info.model_id),
+        run_id=run.info.run_id,
+        tags=own_tags | dict(tags or {}),
+        description=fitted.summary,
+    )
+    return Version(model_name, number, run.info.run_id, metrics)
 
 
-def _write_artifacts(
-    folder: Path,
-    model: Any,
-    dataset: Dataset,
-    split: Split,
-    probabilities: np.ndarray,
-    said: np.ndarray,
-    metrics: dict[str, float],
-    summary: str,
-    seed: int,
-    model_name: str,
-) -> None:
-    codes, labels = dataset.codes[split.holdout], dataset.labels
-    typed = dataset.typed[split.holdout]
-    names, means, spreads = column_importance(model, typed, codes, dataset.columns, seed=seed)
-    figures = {
-        "confusion_matrix": plots.confusion_matrix(codes, said, labels),
-        "roc": plots.roc(codes, probabilities, labels),
-        "precision_recall": plots.precision_recall(codes, probabilities, labels),
-        "calibration": plots.calibration(codes, probabilities, labels),
-        "feature_importance": plots.feature_importance(names, means, spreads),
-    }
-    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
-    for name, picture in pictures:
-        (folder / f"{name}.png").write_bytes(picture)
-    present = np.unique(np.concatenate([codes, said]))
-    classes = metric_names(labels)
-    options: dict[str, Any] = {
-        "labels": present, "target_names": [classes[code] for code in present], "zero_division": 0
-    }  # fmt: skip
-    text = classification_report(codes, said, **options)
-    as_dict = classification_report(codes, said, output_dict=True, **options)
-    (folder / "classification_report.txt").write_text(text, encoding="utf-8")
-    (folder / "classification_report.json").write_text(json.dumps(as_dict, indent=1), "utf-8")
+def _profile(fitted: Fitted) -> profile.Profile:
+    dataset = fitted.dataset
+    return profile.Profile(
+        profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed),
+        profile.profile_answers(
+            fitted.y_true,
+            fitted.y_pred,
+            fitted.proba,
+            dataset.labels,
+            dataset.row_hashes[fitted.split.holdout],
+        ),
+    )
+
+
+def _write_rows(folder: Path, fitted: Fitted) -> None:
+    """Which rows the model was trained on, and the holdout for later comparisons."""
+    dataset, split = fitted.dataset, fitted.split
     holdout = dataset.labelled(split.holdout)
     holdout.index = dataset.row_hashes[split.holdout]
     holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
     rows = pd.DataFrame({ROW_HASH: dataset.row_hashes[split.train]})
     rows.to_parquet(folder / "training_rows.parquet", index=False)
-    train, holdout_rows = (
-        np.bincount(dataset.codes[rows], minlength=len(labels)).tolist()
-        for rows in (split.train, split.holdout)
+
+
+def _write_classification_report(folder: Path, fitted: Fitted) -> None:
+    present = np.unique(np.concatenate([fitted.y_true, fitted.y_pred]))
+    names = metric_names(fitted.dataset.labels)
+    for suffix, as_dict in (("txt", False), ("json", True)):
+        text = classification_report(
+            fitted.y_true,
+            fitted.y_pred,
+            labels=present,
+            target_names=[names[y] for y in present],
+            zero_division=0,
+            output_dict=as_dict,
+        )
+        text = json.dumps(text, indent=1) if as_dict else text
+        (folder / f"classification_report.{suffix}").write_text(text, encoding="utf-8")
+
+
+def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
+    """The pictures, and the page that shows them."""
+    dataset, split, labels = fitted.dataset, fitted.split, fitted.dataset.labels
+    y_true, y_pred, proba = fitted.y_true, fitted.y_pred, fitted.proba
+    typed = dataset.typed[split.holdout]
+    names, means, spreads = column_importance(
+        lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
+        typed,
+        y_true,
+        seed=fitted.seed,
     )
+    figures = {
+        "confusion_matrix": plots.confusion_matrix(y_true, y_pred, labels),
+        "roc": plots.roc(y_true, proba, labels),
+        "precision_recall": plots.precision_recall(y_true, proba, labels),
+        "calibration": plots.calibration(y_true, proba, labels),
+        "feature_importance": plots.feature_importance(names, means, spreads),
+    }
+    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
+    for name, picture in pictures:
+        (folder / f"{name}.png").write_bytes(picture)
+    n_train, n_holdout = split.train.sum(), split.holdout.sum()
     page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
-        summary=summary,
+        summary=fitted.summary,
         target=dataset.target,
-        assessment=assess(codes, said, probabilities, labels, typed, dataset.columns, seed=seed),
+        assessment=assess(y_true, y_pred, proba, labels, typed, dataset.columns, seed=fitted.seed),
         here="holdout",
-        facts=report.facts(
-            dataset, f"{split.train.sum()} in training, {split.holdout.sum()} in the holdout"
-        ),
+        facts=report.facts(dataset, f"{n_train} in training, {n_holdout} in the holdout"),
         notes=report.notes(dataset, split),
         pictures=pictures,
-        class_counts={"rows in training": train, "rows in the holdout": holdout_rows},
-        others={
-            "cross-validation": {
-                name.removeprefix("cv_"): value
-                for name, value in metrics.items()
-                if name.startswith("cv_")
-            }
+        class_counts={
+            where: np.bincount(dataset.codes[rows], minlength=len(labels)).tolist()
+            for where, rows in (
+                ("rows in training", split.train),
+                ("rows in the holdout", split.holdout),
+            )
         },
+        others={"cross-validation": fitted.recipe.metrics},
         importance=most_important(names, means, spreads),
-        model_uri=f"models:/{model_name}/Production",
+        model_uri=model_uri,
         example=to_request(typed[:1])[0],
     )
     (folder / "report.html").write_text(report.render(page), encoding="utf-8")

@@ -16,20 +16,20 @@ ISOTONIC_ROWS = 2_000  # below, its steps follow the noise (Niculescu-Mizil and 
 
 
 class _Known(ClassifierMixin, BaseEstimator):
-    """A classifier whose rows are its answers."""
+    """A classifier whose rows are its probabilities."""
 
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
         self.classes_ = np.arange(n_classes)
 
-    def fit(self, probabilities: np.ndarray, truth: np.ndarray) -> Self:
+    def fit(self, proba: np.ndarray, y_true: np.ndarray) -> Self:
         return self
 
-    def predict(self, probabilities: np.ndarray) -> np.ndarray:
-        return np.asarray(probabilities.argmax(axis=1))
+    def predict(self, proba: np.ndarray) -> np.ndarray:
+        return np.asarray(proba.argmax(axis=1))
 
-    def predict_proba(self, probabilities: np.ndarray) -> np.ndarray:
-        return probabilities
+    def predict_proba(self, proba: np.ndarray) -> np.ndarray:
+        return proba
 
 
 def methods(n_rows: int) -> list[str]:
@@ -37,24 +37,24 @@ def methods(n_rows: int) -> list[str]:
     return ["temperature", "sigmoid", *(["isotonic"] if n_rows >= ISOTONIC_ROWS else [])]
 
 
-def learn(method: str, probabilities: np.ndarray, truth: np.ndarray) -> CalibratedClassifierCV:
-    """A calibrator of probabilities: its rows are a model's answers.
+def learn(method: str, proba: np.ndarray, y_true: np.ndarray) -> CalibratedClassifierCV:
+    """A calibrator of probabilities: its rows are a model's probabilities.
 
     Args:
         method: of `CalibratedClassifierCV`.
-        probabilities: (n_rows, n_classes) out of fold.
-        truth: (n_rows,) classes, each with a row.
+        proba: (n_rows, n_classes) out of fold.
+        y_true: (n_rows,) classes, each with a row.
     """
-    known = FrozenEstimator(_Known(probabilities.shape[1]))
-    everything = np.arange(len(truth))
+    known = FrozenEstimator(_Known(proba.shape[1]))
+    everything = np.arange(len(y_true))
     calibrator = CalibratedClassifierCV(
         known, method=method, ensemble=False, cv=[(everything, everything)]
     )
-    return calibrator.fit(probabilities, truth)
+    return calibrator.fit(proba, y_true)
 
 
 def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifierCV:
-    """The calibrator around a fitted model, instead of around known answers.
+    """The calibrator around a fitted model, instead of around known probabilities.
 
     Args:
         calibrator: of `learn`.
@@ -73,24 +73,24 @@ def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifi
 
 
 def cross_fitted(
-    method: str, probabilities: np.ndarray, truth: np.ndarray, folds: np.ndarray
+    method: str, proba: np.ndarray, y_true: np.ndarray, folds: np.ndarray
 ) -> np.ndarray | None:
-    """Calibrated answers, each by a calibrator that was learned without its fold.
+    """Calibrated probabilities, each row by a calibrator that was learned without its fold.
 
     Args:
         method: of `CalibratedClassifierCV`.
-        probabilities: (n_rows, n_classes) out of fold.
-        truth: (n_rows,) classes.
+        proba: (n_rows, n_classes) out of fold.
+        y_true: (n_rows,) classes.
         folds: (n_rows,) number of the fold that each row is in.
 
     Returns:
         (n_rows, n_classes); None where a class has rows in one fold only.
     """
-    answers = np.empty_like(probabilities)
+    oof = np.empty_like(proba)
     for fold in np.unique(folds):
         inside = folds != fold
-        if len(np.unique(truth[inside])) < probabilities.shape[1]:
+        if len(np.unique(y_true[inside])) < proba.shape[1]:
             return None
-        calibrator = learn(method, probabilities[inside], truth[inside])
-        answers[~inside] = calibrator.predict_proba(probabilities[~inside])
-    return answers
+        calibrator = learn(method, proba[inside], y_true[inside])
+        oof[~inside] = calibrator.predict_proba(proba[~inside])
+    return oof

@@ -1,4 +1,4 @@
-"""A weighted ensemble of trials, chosen greedily on their out-of-fold probabilities.
+"""A weighted ensemble of trials, chosen greedily on their out-of-fold proba.
 
 Ensemble selection with replacement, Caruana et al. 2004 (doi 10.1145/1015330.1015432).
 """
@@ -7,21 +7,9 @@ import numpy as np
 
 MEMBERS = 4  # different models; an answer costs at most what four models cost
 ROUNDS = 20
-SMALLEST = 1e-15  # a probability of nothing would make the log loss infinite
 
 
-def log_losses(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The log loss of each row, (n_rows,).
-
-    Args:
-        probabilities: (n_rows, n_classes).
-        truth: (n_rows,) classes.
-    """
-    right = probabilities[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(np.maximum(right, SMALLEST)))
-
-
-def select(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def select(proba: np.ndarray, y_true: np.ndarray) -> np.ndarray:
     """Weights of the ensemble whose log loss is lowest.
 
     Begins with the best model, then adds, again and again, the one that lowers the loss of the
@@ -29,20 +17,20 @@ def select(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     objective is: it is smooth where F1 and accuracy jump.
 
     Args:
-        probabilities: (n_models, n_rows, n_classes) out of fold.
-        truth: (n_rows,) classes.
+        proba: (n_models, n_rows, n_classes) out of fold.
+        y_true: (n_rows,) classes.
 
     Returns:
         (n_models,) weights that sum to 1, at most `MEMBERS` of them above 0.
     """
-    right = probabilities[:, np.arange(len(truth)), truth]
+    right = proba[:, np.arange(len(y_true)), y_true]
     taken, total = np.zeros(len(right)), np.zeros(right.shape[1])
     lowest, best = np.inf, taken
     for size in range(1, ROUNDS + 1):
         full = (taken > 0).sum() >= MEMBERS
         possible = np.flatnonzero(taken > 0) if full else np.arange(len(right))
         averages = (total + right[possible]) / size
-        losses = -np.log(np.maximum(averages, SMALLEST)).mean(axis=1)
+        losses = -np.log(np.maximum(averages, np.finfo(float).eps)).mean(axis=1)
         choice = possible[losses.argmin()]
         taken[choice] += 1
         total += right[choice]
@@ -51,22 +39,22 @@ def select(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(best / best.sum())
 
 
-def cross_fitted(probabilities: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Answers of ensembles that were each chosen without the fold they answer for.
+def cross_fitted(proba: np.ndarray, y_true: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Probabilities of ensembles that were each chosen without the fold they are for.
 
     The loss on the rows that an ensemble was chosen by is too low; this one is not.
 
     Args:
-        probabilities: (n_models, n_rows, n_classes) out of fold.
-        truth: (n_rows,) classes.
+        proba: (n_models, n_rows, n_classes) out of fold.
+        y_true: (n_rows,) classes.
         folds: (n_rows,) number of the fold that each row is in.
 
     Returns:
         (n_rows, n_classes).
     """
-    answers = np.empty(probabilities.shape[1:])
+    oof = np.empty(proba.shape[1:])
     for fold in np.unique(folds):
         inside = folds != fold
-        weights = select(probabilities[:, inside], truth[inside])
-        answers[~inside] = np.tensordot(weights, probabilities[:, ~inside], axes=1)
-    return answers
+        weights = select(proba[:, inside], y_true[inside])
+        oof[~inside] = np.tensordot(weights, proba[:, ~inside], axes=1)
+    return oof

@@ -1,24 +1,22 @@
 """From the trials of a search to what is fitted and registered: the recipe.
 
-An ensemble where it is better than the best trial, calibration where it lowers the log loss, a
-threshold where there are two classes and the objective is one of decisions. Each is chosen on
-out-of-fold probabilities and judged on answers that were made without the fold they are judged on,
-so that a recipe's metrics are as honest as a trial's.
+An ensemble of trials, calibration, and for two classes a threshold: each is added where it makes
+the recipe better, by one rule (`_Judge.better`). It is chosen on out-of-fold probabilities and
+judged on probabilities and decisions that were made without the fold they are judged on.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from tabular.recipe import calibration, ensemble, threshold
-from tabular.recipe.ensemble import log_losses
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
+from tabular.stats.metrics import evaluate, evaluate_one, log_losses, sign
 
 POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
@@ -94,99 +92,110 @@ def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> 
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
     Args:
-        trials: with their probabilities, best first; see `pool`.
+        trials: with their out-of-fold probabilities, best first; see `pool`.
         folds: that they were evaluated on.
         metric: the objective.
         seed: of the resamples for the threshold.
     """
-    rows = _Rows(folds.truth, folds.fold_of_row, metric, seed)
-    recipes = []
-    first = rows.tuned(as_it_is(trials[0]), trials[0].probabilities)
-    if len(trials) > 1:
-        stacked = np.stack([np.asarray(trial.probabilities) for trial in trials])
-        weights = ensemble.select(stacked, rows.truth)
-        if (weights > 0).sum() > 1:
-            honest = ensemble.cross_fitted(stacked, rows.truth, rows.folds)
-            taken = np.flatnonzero(weights)
-            mixed = Recipe(tuple(trials[int(i)] for i in taken), tuple(weights[taken].tolist()), {})
-            whole = rows.tuned(mixed, honest, np.tensordot(weights, stacked, axes=1))
-            if rows.better(whole, honest, first, trials[0]):
-                recipes.append(whole)
-    recipes.append(first)
-    return recipes + [rows.tuned(as_it_is(trial), trial.probabilities) for trial in trials[1:]]
+    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed)
+    oofs = [np.asarray(trial.oof) for trial in trials]
+    candidates = [
+        judge.completed(_Candidate(as_it_is(trial), oof, oof))
+        for trial, oof in zip(trials, oofs, strict=True)
+    ]
+    weights = ensemble.select(np.stack(oofs), judge.y_true)
+    taken = np.flatnonzero(weights)
+    if len(taken) > 1:
+        members = tuple(trials[int(i)] for i in taken)
+        recipe = Recipe(members, tuple(weights[taken].tolist()), {})
+        oof = ensemble.cross_fitted(np.stack(oofs), judge.y_true, judge.folds)
+        mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, oofs, axes=1)))
+        if judge.better(mixed, candidates[0]):
+            candidates.insert(0, mixed)
+    return [judge.measured(candidate) for candidate in candidates]
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The training side in the order of the out-of-fold probabilities."""
+class _Candidate:
+    """A recipe and its predictions for the training side, in the order of `Folds.order`.
 
-    truth: np.ndarray
+    Args:
+        recipe: without metrics.
+        oof: (n_rows, n_classes) probabilities, each made without the row's fold: to judge by.
+        proba: (n_rows, n_classes) of the recipe as it is fitted: to learn the next addition from.
+        y_pred: (n_rows,) decisions, each made without the row's fold; None for the most probable.
+    """
+
+    recipe: Recipe
+    oof: np.ndarray
+    proba: np.ndarray
+    y_pred: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Compares candidates on the training side, whose rows are in the order of `Folds.order`."""
+
+    y_true: np.ndarray
     folds: np.ndarray
     metric: str
     seed: int
 
-    def tuned(
-        self, recipe: Recipe, honest: np.ndarray | None, chosen: np.ndarray | None = None
-    ) -> Recipe:
-        """The recipe with calibration and threshold where they help.
+    def better(self, new: _Candidate, old: _Candidate) -> bool:
+        """Whether a candidate is to be taken in place of another one.
 
-        Args:
-            recipe: without them.
-            honest: (n_rows, n_classes) out of fold, to judge by.
-            chosen: what to learn from, where that is not the same.
+        Where the probabilities differ, the log loss has to be lower by more than one standard
+        error of the paired rows, and the objective no worse than by one of the folds. Where only
+        the decisions differ, the objective has to be better.
         """
-        assert honest is not None
-        chosen = honest if chosen is None else chosen
-        method, answers = self._calibrated(honest)
-        calibrator = None
-        if method:
-            calibrator = calibration.learn(method, chosen, self.truth)
-            chosen = calibrator.predict_proba(chosen)
-        said, cut = None, 0.5
-        if answers.shape[1] == 2 and self.metric in threshold.TUNABLE:
-            tuned = threshold.cross_fitted(
-                answers[:, 1], self.truth, self.folds, self.metric, seed=self.seed
-            )
-            if evaluate_one(self.metric, self.truth, answers, tuned) > evaluate_one(
-                self.metric, self.truth, answers
-            ):
-                said = tuned
-                cut = threshold.tune(chosen[:, 1], self.truth, self.metric, seed=self.seed)
+        gain = sign(self.metric) * (self._score(new) - self._score(old))
+        if new.oof is old.oof:
+            return gain > 0
+        gains = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+        noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
+        error = gains.std(ddof=1) / np.sqrt(len(gains))
+        return bool(gains.mean() > error and gain >= -noise)
+
+    def completed(self, candidate: _Candidate) -> _Candidate:
+        """The candidate with calibration and threshold where they make it better."""
+        for new in self._calibrated(candidate):
+            candidate = new if self.better(new, candidate) else candidate
+        if candidate.oof.shape[1] == 2 and self.metric in threshold.TUNABLE:
+            new = self._with_threshold(candidate)
+            candidate = new if self.better(new, candidate) else candidate
+        return candidate
+
+    def measured(self, candidate: _Candidate) -> Recipe:
+        """The recipe with its cross-validated metrics."""
+        metrics = evaluate(self.y_true, candidate.oof, candidate.y_pred)
         return dataclasses.replace(
-            recipe,
-            metrics=evaluate(self.truth, answers, said),
-            spread=self._spread(answers, said),
-            method=method,
-            calibrator=calibrator,
-            threshold=cut,
+            candidate.recipe, metrics=metrics, spread=self._spread(candidate)
         )
 
-    def _spread(self, answers: np.ndarray, said: np.ndarray | None) -> float:
+    def _calibrated(self, plain: _Candidate) -> Iterator[_Candidate]:
+        for method in calibration.methods(len(self.y_true)):
+            oof = calibration.cross_fitted(method, plain.oof, self.y_true, self.folds)
+            if oof is not None:
+                calibrator = calibration.learn(method, plain.proba, self.y_true)
+                recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
+                yield _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
+
+    def _with_threshold(self, plain: _Candidate) -> _Candidate:
+        y_pred = threshold.cross_fitted(
+            plain.oof[:, 1], self.y_true, self.folds, self.metric, seed=self.seed
+        )
+        best = threshold.tune(plain.proba[:, 1], self.y_true, self.metric, seed=self.seed)
+        recipe = dataclasses.replace(plain.recipe, threshold=best)
+        return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
+
+    def _score(self, candidate: _Candidate) -> float:
+        return evaluate_one(self.metric, self.y_true, candidate.oof, candidate.y_pred)
+
+    def _spread(self, candidate: _Candidate) -> float:
+        """Standard deviation of the objective over the folds; 0 where it is undefined."""
         scores = []
         for fold in np.unique(self.folds):
             rows = self.folds == fold
-            decided = None if said is None else said[rows]
-            scores.append(evaluate_one(self.metric, self.truth[rows], answers[rows], decided))
+            y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
+            scores.append(evaluate_one(self.metric, self.y_true[rows], candidate.oof[rows], y_pred))
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
-
-    def _calibrated(self, answers: np.ndarray) -> tuple[str, np.ndarray]:
-        """The method whose answers have a lower log loss by more than noise, "" for none."""
-        best, lowest = "", answers
-        for method in calibration.methods(len(answers)):
-            found = calibration.cross_fitted(method, answers, self.truth, self.folds)
-            if found is not None and self._surely_lower(found, lowest):
-                best, lowest = method, found
-        return best, lowest
-
-    def _surely_lower(self, one: np.ndarray, other: np.ndarray) -> bool:
-        """Whether a log loss is lower by more than one standard error of the paired rows."""
-        gains = log_losses(other, self.truth) - log_losses(one, self.truth)
-        return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
-
-    def better(self, mixed: Recipe, honest: np.ndarray, single: Recipe, trial: Trial) -> bool:
-        """Whether the ensemble's loss is surely lower, and its objective no worse than by noise."""
-        assert trial.probabilities is not None
-        sign = -1 if self.metric in LOWER_IS_BETTER else 1
-        gain = sign * (mixed.metrics[self.metric] - single.metrics[self.metric])
-        noise = single.spread / np.sqrt(len(np.unique(self.folds)))
-        return self._surely_lower(honest, trial.probabilities) and gain > -noise

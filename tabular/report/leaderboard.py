@@ -13,7 +13,7 @@ from tabular.recipe.recipe import Recipe
 from tabular.report.pages import fill
 from tabular.search.cross_validation import Trial
 from tabular.search.loop import make_study, ranked, recall
-from tabular.stats.metrics import LOWER_IS_BETTER, METRICS
+from tabular.stats.metrics import METRICS, sign
 
 ENOUGH = 8  # configurations of a family before anything is said about its hyperparameters
 MOST_SHOWN = 200  # rows of the page; the file has all
@@ -115,8 +115,7 @@ def history(trials: Sequence[Trial], metric: str) -> Figure:
     whole = [trial for trial in trials if trial.metrics]
     numbers = np.array([trial.number for trial in whole])
     scores = np.array([trial.metrics[metric] for trial in whole])
-    lower = metric in LOWER_IS_BETTER
-    so_far = np.minimum.accumulate(scores) if lower else np.maximum.accumulate(scores)
+    so_far = sign(metric) * np.maximum.accumulate(sign(metric) * scores)
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
     for classifier in dict.fromkeys(trial.classifier for trial in whole):
@@ -124,7 +123,7 @@ def history(trials: Sequence[Trial], metric: str) -> Figure:
         axes.scatter(numbers[of_it], scores[of_it], s=22, label=classifier)
     axes.step(numbers, so_far, where="post", color="0.3", linewidth=1, label="best so far")
     # a hopeless configuration must not flatten all others
-    worst, best = np.quantile(scores, [0.9, 0] if lower else [0.1, 1])
+    worst, best = np.quantile(scores, [0.1, 1] if sign(metric) > 0 else [0.9, 0])
     margin = 0.1 * abs(best - worst) or 0.01
     axes.set_ylim(min(worst, best) - margin, max(worst, best) + margin)
     axes.set(xlabel="trial", ylabel=f"cv_{metric}", title="Optimisation history")

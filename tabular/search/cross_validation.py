@@ -6,10 +6,11 @@ Worker processes import this file, so it does without MLflow, whose import takes
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -17,13 +18,17 @@ from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate, evaluate_one
+from tabular.stats.metrics import evaluate, evaluate_one, sign
+
+if TYPE_CHECKING:
+    from tabular.search.folds import Folds
 
 # scikit-learn's guess, at every fit, that classes of two rows each are quantities; a table whose
 # target is one was refused when it was read
 MANY_CLASSES = "The number of unique classes is greater than 50%"
 
 FoldMatrices = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Rows and classes fitted on, rows and classes validated on."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Trial:
         seconds: wall time of the fits.
         error: why it failed, "" if it did not.
         stopped: it was behind too far to win, and not every fold was evaluated.
-        probabilities: (n_rows, n_classes) out of fold, in the order of `out_of_fold`; None where
+        oof: (n_rows, n_classes) out-of-fold probabilities, rows as in `Folds.order`; None where
             they were not kept.
     """
 
@@ -52,7 +57,7 @@ class Trial:
     seconds: float = 0.0
     error: str = ""
     stopped: bool = False
-    probabilities: np.ndarray | None = field(default=None, compare=False, repr=False)
+    oof: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def spread(self) -> float:
@@ -97,21 +102,7 @@ class Task:
         return Trial(self.number, self.classifier, self.params, error=reason, seconds=seconds)
 
 
-class FoldSource(Protocol):
-    """The preprocessed training side, as evaluating a configuration needs it.
-
-    Args:
-        n_classes: of the whole table.
-        n_categories: how many of the first columns of a matrix for trees hold codes of categories.
-    """
-
-    n_classes: int
-    n_categories: int
-
-    def matrices(self, for_trees: bool) -> list[FoldMatrices]:
-        """Per fold: rows and classes fitted on, rows and classes validated on."""
-
-
+@dataclass(frozen=True)
 class FoldFiles:
     """Folds that lie in files, for worker processes, which share one copy in memory.
 
@@ -119,16 +110,13 @@ class FoldFiles:
         folder: where the files lie.
         n_folds: how many folds.
         n_classes: number of classes of the whole table.
-        n_categories: how many columns are categories.
+        n_categories: how many of the first columns of a matrix for trees hold codes of categories.
     """
 
-    def __init__(self, folder: str, n_folds: int, n_classes: int, n_categories: int) -> None:
-        self.folder, self.n_folds = folder, n_folds
-        self.n_classes, self.n_categories = n_classes, n_categories
-        self._matrices: dict[bool, list[FoldMatrices]] = {}
-
-    def _read(self, for_trees: bool, fold: int, place: int) -> np.ndarray:
-        return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
+    folder: str
+    n_folds: int
+    n_classes: int
+    n_categories: int
 
     def file(self, for_trees: bool, fold: int, place: int) -> Path:
         """Where one array of one fold lies.
@@ -142,16 +130,28 @@ class FoldFiles:
 
     def matrices(self, for_trees: bool) -> list[FoldMatrices]:
         """See `Folds`; the arrays are maps of the files."""
-        if for_trees not in self._matrices:
-            self._matrices[for_trees] = [
-                (self._read(for_trees, fold, 0), self._read(for_trees, fold, 1),
-                 self._read(for_trees, fold, 2), self._read(for_trees, fold, 3))
-                for fold in range(self.n_folds)
-            ]  # fmt: skip
-        return self._matrices[for_trees]
+
+        def array(fold: int, place: int) -> np.ndarray:
+            return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
+
+        return [
+            (array(fold, 0), array(fold, 1), array(fold, 2), array(fold, 3))
+            for fold in range(self.n_folds)
+        ]
 
 
-def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.inf) -> Trial:
+@contextmanager
+def quiet_fits() -> Iterator[None]:
+    """One thread, and no warning: what has not converged is only a worse configuration."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
+        yield
+
+
+def evaluate_configuration(
+    task: Task, folds: "Folds | FoldFiles", limit: float = math.inf
+) -> Trial:
     """Cross-validates one configuration; a failure is a result, not an exception.
 
     Args:
@@ -160,51 +160,46 @@ def evaluate_configuration(task: Task, folds: FoldSource, limit: float = math.in
         limit: seconds after which no further fold is begun, and the configuration has failed.
     """
     started = time.monotonic()
-    sign = 1 if task.metric in LOWER_IS_BETTER else -1
-    truth, probabilities, scores = [], [], []
+    y_true, oof, scores = list[np.ndarray](), list[np.ndarray](), list[float]()
+    n_categories = folds.n_categories * task.for_trees
     try:
-        with threadpool_limits(1), warnings.catch_warnings():
-            # a configuration that has not converged is only a worse one
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
-            for inside, inside_codes, outside, outside_codes in folds.matrices(task.for_trees):
+        with quiet_fits():
+            for inside, y_inside, outside, y_outside in folds.matrices(task.for_trees):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
-                    task.classifier,
-                    task.params,
-                    seed=task.seed,
-                    n_categories=folds.n_categories * task.for_trees,
+                    task.classifier, task.params, seed=task.seed, n_categories=n_categories
                 )
-                model.fit(inside, inside_codes)
-                aligned = np.zeros((len(outside), folds.n_classes))
-                aligned[:, model.classes_] = model.predict_proba(outside)
-                if not np.isfinite(aligned).all():
+                model.fit(inside, y_inside)
+                proba = np.zeros((len(outside), folds.n_classes))
+                proba[:, model.classes_] = model.predict_proba(outside)
+                if not np.isfinite(proba).all():
                     raise ValueError("its probabilities are not all numbers")
-                truth.append(outside_codes)
-                probabilities.append(aligned)
-                scores.append(evaluate_one(task.metric, outside_codes, aligned))
-                bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else np.nan
-                if np.isfinite(bound) and sign * np.nanmean(scores) > sign * bound:
+                y_true.append(y_outside)
+                oof.append(proba)
+                scores.append(evaluate_one(task.metric, y_outside, proba))
+                if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
-        kind, line = type(error).__name__, first_line(error)
-        reason = line if line == kind else f"{kind}: {line}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)
-    everything = np.concatenate(probabilities)
-    metrics = evaluate(np.concatenate(truth), everything)
+    metrics = evaluate(np.concatenate(y_true), np.concatenate(oof))
     if task.metric not in metrics:
         reason = f"{task.metric} is undefined on this table"
         return task.failed(reason, time.monotonic() - started)
-    return _trial(task, scores, started, metrics=metrics, probabilities=everything)
+    return _trial(task, scores, started, metrics=metrics, oof=np.concatenate(oof))
+
+
+def _behind(task: Task, scores: Sequence[float]) -> bool:
+    """Whether the mean score so far lies beyond the bound; undefined scores and bounds do not."""
+    bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else math.nan
+    mean = float(np.nanmean(scores)) if math.isfinite(bound) else math.nan
+    return sign(task.metric) * (mean - bound) < 0
 
 
 def _trial(task: Task, scores: Sequence[float], started: float, **rest: Any) -> Trial:
+    seconds = time.monotonic() - started
     return Trial(
-        task.number,
-        task.classifier,
-        task.params,
-        fold_scores=tuple(scores),
-        seconds=time.monotonic() - started,
-        **rest,
-    )
+        task.number, task.classifier, task.params,
+        fold_scores=tuple(scores), seconds=seconds, **rest,
+    )  # fmt: skip

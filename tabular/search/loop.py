@@ -5,6 +5,7 @@ Pure: folds go in, trials come out one by one; nothing is logged here. What is s
 configuration is given up in `tabular/search/racing.py`.
 """
 
+import dataclasses
 import math
 import time
 import warnings
@@ -21,7 +22,7 @@ from tabular.families.space import Shape
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.racing import bounds
 from tabular.search.workers import Engine
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import sign
 
 AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
 LONGEST_SHARE, LONGEST_SECONDS = 0.25, 10.0  # of the time, but at least so long, for one of them
@@ -38,7 +39,7 @@ class Budget:
         deadline: of `time.monotonic`, infinite for none.
         stopped: whether the user wants it to end.
         reserve: seconds before the deadline that are needed for what comes after the search, by
-            the trials that are known.
+            the trials so far.
     """
 
     trials: int
@@ -46,9 +47,19 @@ class Budget:
     stopped: Callable[[], bool] = lambda: False
     reserve: Callable[[Sequence[Trial]], float] = lambda _: 0.0
 
-    def left(self, told: Sequence[Trial] = ()) -> float:
+    def left(self, finished: Sequence[Trial] = ()) -> float:
         """Seconds that the search has left."""
-        return self.deadline - self.reserve(told) - time.monotonic()
+        return self.deadline - self.reserve(finished) - time.monotonic()
+
+    def over(self, finished: Sequence[Trial] = ()) -> str:
+        """Why no further configuration is begun, in words; "" while one may be."""
+        if self.stopped():
+            return "stopped"
+        return "" if self.left(finished) > 0 else "ended when the sweep's time was up"
+
+    def limit(self) -> float:
+        """Seconds that one configuration may take."""
+        return max(LONGEST_SHARE * self.left(), LONGEST_SECONDS)
 
 
 def search(
@@ -64,8 +75,8 @@ def search(
     """Searches; the first trials are each family's defaults.
 
     The same seed, table and number of places in the engine give the same trials, as long as no
-    time runs out: trial n is asked for once all trials up to a fixed number before it were told,
-    in the order of asking, whichever ends first.
+    time runs out: trial n is asked for once all trials up to a fixed number before it have
+    finished, in the order of asking, whichever ends first.
 
     Args:
         engine: evaluates.
@@ -80,9 +91,9 @@ def search(
         Each trial in the order of asking. Those that the time runs out for have failed.
     """
     study = make_study(metric, seed + len(done))
-    told = list(done)
-    for known in done:
-        recall(study, known, classifiers, shape, metric)
+    finished = list(done)
+    for trial in done:
+        recall(study, trial, classifiers, shape, metric)
     begun = {trial.classifier for trial in done}
     for classifier in classifiers:
         if classifier not in begun:
@@ -90,38 +101,65 @@ def search(
             first = {f"{classifier}.{name}": range_.first for name, range_ in space.items()}
             study.enqueue_trial({"classifier": classifier, **first})
     ahead = engine.slots * AHEAD if engine.slots > 1 else 1
-    limit = max(LONGEST_SHARE * budget.left(), LONGEST_SECONDS)
+    limit = budget.limit()
     tried = {_key(trial.classifier, trial.params) for trial in done}
     asked: list[tuple[Task, optuna.Trial]] = []
     ended: dict[int, Trial] = {}
     while True:
-        over = budget.left(told) <= 0 or budget.stopped()
-        while not over and len(asked) < ahead and len(told) + len(asked) < budget.trials:
-            number = len(told) + len(asked)
-            trial, classifier, params = _ask(study, classifiers, shape, tried)
-            task = Task(number, classifier, params, metric, seed, bounds(told, metric))
-            asked.append((task, trial))
+        over = budget.over(finished)
+        while not over and len(asked) < ahead and len(finished) + len(asked) < budget.trials:
+            number = len(finished) + len(asked)
+            suggested, classifier, params = _ask(study, classifiers, shape, tried)
+            task = Task(number, classifier, params, metric, seed, bounds(finished, metric))
+            asked.append((task, suggested))
             engine.submit(task, min(limit, budget.left()))
         if not asked:
             return
         if over:
-            reason = "stopped" if budget.stopped() else "ended when the sweep's time was up"
-            results = [*engine.finished(0), *engine.end(reason)]
+            results = [*engine.finished(0), *engine.end(over)]
         elif asked[0][0].number in ended:
             results = []
         else:
-            results = engine.finished(max(0.0, min(PATIENCE, budget.left(told))))
-        ended |= {result.number: result for result in results}
+            results = engine.finished(max(0.0, min(PATIENCE, budget.left(finished))))
+        ended |= {trial.number: trial for trial in results}
         while asked and asked[0][0].number in ended:
-            task, trial = asked.pop(0)
-            result = ended.pop(task.number)
-            _tell(study, trial, result, metric)
-            told.append(result)
-            yield result
+            task, suggested = asked.pop(0)
+            trial = ended.pop(task.number)
+            _tell(study, suggested, trial, metric)
+            finished.append(trial)
+            yield trial
             if not over:
                 break  # the next is asked for after this one and not, as it happens, two
         if over:
             return
+
+
+def evaluate_again(
+    engine: Engine, trials: Sequence[Trial], budget: Budget, *, metric: str, seed: int
+) -> list[Trial]:
+    """Trials with their out-of-fold probabilities; those that lack them are evaluated once more.
+
+    Args:
+        engine: evaluates.
+        trials: of an earlier search, each evaluated on every fold.
+        budget: when to end.
+        metric: the objective.
+        seed: of every fit.
+
+    Returns:
+        The trials; those that the time ran out for, or that failed this time, as they were.
+    """
+    again = {trial.number: trial for trial in trials}
+    missing = {trial.number for trial in trials if trial.oof is None}
+    for number in missing:
+        task = Task(number, again[number].classifier, again[number].params, metric, seed)
+        engine.submit(task, budget.limit())
+    while missing and not budget.over(trials):
+        for trial in engine.finished(max(0.0, min(PATIENCE, budget.left(trials)))):
+            missing.remove(trial.number)
+            again[trial.number] = dataclasses.replace(again[trial.number], oof=trial.oof)
+    engine.end("ended")
+    return list(again.values())
 
 
 def _ask(
@@ -180,8 +218,9 @@ def make_study(metric: str, seed: int) -> optuna.Study:
         sampler = optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True
         )
-    lower = metric in LOWER_IS_BETTER
-    return optuna.create_study(sampler=sampler, direction="minimize" if lower else "maximize")
+    return optuna.create_study(
+        sampler=sampler, direction="maximize" if sign(metric) > 0 else "minimize"
+    )
 
 
 def recall(
@@ -227,8 +266,5 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     if not done:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    return sorted(
-        done,
-        key=lambda t: (sign * t.metrics[metric], t.metrics.get("log_loss", np.inf), t.number),
-    )
+    loss = {t.number: t.metrics.get("log_loss", np.inf) for t in done}
+    return sorted(done, key=lambda t: (-sign(metric) * t.metrics[metric], loss[t.number], t.number))

@@ -7,8 +7,7 @@ from typing import Self
 from tqdm import tqdm
 
 from tabular.search.cross_validation import Trial
-from tabular.search.loop import Budget
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.search.loop import Budget, ranked
 
 
 class Progress:
@@ -55,12 +54,8 @@ class Progress:
         self.bar.update()
 
     def _consider(self, trial: Trial) -> None:
-        sign = 1 if self.metric in LOWER_IS_BETTER else -1
-        if trial.metrics and (
-            not self.best
-            or sign * trial.metrics[self.metric] < sign * self.best.metrics[self.metric]
-        ):
-            self.best = trial
+        if trial.metrics:
+            self.best = ranked([trial, *([self.best] if self.best else [])], self.metric)[0]
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tabular.search.cross_validation import Trial
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import sign
 
 BEHIND = 3.0  # standard errors; a runner-up within two may still serve an ensemble
 ENOUGH = 4  # configurations evaluated to the end before any is given up
@@ -32,10 +32,9 @@ def bounds(trials: Sequence[Trial], metric: str) -> tuple[float, ...]:
     whole = [scores for scores in whole if np.isfinite(scores).all()]
     if len(whole) < ENOUGH:
         return ()
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    leader = min(whole, key=lambda scores: sign * scores.mean())
+    leader = max(whole, key=lambda scores: sign(metric) * scores.mean())
     varying = [float(np.std(scores - leader, ddof=1)) for scores in whole if scores is not leader]
     n_folds = np.arange(1, len(leader))
     means = np.cumsum(leader)[:-1] / n_folds
-    allowed: np.ndarray = means + sign * BEHIND * np.median(varying) / np.sqrt(n_folds)
+    allowed: np.ndarray = means - sign(metric) * BEHIND * np.median(varying) / np.sqrt(n_folds)
     return tuple(allowed.tolist())

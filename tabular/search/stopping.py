@@ -1,5 +1,6 @@
-"""Ending a long command early without losing what it has found."""
+"""How a long command ends early: at a signal without losing what it has, and with its parent."""
 
+import os
 import signal
 import threading
 import time
@@ -11,14 +12,14 @@ TOGETHER = 2.0  # seconds; `mlflow run` sends SIGTERM right after the terminal's
 
 
 @contextmanager
-def stop_on_signal(said: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def stop_on_signal(notify: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C (or SIGTERM) into a wish; a later one ends the command.
 
     Args:
-        said: is called at the first signal.
+        notify: is called at the first signal.
 
     Yields:
-        Whether the wish was uttered.
+        Whether there was a signal.
 
     Raises:
         KeyboardInterrupt: at a further signal.
@@ -30,7 +31,7 @@ def stop_on_signal(said: Callable[[], None]) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         if not first:
             first.append(time.monotonic())
-            said()
+            notify()
 
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be heard
         yield lambda: False
@@ -41,3 +42,19 @@ def stop_on_signal(said: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def when_orphaned(parent: int, act: Callable[[], None]) -> None:
+    """Calls a function, in a thread, within a second after the parent process has ended.
+
+    Args:
+        parent: its process id, `os.getppid()` of early on.
+        act: what to do.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        act()
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -5,11 +5,9 @@ An engine takes tasks and gives back trials, in any order. `SparkEngine` in
 """
 
 import contextlib
-import ctypes
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
+from tabular.search.stopping import when_orphaned
 
 if TYPE_CHECKING:  # a worker process needs neither the preprocessing nor MLflow
     from tabular.search.folds import Folds
 
 
 PREFIX = "folds-"  # of a search's folder of matrices, before its process id
-PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 class Engine(Protocol):
@@ -87,53 +85,10 @@ class InProcess:
 
 
 class _Worker:
-    """One worker process, begun when it is first needed, and what it does."""
+    """A worker process and what it does."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.pipe: Connection[tuple[Task, FoldFiles], Trial | None] | None = None
-        self.task: Task | None = None
-        self.since, self.limit = 0.0, math.inf
-
-    def begin(self, task: Task, files: FoldFiles, limit: float) -> None:
-        """Sends a task."""
-        self.since = time.monotonic()
-        if self.pipe is None:
-            self._start()
-            self.since = math.inf  # its imports do not count
-        self.task, self.limit = task, limit
-        with contextlib.suppress(OSError):  # it has died; seen when its answer is awaited
-            self.pipe.send((task, files))  # type: ignore[union-attr]
-
-    def result(self) -> Trial | None:
-        """What it has sent; None if that is only that it has begun."""
-        try:
-            trial = self.pipe.recv()  # type: ignore[union-attr]
-        except (EOFError, OSError):
-            return self.give_up("its process was killed, perhaps for want of memory")
-        if trial is None:
-            self.since = time.monotonic()
-        else:
-            self.task = None
-        return trial
-
-    def give_up(self, reason: str) -> Trial:
-        """Kills the process; the task has failed."""
-        task, seconds = self.task, max(0.0, time.monotonic() - self.since)
-        assert task is not None
-        self.kill()
-        return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
-
-    def kill(self) -> None:
-        """Ends the process, whatever it does."""
-        if self.process and self.pipe:
-            self.process.kill()
-            self.process.wait()
-            self.pipe.close()
-        self.process = self.pipe = self.task = None
-
-    def _start(self) -> None:
-        here, there = Pipe()
+        self.pipe, there = Pipe()
         root = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
@@ -143,7 +98,38 @@ class _Worker:
             start_new_session=True,  # Ctrl-C reaches the search alone, which decides what it means
         )
         there.close()
-        self.pipe = here
+        self.task: Task | None = None
+        self.since, self.limit = math.inf, math.inf  # its imports do not count
+
+    def begin(self, task: Task, files: FoldFiles, limit: float) -> None:
+        """Sends a task."""
+        if self.since < math.inf:
+            self.since = time.monotonic()
+        self.task, self.limit = task, limit
+        with contextlib.suppress(OSError):  # it has died; seen when its result is awaited
+            self.pipe.send((task, files))
+
+    def received(self) -> list[Trial]:
+        """The trial that it has sent; none if that is only that it has started."""
+        try:
+            trial = self.pipe.recv()
+        except (EOFError, OSError):
+            return [self.kill("its process was killed, perhaps for want of memory")]
+        if trial is None:
+            self.since = time.monotonic()
+            return []
+        self.task = None
+        return [trial]
+
+    def kill(self, reason: str) -> Trial:
+        """Ends the process, whatever it does; its task has failed."""
+        self.process.kill()
+        self.process.wait()
+        self.pipe.close()
+        task, self.task = self.task, None
+        assert task is not None
+        seconds = max(0.0, time.monotonic() - self.since)
+        return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
 
 
 class Processes:
@@ -164,7 +150,7 @@ class Processes:
         _remove_orphans()
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")
         self._waiting: deque[tuple[Task, float]] = deque()
-        self._workers = [_Worker() for _ in range(n_workers)]
+        self._workers: list[_Worker] = []
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`."""
@@ -176,14 +162,14 @@ class Processes:
         until = time.monotonic() + timeout
         trials: list[Trial] = []
         while not trials:
-            busy = {worker.pipe: worker for worker in self._workers if worker.task and worker.pipe}
+            busy = {worker.pipe: worker for worker in self._workers if worker.task}
             nearest = min([until, *(worker.since + worker.limit for worker in busy.values())])
             ready = wait(list(busy), max(0.0, nearest - time.monotonic()))
             for pipe, worker in busy.items():
                 if pipe in ready:
-                    trials += filter(None, [worker.result()])
+                    trials += worker.received()
                 elif time.monotonic() >= worker.since + worker.limit:
-                    trials.append(worker.give_up("took too long"))
+                    trials.append(worker.kill("took too long"))
             self._hand_out()
             if time.monotonic() >= until:
                 break
@@ -192,22 +178,28 @@ class Processes:
     def end(self, reason: str) -> list[Trial]:
         """See `Engine`."""
         self._waiting.clear()
-        return [worker.give_up(reason) for worker in self._workers if worker.task]
+        return [worker.kill(reason) for worker in self._workers if worker.task]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.kill()
+            worker.process.kill()
+            worker.process.wait()
         self._folder.cleanup()
 
     def _hand_out(self) -> None:
-        for worker in self._workers:
-            if self._waiting and not worker.task:
-                task, limit = self._waiting.popleft()
-                files = self.folds.write(self._folder.name, task.for_trees)
-                worker.begin(task, files, limit)
+        self._workers = [worker for worker in self._workers if not worker.pipe.closed]
+        for _ in range(len(self._waiting)):
+            idle = [worker for worker in self._workers if not worker.task]
+            if not idle and len(self._workers) < self.slots:
+                idle = [_Worker()]
+                self._workers += idle
+            if not idle:
+                return
+            task, limit = self._waiting.popleft()
+            idle[0].begin(task, self.folds.write(self._folder.name, task.for_trees), limit)
 
 
 def _remove_orphans() -> None:
@@ -221,15 +213,9 @@ def _remove_orphans() -> None:
             continue
 
 
-def _die_with_the_search() -> None:
-    """Has Linux end this process when the search is killed; elsewhere its fit ends first."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _serve(file_descriptor: int) -> None:
-    """A worker's life: evaluates what it is sent, until its pipe closes."""
-    _die_with_the_search()
+    """A worker's life: evaluates what it is sent, until its pipe closes or the search has died."""
+    when_orphaned(os.getppid(), lambda: os._exit(1))
     with contextlib.suppress(EOFError, OSError):
         pipe: Connection[Trial | None, tuple[Task, FoldFiles]] = Connection(file_descriptor)
         pipe.send(None)

@@ -50,6 +50,22 @@ LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 
+def sign(metric: str) -> int:
+    """1 where higher is better and -1 where lower is: `sign(metric) * value` is to be high."""
+    return -1 if metric in LOWER_IS_BETTER else 1
+
+
+def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """Log loss of each row, (n_rows,); as scikit-learn, a probability of 0 counts as the least.
+
+    Args:
+        y_true: (n_rows,) true classes, 0 to n_classes - 1.
+        proba: (n_rows, n_classes) probabilities.
+    """
+    eps = np.finfo(proba.dtype).eps
+    return np.asarray(-np.log(np.clip(proba[np.arange(len(y_true)), y_true], eps, 1 - eps)))
+
+
 def predicted(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """The class of each row, (n_rows,) codes: the most probable, the first of equals.
 

@@ -6,14 +6,21 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities.run import Run
 from mlflow.exceptions import MlflowException
+from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tabular.errors import BadInput
@@ -43,6 +50,57 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
         known = MlflowClient().get_run(run.info.run_id).data.params
         mlflow.log_params({key: value for key, value in params.items() if key not in known})
         yield run
+
+
+def log_results(
+    metrics: Mapping[str, float],
+    *,
+    tags: Mapping[str, str] | None = None,
+    folder: str | Path = "",
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> None:
+    """Logs what a command found to the active run.
+
+    Args:
+        metrics: by name.
+        tags: of the run.
+        folder: whose files become the run's artifacts; "" for none.
+        tables: by name of the artifact, as `mlflow.load_table` reads them.
+    """
+    mlflow.set_tags(dict(tags or {}))
+    mlflow.log_metrics(dict(metrics))
+    if folder:
+        mlflow.log_artifacts(str(folder))
+    for name, table in (tables or {}).items():
+        mlflow.log_table(table, name)
+
+
+def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
+    """Logs a table that is scored as an input of the active run, without reading it again.
+
+    Args:
+        name: of the table.
+        source: what the user gave: a built-in name, a path or a URI.
+        digest: of the table.
+        schema: its columns.
+    """
+
+    def kind(field: pa.DataType) -> DataType:
+        tests = {
+            DataType.long: pa.types.is_integer,
+            DataType.double: pa.types.is_floating,
+            DataType.boolean: pa.types.is_boolean,
+            DataType.datetime: pa.types.is_temporal,
+        }
+        return next((kind for kind, test in tests.items() if test(field)), DataType.string)
+
+    columns = Schema([ColSpec(kind(field.type), field.name) for field in schema])
+    with warnings.catch_warnings():
+        # MLflow finds its own source for local files twice
+        warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
+        where = CodeDatasetSource(tags={}) if source in BUILT_IN else resolve_dataset_source(source)
+    logged = MetaDataset(where, name, digest, columns)  # type: ignore[abstract]
+    mlflow.log_input(logged, context="scoring")
 
 
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:

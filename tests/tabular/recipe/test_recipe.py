@@ -17,7 +17,6 @@ from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.recipe import as_it_is, finish, pool
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.search.folds import Folds
 from tabular.stats.metrics import evaluate, evaluate_one
 
 N_ROWS, N_FOLDS = 3000, 5
@@ -26,7 +25,7 @@ TRUTH = (RNG.random(N_ROWS) < 0.2).astype(int)
 FOLD = np.arange(N_ROWS) % N_FOLDS
 
 
-def shares(noise: float, seed: int) -> np.ndarray:
+def proba_with(noise: float, seed: int) -> np.ndarray:
     """Probabilities that know the truth through noise of their own."""
     known = 3.0 * TRUTH - 3.0 + noise * np.random.default_rng(seed).normal(size=N_ROWS)
     second = 1 / (1 + np.exp(-known))
@@ -34,7 +33,7 @@ def shares(noise: float, seed: int) -> np.ndarray:
 
 
 def test_independent_errors_average_out_in_an_ensemble() -> None:
-    members = np.stack([shares(2.0, seed) for seed in range(3)])
+    members = np.stack([proba_with(2.0, seed) for seed in range(3)])
     weights = ensemble.select(members, TRUTH)
     assert (weights > 0.2).all()
     assert weights.sum() == pytest.approx(1)
@@ -43,12 +42,12 @@ def test_independent_errors_average_out_in_an_ensemble() -> None:
 
 
 def test_a_model_that_says_nothing_new_gets_no_weight() -> None:
-    good, noise = shares(0.5, 0), np.full((N_ROWS, 2), 0.5)
+    good, noise = proba_with(0.5, 0), np.full((N_ROWS, 2), 0.5)
     assert ensemble.select(np.stack([good, noise]), TRUTH).tolist() == [1, 0]
 
 
 def test_an_ensemble_has_at_most_its_number_of_members() -> None:
-    members = np.stack([shares(3.0, seed) for seed in range(12)])
+    members = np.stack([proba_with(3.0, seed) for seed in range(12)])
     assert (ensemble.select(members, TRUTH) > 0).sum() == MEMBERS
 
 
@@ -72,35 +71,34 @@ def test_a_calibrator_is_not_put_around_decision_values() -> None:
 
 
 def test_the_tuned_threshold_scores_better_on_rows_it_was_not_tuned_on() -> None:
-    second = shares(1.5, 1)[:, 1]
+    second = proba_with(1.5, 1)[:, 1]
     said = threshold.cross_fitted(second, TRUTH, FOLD, "f1_macro", seed=0)
     assert f1_score(TRUTH, said, average="macro") > f1_score(TRUTH, second > 0.5, average="macro")
 
 
 @pytest.mark.parametrize("metric", threshold.TUNABLE)
 def test_the_counts_give_the_metrics_of_scikit_learn(metric: str) -> None:
-    probabilities = shares(1.5, 2)
-    said = (probabilities[:, 1] > 0.3).astype(int)
+    proba = proba_with(1.5, 2)
+    said = (proba[:, 1] > 0.3).astype(int)
     counts = [
         np.array([((t == TRUTH) & (said == s)).sum()]) for t, s in ((1, 1), (1, 0), (0, 1), (0, 0))
     ]
-    expected = evaluate_one(metric, TRUTH, probabilities, said)
+    expected = evaluate_one(metric, TRUTH, proba, said)
     assert threshold.TUNABLE[metric](*counts)[0] == pytest.approx(expected)
 
 
 class Rows:
     """What `finish` reads of folds."""
 
-    truth, fold_of_row = TRUTH, FOLD
+    y_true, fold_of_row = TRUTH, FOLD
 
 
-def trial(number: int, probabilities: np.ndarray, metric: str = "f1_macro") -> Trial:
+def trial(number: int, proba: np.ndarray, metric: str = "f1_macro") -> Trial:
     scores = tuple(
-        evaluate_one(metric, TRUTH[fold == FOLD], probabilities[fold == FOLD])
-        for fold in range(N_FOLDS)
+        evaluate_one(metric, TRUTH[fold == FOLD], proba[fold == FOLD]) for fold in range(N_FOLDS)
     )
-    metrics = evaluate(TRUTH, probabilities)
-    return Trial(number, "svc", {"C": number}, metrics, scores, probabilities=probabilities)
+    metrics = evaluate(TRUTH, proba)
+    return Trial(number, "svc", {"C": number}, metrics, scores, oof=proba)
 
 
 def finished(trials: list[Trial], metric: str = "f1_macro") -> Any:
@@ -109,7 +107,7 @@ def finished(trials: list[Trial], metric: str = "f1_macro") -> Any:
 
 
 def test_the_recipe_is_an_ensemble_where_that_is_better() -> None:
-    recipes = finished([trial(number, shares(2.0, number)) for number in range(3)])
+    recipes = finished([trial(number, proba_with(2.0, number)) for number in range(3)])
     assert recipes[0].classifier == "ensemble"
     assert len(recipes) == 4
     alone = max(recipe.metrics["f1_macro"] for recipe in recipes[1:])
@@ -117,12 +115,12 @@ def test_the_recipe_is_an_ensemble_where_that_is_better() -> None:
 
 
 def test_equal_models_are_not_an_ensemble() -> None:
-    recipes = finished([trial(number, shares(1.0, 5)) for number in range(3)])
+    recipes = finished([trial(number, proba_with(1.0, 5)) for number in range(3)])
     assert [len(recipe.members) for recipe in recipes] == [1, 1, 1]
 
 
-def test_overconfident_probabilities_are_calibrated_and_right_ones_are_not() -> None:
-    wrong = shares(1.5, 3) ** 4
+def test_overconfident_proba_are_calibrated_and_right_ones_are_not() -> None:
+    wrong = proba_with(1.5, 3) ** 4
     wrong /= wrong.sum(axis=1, keepdims=True)
     (recipe,) = finished([trial(0, wrong, "log_loss")], "log_loss")
     assert recipe.method
@@ -133,13 +131,13 @@ def test_overconfident_probabilities_are_calibrated_and_right_ones_are_not() -> 
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "brier"])
-def test_objectives_of_probabilities_leave_the_threshold_alone(metric: str) -> None:
-    (recipe,) = finished([trial(0, shares(1.5, 1), metric)], metric)
+def test_objectives_of_proba_leave_the_threshold_alone(metric: str) -> None:
+    (recipe,) = finished([trial(0, proba_with(1.5, 1), metric)], metric)
     assert recipe.threshold == 0.5
 
 
 def test_a_bare_trial_keeps_its_metrics() -> None:
-    one = trial(0, shares(1.5, 1))
+    one = trial(0, proba_with(1.5, 1))
     recipe = as_it_is(one)
     assert recipe.bare
     assert (recipe.metrics, recipe.spread) == (one.metrics, one.spread)
@@ -147,10 +145,9 @@ def test_a_bare_trial_keeps_its_metrics() -> None:
 
 def test_real_trials_of_three_classes_end_in_recipes() -> None:
     table = prepare("iris", "", seed=42, say=lambda line: None)
-    folds = Folds(table.features, table.codes, table.dataset.columns, table.folds)
     names = ["logistic_regression", "naive_bayes", "k_neighbors"]
     tasks = [Task(number, name, {}, "f1_macro", 0) for number, name in enumerate(names)]
-    trials = [evaluate_configuration(task, folds) for task in tasks]
-    recipes = finish(pool(trials, "f1_macro"), folds, "f1_macro", seed=0)
+    trials = [evaluate_configuration(task, table.folds) for task in tasks]
+    recipes = finish(pool(trials, "f1_macro"), table.folds, "f1_macro", seed=0)
     assert all(recipe.metrics["f1_macro"] > 0.85 for recipe in recipes)
     assert all(recipe.threshold == 0.5 for recipe in recipes)

@@ -32,23 +32,26 @@ def iris() -> Prepared:
     return prepare("iris", "", seed=42, say=lambda line: None)
 
 
-def folds_of(table: Prepared) -> Folds:
-    return Folds(table.features, table.codes, table.dataset.columns, table.folds)
-
-
 def run(
     table: Prepared, *, trials: int = 4, jobs: int = 1, seconds: float = math.inf, **options: Any
 ) -> list[Trial]:
-    folds = folds_of(table)
     defaults: dict[str, Any] = {
         "classifiers": ["logistic_regression", "k_neighbors"],
         "metric": "f1_macro",
         "seed": 7,
     }
-    shape = shape_of(table.codes, min(len(fitted) for fitted, _ in table.folds))
+    folds = table.folds
     with InProcess(folds) if jobs == 1 else Processes(folds, jobs) as engine:
         budget = Budget(trials, time.monotonic() + seconds)
-        return list(search(engine, shape, budget, **(defaults | options)))
+        return list(search(engine, folds.shape, budget, **(defaults | options)))
+
+
+def with_few_rows(table: Prepared, n_rows: int) -> Prepared:
+    """Each fold fits on a few rows only."""
+    folds = table.folds
+    positions = [(inside[:n_rows], outside) for inside, outside in folds.positions]
+    few = Folds(folds.features, folds.y, folds.columns, positions)
+    return dataclasses.replace(table, folds=few)
 
 
 def without_times(trials: list[Trial]) -> list[Trial]:
@@ -97,13 +100,13 @@ class InBunches:
 
 
 def test_it_makes_no_difference_which_trials_end_together(iris: Prepared) -> None:
-    shape = shape_of(iris.codes, min(len(fitted) for fitted, _ in iris.folds))
+    shape = iris.folds.shape
     families = ["logistic_regression", "naive_bayes", "k_neighbors"]
     found = [
         without_times(
             list(
                 search(
-                    InBunches(folds_of(iris), order), shape, Budget(16),
+                    InBunches(iris.folds, order), shape, Budget(16),
                     classifiers=families, metric="log_loss", seed=7,
                 )
             )
@@ -130,7 +133,7 @@ def test_a_search_goes_on_from_earlier_trials(iris: Prepared) -> None:
 
 
 def test_a_failing_configuration_is_a_result_and_the_search_goes_on(iris: Prepared) -> None:
-    few = dataclasses.replace(iris, folds=[(inside[:3], out) for inside, out in iris.folds])
+    few = with_few_rows(iris, 3)
     trials = run(few, classifiers=["k_neighbors", "logistic_regression"], trials=2)
     assert trials[0].error.startswith("ValueError")
     assert len(trials) == 2
@@ -167,13 +170,13 @@ def test_slow_families_are_left_out_of_large_tables() -> None:
 
 def test_out_of_fold_metrics_are_of_every_training_row(iris: Prepared) -> None:
     task = Task(0, "logistic_regression", {}, "accuracy", seed=0)
-    trial = evaluate_configuration(task, folds_of(iris))
-    hits = trial.metrics["accuracy"] * len(iris.codes)
+    trial = evaluate_configuration(task, iris.folds)
+    hits = trial.metrics["accuracy"] * len(iris.folds.y)
     assert hits == pytest.approx(round(hits))
     assert trial.spread > 0
-    assert trial.probabilities is not None
-    said = trial.probabilities.argmax(axis=1)
-    assert (said == folds_of(iris).truth).sum() == round(hits)
+    assert trial.oof is not None
+    said = trial.oof.argmax(axis=1)
+    assert (said == iris.folds.y_true).sum() == round(hits)
 
 
 def test_nothing_is_tried_twice(iris: Prepared) -> None:
@@ -183,7 +186,7 @@ def test_nothing_is_tried_twice(iris: Prepared) -> None:
 
 
 def test_a_used_up_space_still_gives_every_trial(iris: Prepared) -> None:
-    few = dataclasses.replace(iris, folds=[(inside[:6], out) for inside, out in iris.folds])
+    few = with_few_rows(iris, 6)
     assert len(run(few, trials=30, classifiers=["k_neighbors"])) == 30
 
 
@@ -197,7 +200,7 @@ def test_hopeless_configurations_are_given_up(iris: Prepared) -> None:
 
 def test_giving_up_does_not_change_the_winner(iris: Prepared) -> None:
     trials = run(iris, trials=30)
-    folds = folds_of(iris)
+    folds = iris.folds
     whole = [
         evaluate_configuration(Task(t.number, t.classifier, t.params, "f1_macro", 7), folds)
         for t in trials
@@ -206,7 +209,7 @@ def test_giving_up_does_not_change_the_winner(iris: Prepared) -> None:
 
 
 def test_a_configuration_that_takes_too_long_is_ended_and_the_others_go_on(iris: Prepared) -> None:
-    folds = folds_of(iris)
+    folds = iris.folds
     endless = Task(
         0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
     )
@@ -233,7 +236,7 @@ def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> N
     endless = Task(
         0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
     )
-    with Processes(folds_of(iris), 1) as engine:
+    with Processes(iris.folds, 1) as engine:
         engine.submit(endless, limit=math.inf)
         os.kill(engine._workers[0].process.pid, signal.SIGKILL)
         (lost,) = engine.finished(timeout=60)
@@ -245,7 +248,7 @@ def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> N
 
 def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> None:
     tasks = [Task(i, name, {}, "log_loss", 3) for i, name in enumerate(CLASSIFIERS)]
-    folds = folds_of(iris)
+    folds = iris.folds
     with Processes(folds, 2) as engine:
         for task in tasks:
             engine.submit(task, limit=math.inf)
@@ -253,7 +256,7 @@ def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> Non
     for trial in trials:
         here = evaluate_configuration(tasks[trial.number], folds)
         assert here.metrics == trial.metrics
-        assert np.array_equal(here.probabilities, trial.probabilities)
+        assert np.array_equal(here.oof, trial.oof)
 
 
 class InPairs(InProcess):
@@ -273,12 +276,12 @@ class InPairs(InProcess):
 
 
 def test_when_trials_end_does_not_decide_what_is_tried(iris: Prepared) -> None:
-    shape = shape_of(iris.codes, min(len(fitted) for fitted, _ in iris.folds))
+    shape = iris.folds.shape
     searched = [
         [
             (trial.classifier, trial.params, trial.fold_scores)
             for trial in search(
-                InPairs(folds_of(iris), at_once),
+                InPairs(iris.folds, at_once),
                 shape,
                 Budget(16),
                 classifiers=["naive_bayes", "logistic_regression"],
@@ -302,10 +305,10 @@ def test_probabilities_that_are_no_numbers_are_a_failure() -> None:
 
 
 def test_a_score_that_is_undefined_on_a_fold_is_no_warning(iris: Prepared) -> None:
-    codes = np.where(np.arange(len(iris.codes)) < 3, 0, 1)  # three rows of a class, five folds
+    codes = np.where(np.arange(len(iris.folds.y)) < 3, 0, 1)  # three rows of a class, five folds
     order = np.array_split(np.arange(len(codes))[::-1], 5)
     halves = [(np.setdiff1d(np.arange(len(codes)), fold), fold) for fold in order]
-    folds = Folds(iris.features, codes, iris.dataset.columns, halves)
+    folds = Folds(iris.folds.features, codes, iris.dataset.columns, halves)
     trial = evaluate_configuration(Task(0, "naive_bayes", {}, "roc_auc", 0), folds)
     assert not trial.error
     assert np.isnan(trial.fold_scores).tolist() == [True] * 4 + [False]
@@ -321,7 +324,7 @@ def test_many_classes_of_few_rows_are_no_warning() -> None:
 
 
 def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
-    engine = InProcess(folds_of(iris))
+    engine = InProcess(iris.folds)
     engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
     (trial,) = engine.finished(timeout=1)
     assert trial.error.startswith("took too long (0.")
@@ -338,12 +341,10 @@ def test_a_family_that_is_new_to_a_resumed_sweep_begins_with_its_defaults(iris: 
 SEARCH = """
 import time
 from tabular.search.cross_validation import Task
-from tabular.search.folds import Folds
 from tabular.jobs.preparation import prepare
 from tabular.search.workers import Processes
 table = prepare("iris", "", seed=42, say=lambda line: None)
-folds = Folds(table.features, table.codes, table.dataset.columns, table.folds)
-with Processes(folds, 1) as engine:
+with Processes(table.folds, 1) as engine:
     endless = {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}
     engine.submit(Task(0, "mlp", endless, "accuracy", 0), 1e9)
     engine.finished(5)
@@ -365,7 +366,7 @@ def test_a_killed_search_leaves_no_worker_and_no_folder_for_long(iris: Prepared)
         time.sleep(0.1)
     assert not is_alive(int(worker))
     assert Path(folder).exists()
-    with Processes(folds_of(iris), 1):
+    with Processes(iris.folds, 1):
         assert not Path(folder).exists()
 
 

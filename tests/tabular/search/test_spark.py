@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.folds import Folds
@@ -53,13 +52,14 @@ def iris() -> Prepared:
 
 @pytest.fixture(scope="module")
 def folds(iris: Prepared) -> Folds:
-    return Folds(iris.features, iris.codes, iris.dataset.columns, iris.folds)
+    return iris.folds
 
 
 def searched(engine: Engine, table: Prepared, trials: int = 12) -> "Iterator[Trial]":
-    shape = shape_of(table.codes, min(len(fitted) for fitted, _ in table.folds))
     budget = Budget(trials)
-    return search(engine, shape, budget, classifiers=FAMILIES, metric="log_loss", seed=7)
+    return search(
+        engine, table.folds.shape, budget, classifiers=FAMILIES, metric="log_loss", seed=7
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ def local(iris: Prepared, folds: Folds) -> list[Trial]:
 def assert_identical(there: list[Trial], here: list[Trial]) -> None:
     for one, other in zip(there, here, strict=True):
         assert dataclasses.replace(one, seconds=0) == dataclasses.replace(other, seconds=0)
-        assert (one.probabilities is None) == (other.probabilities is None)
-        if one.probabilities is not None:
-            assert np.array_equal(one.probabilities, other.probabilities)
+        assert (one.oof is None) == (other.oof is None)
+        if one.oof is not None:
+            assert np.array_equal(one.oof, other.oof)
     assert ranked(there, "log_loss")[0].number == ranked(here, "log_loss")[0].number
 
 
