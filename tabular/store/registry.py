@@ -128,7 +128,7 @@ def tags_of(uri: str) -> dict[str, str]:
     try:
         return dict(MlflowClient().get_model_version(name, number).tags)
     except MlflowException as error:
-        raise BadInput(f"model {uri!r} not found: {error.message}") from None
+        raise BadInput(f"model {uri!r} not found: {first_line(error)}") from None
 
 
 def candidates(name: str) -> list[Candidate]:
