@@ -20,7 +20,7 @@ from tabular.jobs.preparation import Say
 from tabular.report import plots
 from tabular.stats.metrics import LOWER_IS_BETTER
 from tabular.store import production, registry
-from tabular.store.registry import Candidate
+from tabular.store.registry import Version
 from tabular.store.runs import start_run
 
 MOST_CHALLENGERS = 20
@@ -93,7 +93,7 @@ def promote(
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
-        target, decision = match.challenger.version.version, match.decision
+        target, decision = match.challenger.version.number, match.decision
         tell(f"version {target}: {decision.reason}")
         passes = decision.promote or force
         if dry_run:
@@ -127,9 +127,9 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
     target = production.version_before(model_name)
     if target is None:
         raise BadInput(f"model {model_name!r} has no version to go back to; promote another one")
-    candidate = next(candidate for candidate in candidates if candidate.version == target)
+    candidate = next(candidate for candidate in candidates if candidate.number == target)
     with tempfile.TemporaryDirectory() as folder:
-        _prove(load_contender(model_name, candidate, folder))
+        _prove(load_contender(candidate, folder))
     with start_run(f"rollback {model_name}", {"model_name": model_name}):
         move = production.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
         mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
@@ -138,30 +138,30 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
 
 
 def _challengers(
-    candidates: Sequence[Candidate], champion: int | None, version: int, rule: Rule, say: Say
-) -> tuple[list[Candidate], int, str]:
+    candidates: Sequence[Version], champion: int | None, version: int, rule: Rule, say: Say
+) -> tuple[list[Version], int, str]:
     """The versions to compare, from how many they were picked, and why there are none."""
     newest = "no version is newer than the one in production"
     if version and version == champion:
         return [], 0, newest
     if version:
-        chosen = [candidate for candidate in candidates if candidate.version == version]
+        chosen = [candidate for candidate in candidates if candidate.number == version]
         if not chosen:
-            known = ", ".join(str(candidate.version) for candidate in candidates[-10:])
+            known = ", ".join(str(candidate.number) for candidate in candidates[-10:])
             raise BadInput(f"there is no version {version}; possible: {known}")
         if not chosen[0].ours:
             raise BadInput(
                 f"version {version} {FOREIGN}; move the alias champion by hand to put it there"
             )
         return chosen, 1, ""
-    newer = [c for c in candidates if champion is None or c.version > champion]
+    newer = [c for c in candidates if champion is None or c.number > champion]
     kept = [c for c in newer if "rolled_back_at" not in c.tags]
-    reasons = {c.version: _why_not(c, rule.metric) for c in kept}
+    reasons = {c.number: _why_not(c, rule.metric) for c in kept}
     left_out = [f"version {number} {why}" for number, why in reasons.items() if why]
     for line in left_out:
         say(f"left out: {line}")
     scored = sorted(
-        (c for c in kept if not reasons[c.version]),
+        (c for c in kept if not reasons[c.number]),
         key=lambda c: _rank(rule.metric, c.metrics, prefix="holdout_"),
     )
     if left_out and not scored:
@@ -172,7 +172,7 @@ def _challengers(
     return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored), newest
 
 
-def _why_not(candidate: Candidate, metric: str) -> str:
+def _why_not(candidate: Version, metric: str) -> str:
     """Why a version is no challenger, "" if it is one."""
     if not candidate.ours:
         return FOREIGN
@@ -191,21 +191,21 @@ def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[
 
 def _compare(
     name: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Version],
     champion: int | None,
-    pool: Sequence[Candidate],
+    pool: Sequence[Version],
     ranked: int,
     rule: Rule,
     folder: str,
     say: Say,
 ) -> _Match:
     """Scores every challenger on the rows it shares with the champion, and gates the best."""
-    current = next((c for c in candidates if c.version == champion), None)
-    before = load_contender(name, current, folder) if current else None
+    current = next((c for c in candidates if c.number == champion), None)
+    before = load_contender(current, folder) if current else None
     scored = []
     for candidate in pool:
         try:
-            challenger = load_contender(name, candidate, folder)
+            challenger = load_contender(candidate, folder)
             rows = common_rows(challenger, before)
             labels = challenger.model.classes + tuple(
                 label
@@ -217,7 +217,7 @@ def _compare(
         except BadInput as error:
             if len(pool) == 1:
                 raise
-            say(f"version {candidate.version} is left out: {error}")
+            say(f"version {candidate.number} is left out: {error}")
             continue
         code_of = {label: code for code, label in enumerate(labels)}
         y_true = np.array([code_of[label] for label in rows[challenger.model.target].tolist()])
@@ -230,7 +230,7 @@ def _compare(
     )
     refreshed = (
         current is not None
-        and current.version < challenger.version.version
+        and current.number < challenger.version.number
         and current.tags.get("data_digest") != challenger.version.tags.get("data_digest")
     )
     decision = decide(
@@ -272,7 +272,7 @@ def _move(name: str, champion: int | None, target: int, reason: str) -> Outcome:
     return Outcome(target, move is not None, reason)
 
 
-def _show(candidates: Sequence[Candidate], champion: int | None, metric: str, say: Say) -> None:
+def _show(candidates: Sequence[Version], champion: int | None, metric: str, say: Say) -> None:
     say(f"{'version':>9}  {metric:>17}  {'log_loss':>9}  {'stage':<11} {'classifier':<23} history")
     for candidate in candidates:
         values = [candidate.metrics.get(f"holdout_{m}", float("nan")) for m in (metric, "log_loss")]
@@ -280,7 +280,7 @@ def _show(candidates: Sequence[Candidate], champion: int | None, metric: str, sa
         past = f"promoted {tags['promoted_at'][:19]}" if "promoted_at" in tags else ""
         past += f", rolled back {tags['rolled_back_at'][:19]}" if "rolled_back_at" in tags else ""
         say(
-            f"{'*' if candidate.version == champion else ' '}{candidate.version:>8}  "
+            f"{'*' if candidate.number == champion else ' '}{candidate.number:>8}  "
             f"{values[0]:>17.4f}  {values[1]:>9.4f}  {candidate.stage:<11} "
             f"{tags.get('classifier', ''):<23} {past}".rstrip()
         )

@@ -25,18 +25,20 @@ WITHOUT_ALIASES = re.compile("databricks(?!-uc)|uc:")  # registries, by how thei
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A registered version and what it scored.
+class Version:
+    """A registered version.
 
     Args:
-        version: its number.
+        name: of the model.
+        number: of the version.
         run_id: of the run that made it.
         stage: of MLflow; "" where the registry has no stages.
         metrics: of its run, all of them, by full name (`holdout_f1_macro`); none if it is gone.
         tags: of the version.
     """
 
-    version: int
+    name: str
+    number: int
     run_id: str
     stage: str
     metrics: dict[str, float]
@@ -50,7 +52,7 @@ class Candidate:
 
 def register(
     name: str, *, model_id: str, run_id: str, tags: dict[str, str], description: str
-) -> int:
+) -> Version:
     """Registers a logged model as the next version, whole in one call.
 
     Args:
@@ -59,9 +61,6 @@ def register(
         run_id: of the run that made it.
         tags: of the version.
         description: a sentence.
-
-    Returns:
-        The version's number.
     """
     client = MlflowClient()
     try:
@@ -77,10 +76,10 @@ def register(
         description=description,
         model_id=model_id,
     )
-    return int(version.version)
+    return _version(client, version)
 
 
-def find(name: str, tags: Mapping[str, str]) -> Candidate | None:
+def find(name: str, tags: Mapping[str, str]) -> Version | None:
     """The first version of a model with all of these tags; None if there is none.
 
     Args:
@@ -89,7 +88,7 @@ def find(name: str, tags: Mapping[str, str]) -> Candidate | None:
     """
     for version in versions_of(name):
         if tags.items() <= version.tags.items():
-            return _candidate(version, {})
+            return _version(MlflowClient(), version)
     return None
 
 
@@ -131,7 +130,7 @@ def tags_of(uri: str) -> dict[str, str]:
         raise BadInput(f"model {uri!r} not found: {first_line(error)}") from None
 
 
-def candidates(name: str) -> list[Candidate]:
+def candidates(name: str) -> list[Version]:
     """All versions of a model that were not deleted, oldest first.
 
     Raises:
@@ -139,7 +138,7 @@ def candidates(name: str) -> list[Candidate]:
     """
     known = registered(name) is not None
     client = MlflowClient()
-    every = [_candidate(version, _metrics(client, version.run_id)) for version in versions_of(name)]
+    every = [_version(client, version) for version in versions_of(name)]
     if not every and known:
         raise BadInput(
             f"model {name!r} has no version; run `sweep` or `train` with model_name={name}"
@@ -148,15 +147,16 @@ def candidates(name: str) -> list[Candidate]:
         names = [model.name for model in client.search_registered_models()]
         hint = choices(name, names) if names else "none is registered yet"
         raise BadInput(f"model {name!r} has no registered version; {hint}; run `sweep` or `train`")
-    return sorted(every, key=lambda candidate: candidate.version)
+    return sorted(every, key=lambda version: version.number)
 
 
-def _candidate(version: ModelVersion, metrics: Mapping[str, float]) -> Candidate:
-    return Candidate(
-        version=int(version.version),
+def _version(client: MlflowClient, version: ModelVersion) -> Version:
+    return Version(
+        name=version.name,
+        number=int(version.version),
         run_id=version.run_id or "",
         stage=stage_of(version),
-        metrics=dict(metrics),
+        metrics=_metrics(client, version.run_id),
         tags=dict(version.tags),
     )
 

@@ -43,7 +43,7 @@ def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
     """Stages and aliases; where there are no stages, what the aliases and the history stand for."""
     aliases = MlflowClient().get_registered_model(name).aliases
     as_numbers = {alias: int(version) for alias, version in aliases.items()}
-    stages = {c.version: c.stage for c in registry.candidates(name)}
+    stages = {c.number: c.stage for c in registry.candidates(name)}
     if set(stages.values()) == {""}:
         was = {move.target for move in production.history(name)}
         stages = {v: "Archived" if v in was else "None" for v in stages}
@@ -276,7 +276,7 @@ def test_every_version_is_read_however_many_there_are(name: str) -> None:
     client.create_registered_model(name)
     for _ in range(110):
         client.create_model_version(name, "s3://somewhere/m")
-    assert [c.version for c in registry.candidates(name)] == list(range(1, 111))
+    assert [c.number for c in registry.candidates(name)] == list(range(1, 111))
 
 
 def test_a_name_of_three_parts_or_with_a_quote_is_a_name(name: str) -> None:
