@@ -5,14 +5,22 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from tabular.early import PARENT
+
+# isort: split
 
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput, choices, first_line
+from tabular.search.stopping import TOGETHER, when_orphaned
+from tabular.store.runs import fail_if_running
 from tabular.table.addresses import BUILT_IN
 
 
@@ -172,27 +180,88 @@ def truth(text: str) -> bool:
 
 
 def _complain(error: Exception) -> None:
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    said = " ".join(lines) if isinstance(error, BadInput) else lines[0]
-    print(f"error: {said}", file=sys.stderr)
+    text = " ".join(str(error).split("\n")) if isinstance(error, BadInput) else first_line(error)
+    print(f"error: {text}", file=sys.stderr)
 
 
-def run_step(step: Callable[[], None]) -> NoReturn:
-    """Runs a step's work; what the user got wrong ends in one line and exit code 2."""
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open runs are closed
+class _Output:
+    """A stream whose reader may leave (`| head -1`): what is printed after that goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes, and at the end of a line passes it on."""
+        self._stream.write(text)
+        if "\n" in text:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what was written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _terminated(*_: object) -> NoReturn:
+    """Ends the step so that open runs are closed, and not once more while they are."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
+def _terminate() -> None:
+    """Ends this process as SIGTERM does; a search takes the first as a wish, the second at once."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(TOGETHER + 0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run(step: Callable[[], None]) -> int:
+    """Runs a step's work; its exit code."""
     try:
         step()
     except BadInput as error:
         _complain(error)
-        sys.exit(2)
+        return 2
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         _complain(error)  # the store or the disk, not the command
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        return 130
+    return 0
+
+
+def run_step(step: Callable[[], None]) -> NoReturn:
+    """Runs a step's work and ends the process.
+
+    What the user got wrong ends in one line and exit code 2, a store or a disk that fails in one
+    line and 1. After Ctrl-C, SIGTERM and the death of `mlflow run` no run is left open.
+    """
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    streams, run_id = (sys.stdout, sys.stderr), os.environ.get("MLFLOW_RUN_ID")
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, _terminated),
+    }
+    sys.stdout, sys.stderr = map(_Output, streams)
+    try:
+        if run_id:  # of `mlflow run`, which hands no signal on
+            when_orphaned(PARENT, _terminate)
+        code = _run(step)
+    finally:
+        sys.stdout, sys.stderr = streams
+        if run_id and os.getppid() != PARENT:
+            fail_if_running(run_id)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    sys.exit(code)

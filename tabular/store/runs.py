@@ -45,6 +45,13 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
         yield run
 
 
+def fail_if_running(run_id: str) -> None:
+    """Ends a run that nobody else will end."""
+    client = MlflowClient()
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, "FAILED")
+
+
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
     """Logs the table as an input of the active run: its columns, types, digest and source.
 
