@@ -34,7 +34,9 @@ from custom_model.packaging import log_bundle
 from custom_model.served.columns import Column
 from tabular.families.pipeline import make_model
 from tabular.jobs.score import write_scored
-from tabular.models.batches import make_scorer, score_batch
+from tabular.models.batches import added_columns, score_batch
+from tabular.models.load import open_model
+from tabular.models.model import Model
 from tabular.table.chunks import of_arrow
 from tabular.table.files import open_table
 
@@ -45,15 +47,16 @@ ROUNDS = 5
 PEAK = """
 import sys
 from pathlib import Path
-import mlflow
 from tabular.table.files import open_table
-from tabular.models.batches import make_scorer
+from tabular.models.batches import added_columns
+from tabular.models.load import open_model
 from tabular.jobs.score import write_scored
 
-loaded = mlflow.pyfunc.load_model(sys.argv[1])
+model = open_model(Path(sys.argv[1]), sys.argv[1])
 with open_table(sys.argv[2]) as table:
-    scorer = make_scorer(loaded, table.head, as_text=table.as_text)
-    write_scored(scorer, table, Path(sys.argv[3]), Path(sys.argv[3] + ".rejected"), {}, say=print)
+    added = added_columns(model, table.head, sys.argv[2], as_text=table.as_text)
+    output, side = Path(sys.argv[3]), Path(sys.argv[3] + ".rejected")
+    write_scored(model, added, table, output, side, {}, say=print)
 status = Path("/proc/self/status").read_text()
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
@@ -83,20 +86,19 @@ def log_linear(n_columns: int, folder: str) -> Any:
     return pipeline, where
 
 
-def in_memory(loaded: Any, table: pa.Table) -> pa.Table:
+def in_memory(model: Model, table: pa.Table) -> pa.Table:
     source = of_arrow(table, "table")
-    scorer = make_scorer(loaded, source.head, as_text=False)
-    parts = [score_batch(scorer, c.rows, as_text=False).rows for c in source.chunks()]
+    added = added_columns(model, source.head, "table", as_text=False)
+    parts = [score_batch(model, added, c.rows, as_text=False).rows for c in source.chunks()]
     return pa.Table.from_batches(parts)
 
 
-def file_to_file(loaded: Any, data: str, output: str) -> None:
+def file_to_file(model: Model, data: str, output: str) -> None:
     with open_table(data) as table:
         assert table.digest  # which the command logs
-        scorer = make_scorer(loaded, table.head, as_text=False)
-        write_scored(
-            scorer, table, Path(output), Path(output + ".rejected"), {}, say=lambda _: None
-        )
+        added = added_columns(model, table.head, data, as_text=False)
+        side = Path(output + ".rejected")
+        write_scored(model, added, table, Path(output), side, {}, say=lambda _: None)
 
 
 def naive(loaded: Any, data: str, output: str) -> None:
@@ -112,16 +114,16 @@ def cpu(work: Callable[[], Any]) -> float:
 
 def costs(n_columns: int, folder: str) -> None:
     pipeline, where = log_linear(n_columns, folder)
-    loaded = mlflow.pyfunc.load_model(where)
+    model = open_model(Path(where), where)
     frame = make_table(n_columns, ROWS)
     table = pa.Table.from_pandas(frame)
     data, output = f"{folder}/in.parquet", f"{folder}/out.parquet"
     frame.to_parquet(data)
     ways: dict[str, Callable[[], Any]] = {
         "predict_proba": lambda: pipeline.predict_proba(frame),
-        "in memory": lambda: in_memory(loaded, table),
-        "Parquet to Parquet": lambda: file_to_file(loaded, data, output),
-        "naive": lambda: naive(loaded, data, output),
+        "in memory": lambda: in_memory(model, table),
+        "Parquet to Parquet": lambda: file_to_file(model, data, output),
+        "naive": lambda: naive(model.pyfunc, data, output),
     }
     found: dict[str, list[float]] = {way: [] for way in ways}
     with threadpool_limits(1, "blas"):  # for all of them alike; spinning threads are no work

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from benchmarks.score import log_linear, make_table
 from tabular.jobs import score as scoring
 from tabular.jobs import score_spark as spark_scoring
-from tabular.models.batches import make_scorer
+from tabular.models.batches import added_columns
+from tabular.models.load import open_model
 from tabular.table import files as chunks
 from tests.spark_cluster import standalone_cluster
 
@@ -41,7 +42,7 @@ def costs(spark: Any, n_columns: int, folder: Path) -> None:
         table = pa.Table.from_pandas(make_table(n_columns, ROWS_PER_FILE, part))
         pq.write_table(table, data / f"{part}.parquet")
     _, where = log_linear(n_columns, str(folder))
-    loaded = mlflow.pyfunc.load_model(where)
+    model = open_model(Path(where), where)
     struct = ", ".join(f"probability_{label} double" for label in LABELS)
     answer = mlflow.pyfunc.spark_udf(
         spark, where, result_type=f"prediction string, {struct}", env_manager="local"
@@ -50,16 +51,14 @@ def costs(spark: Any, n_columns: int, folder: Path) -> None:
 
     def local() -> None:
         with chunks.open_table(str(data)) as table:
-            scorer = make_scorer(loaded, table.head, as_text=False)
-            scoring.write_scored(scorer, table, output, side, {}, say=lambda _: None)
+            added = added_columns(model, table.head, str(data), as_text=False)
+            scoring.write_scored(model, added, table, output, side, {}, say=lambda _: None)
 
     with spark_scoring.open_table(str(data)) as on_cluster:
-        scorer = make_scorer(loaded, on_cluster.head, as_text=False)
+        added = added_columns(model, on_cluster.head, str(data), as_text=False)
 
         def map_in_arrow() -> None:
-            spark_scoring.write_scored(
-                scorer, on_cluster, output, side, {}, model=Path(where), say=print
-            )
+            spark_scoring.write_scored(model, added, on_cluster, output, side, {}, say=print)
 
         def spark_udf() -> None:
             answered = on_cluster.frame.withColumn("answer", answer(sf.struct(*names)))

@@ -14,6 +14,7 @@ from tabular.early import PARENT
 
 # isort: split
 
+import psutil
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +23,8 @@ from tabular.errors import BadInput, choices, first_line
 from tabular.search.stopping import TOGETHER, when_orphaned
 from tabular.store.runs import fail_if_running
 from tabular.table.addresses import BUILT_IN
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,8 +102,8 @@ def names_of(*possible: str) -> Callable[[str], list[str]]:
 
 
 TABLE = (
-    f"{', '.join(BUILT_IN)}; or the path or URI of a CSV, TSV or Parquet file, plain or .gz, or of "
-    "a folder of Parquet files"
+    f"{', '.join(BUILT_IN)}; or the path or URI of a table: CSV, TSV, Parquet, Feather, ORC, JSON, "
+    "Excel, a folder of these, or a database with ?query="
 )
 NAME = "the model in the registry; empty for the name of the data set or file"
 
@@ -184,6 +187,26 @@ def _complain(error: Exception) -> None:
     print(f"error: {text}", file=sys.stderr)
 
 
+def where_the_user_stands() -> Path:
+    """The folder in which the command was given; paths are meant from there.
+
+    `mlflow run` starts a step in the project's folder, which may be a clone in a temporary one,
+    and hands no other on. So it is the folder of the process that started `mlflow run`'s run: the
+    nearest ancestor that is not in this run itself.
+    """
+    here, run = Path.cwd(), os.environ.get("MLFLOW_RUN_ID")
+    if not run or here != PROJECT:
+        return here
+    for process in psutil.Process().parents():
+        try:
+            environment = process.environ()
+            if environment and environment.get("MLFLOW_RUN_ID") != run:
+                return Path(process.cwd())
+        except (psutil.Error, OSError):  # somebody else's
+            continue
+    return here
+
+
 class _Output:
     """A stream whose reader may leave (`| head -1`): what is printed after that goes nowhere."""
 
@@ -244,6 +267,7 @@ def run_step(step: Callable[[], None]) -> NoReturn:
     What the user got wrong ends in one line and exit code 2, a store or a disk that fails in one
     line and 1. After Ctrl-C, SIGTERM and the death of `mlflow run` no run is left open.
     """
+    os.chdir(where_the_user_stands())
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")

@@ -1,12 +1,10 @@
 """The reference says what the code prints, reads and logs: no more and no less."""
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -15,29 +13,68 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from docs import reference
+from docs.reference import described
 from steps import evaluate, monitor, promote, rollback, score, sweep, train
+from tabular.families.classifiers import CLASSIFIERS, hyperparameters
 from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import MEANING, METRICS
-from tabular.store.runs import log_trial
+from tabular.store.trials import log_trial
 from tests.conftest import ROOT, use_store
 from tests.tables import mixed_table
 
+PLACES = {
+    "<metric>": "|".join(METRICS),
+    "<objective>": "|".join(METRICS),
+    "<class>": r"[\w.\- ]+",
+    "<hyperparameter>": "|".join({name for one in CLASSIFIERS for name in hyperparameters(one)}),
+    "<time>": r"[0-9T:.Z-]+",
+}
+"""What may stand where a name has angle brackets, as a regular expression."""
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["reference"] = module
-    spec.loader.exec_module(module)
-    return module
+VERSION = "### What a version's run carries"
+SIDE_FILE = "Rows that could not be scored go to a side file, `<output>.rejected.<ending>`:"
 
 
-reference = load()
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run.
+
+    Args:
+        title: its section in the reference.
+        begins: regular expression of the run's name.
+        command: entry point whose parameters it has.
+        carries: it carries a version.
+    """
+
+    title: str
+    begins: str
+    command: str = ""
+    carries: bool = False
 
 
-def test_the_page_is_what_the_code_prints_now() -> None:
-    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    assert page == reference.page(), "run: python docs/reference.py > docs/reference.md"
+KINDS = (
+    Kind("`train`", "train ", "train", carries=True),
+    Kind("`sweep`", "sweep ", "sweep"),
+    Kind("A trial", r"t\d{3,} "),
+    Kind("A child `best: …`", "best: ", carries=True),
+    Kind("`promote`", "promote ", "promote"),
+    Kind("`rollback`", "rollback ", "rollback"),
+    Kind("`score`", "score ", "score"),
+    Kind("`evaluate`", "evaluate ", "evaluate"),
+    Kind("`monitor`", "monitor ", "monitor"),
+)
+
+
+def test_the_page_has_what_the_code_knows_now() -> None:
+    text = reference.FILE.read_text(encoding="utf-8")
+    assert reference.page(text) == text, "run: python -m docs.reference"
+
+
+def test_a_table_that_is_gone_from_the_page_is_missed() -> None:
+    text = reference.FILE.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="no table 'metric' after '## Metrics'"):
+        reference.page(text.replace("| metric | is | better |", "| name | is | better |"))
 
 
 def test_every_metric_has_its_meaning() -> None:
@@ -53,12 +90,16 @@ def test_every_variable_that_is_read_is_described() -> None:
     def named(files: list[Path], pattern: str) -> set[str]:
         return {name for file in files for name in re.findall(pattern, file.read_text("utf-8"))}
 
-    assert named(files, pattern) == set(reference.COMMANDS)
+    def table(head: str) -> set[str]:
+        return set(described("## Environment variables", head))
+
+    libraries = {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "PYSPARK_SUBMIT_ARGS"}
+    assert named(files, pattern) | libraries == table("of the commands")
     inside = named([*ROOT.glob("docker/*.py")], pattern) - {"UVICORN_HEADERS"}  # set for uvicorn
     inside |= named([*ROOT.glob("docker/*.sh")], r"\$\{([A-Z_]+):-")
-    assert inside == set(reference.CONTAINER)
+    assert inside == table("inside")
     composed = named([*ROOT.glob("docker-compose*.yml")], r"\$\{([A-Z0-9_]+):")
-    assert composed | {"COMPOSE_FILE"} == set(reference.STACK) == set(reference.stack_defaults())
+    assert composed | {"COMPOSE_FILE"} == table("in `.env`") == set(reference.settings())
 
 
 # --- a life in a store ----------------------------------------------------------------------------
@@ -120,9 +161,9 @@ def texts(name: str) -> list[str]:
     return [mlflow.artifacts.load_text(f"runs:/{run_id}/{name}") for run_id in having]
 
 
-def same(found: set[str], described: set[str]) -> None:
+def same(found: set[str], names: set[str]) -> None:
     """Each name found is described, and each description found."""
-    patterns = {name: re.compile(pattern_of(name)) for name in described}
+    patterns = {name: re.compile(pattern_of(name)) for name in names}
     unknown = {name for name in found if not any(p.fullmatch(name) for p in patterns.values())}
     unseen = {name for name, p in patterns.items() if not any(map(p.fullmatch, found))}
     assert not unknown, f"not described: {sorted(unknown)}"
@@ -131,21 +172,26 @@ def same(found: set[str], described: set[str]) -> None:
 
 def pattern_of(name: str) -> str:
     parts = re.split(r"(<\w+>)", name)
-    return "".join(f"(?:{reference.PLACES.get(part) or re.escape(part)})" for part in parts)
+    return "".join(f"(?:{PLACES.get(part) or re.escape(part)})" for part in parts)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", reference.KINDS, ids=lambda kind: kind.title.strip("`"))
-def test_a_run_carries_what_is_described(folder: Path, kind: SimpleNamespace) -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.title.strip("`"))
+def test_a_run_carries_what_is_described(folder: Path, kind: Kind) -> None:
     ours = [run for run in runs() if re.match(kind.begins, run.info.run_name)]
     assert ours
-    carried = reference.VERSION if kind.carries else SimpleNamespace(metrics={}, artifacts={})
+
+    def names(head: str, *titles: str) -> set[str]:
+        return {name for title in titles for name in described(title, head)}
+
+    title = f"### {kind.title}"
+    titles = (title, VERSION) if kind.carries else (title,)
     params, metrics, tags, artifacts = set(), set(), set(), set()
     for run in ours:
         has = files(run.info.run_id)
         if kind.title == "A trial" and "holdout.parquet" in has:  # registered as it is
-            same(set(run.data.metrics), {*kind.metrics, *reference.VERSION.metrics})
-            same(has, set(reference.VERSION.artifacts))
+            same(set(run.data.metrics), names("metric", title, VERSION))
+            same(has, names("artifact", VERSION))
             continue
         params |= set(run.data.params)
         metrics |= set(run.data.metrics)
@@ -154,33 +200,45 @@ def test_a_run_carries_what_is_described(folder: Path, kind: SimpleNamespace) ->
     given = set(reference.parameters(kind.command)) if kind.command else set()
     if kind.command == "promote":
         given = {"model_name", "metric", "mode"}
-    same(params, given | set(kind.params))
-    same(metrics, {*kind.metrics, *carried.metrics})
-    same(tags, set(kind.tags))
-    same(artifacts, {*kind.artifacts, *carried.artifacts})
+    same(params, given | names("parameter", title))
+    same(metrics, names("metric", *titles))
+    same(tags, names("tag", title))
+    same(artifacts, names("artifact", *titles))
+
+
+def test_every_kind_of_run_on_the_page_is_looked_at_here() -> None:
+    text = reference.FILE.read_text(encoding="utf-8")
+    section = text.partition("## Runs\n")[2].partition("### promotion.json")[0]
+    assert re.findall(r"^### .*", section, re.M) == [
+        VERSION,
+        *(f"### {kind.title}" for kind in KINDS),
+    ]
 
 
 @pytest.mark.slow
 def test_no_run_is_of_a_kind_that_is_not_described(folder: Path) -> None:
     names = [run.info.run_name for run in runs()]
-    assert all(any(re.match(kind.begins, name) for kind in reference.KINDS) for name in names)
+    assert all(any(re.match(kind.begins, name) for kind in KINDS) for name in names)
 
 
 @pytest.mark.slow
 def test_the_registry_has_what_is_described(folder: Path) -> None:
     client = MlflowClient()
     versions = client.search_model_versions("name='mixed'")
-    same({tag for version in versions for tag in version.tags}, set(reference.VERSION_TAGS))
+    same(
+        {tag for version in versions for tag in version.tags},
+        set(described("## Registry", "tag of a version")),
+    )
     model = client.get_registered_model("mixed")
-    moves = set(reference.MODEL_TAGS) - {"move.<time>.repair"}  # see test_interruptions.py
-    same(set(model.tags), moves)
+    moves = set(described("## Registry", "tag of the model"))
+    same(set(model.tags), moves - {"move.<time>.repair"})  # see test_interruptions.py
     for text in model.tags.values():
-        assert list(json.loads(text)) == list(reference.members(reference.Move))
+        assert list(json.loads(text)) == list(described("Members of a move:", "member"))
     client.set_registered_model_alias("mixed", "champion", "3")  # a move by hand is written down
     promote.main(["--model_name", "mixed"])
     model = client.get_registered_model("mixed")
-    same(set(model.tags), set(reference.MODEL_TAGS))
-    assert set(model.aliases) == set(reference.ALIASES)
+    same(set(model.tags), moves)
+    assert set(model.aliases) == set(described("## Registry", "alias"))
 
 
 @pytest.mark.slow
@@ -192,32 +250,33 @@ def test_a_model_holds_what_is_described(folder: Path, tmp_path: Path) -> None:
     served = {name for name in found if name.startswith("artifacts/served/")}
     copied = (ROOT / "custom_model" / "served").glob("*.py")
     assert served == {f"artifacts/served/{file.name}" for file in copied}
-    same(found - served | {"artifacts/served/*.py"}, set(reference.MODEL_FILES))
+    same(found - served | {"artifacts/served/*.py"}, set(described("## Model", "file")))
     model = mlflow.models.Model.load(str(place))
-    assert set(model.metadata) == set(reference.METADATA)
+    assert set(model.metadata) == set(described("## Model", "metadata"))
     bundle = json.loads((place / "artifacts" / "bundle.json").read_text("utf-8"))
-    assert list(bundle) == list(reference.BUNDLE)
-    assert set(bundle["columns"][0]) == set(reference.members(reference.Column))
+    members = described("### bundle.json", "member")
+    assert list(bundle) == list(members)
+    assert set(bundle["columns"][0]) == set(described("A feature in `columns`:", "member"))
     for name in ("about", "compiled"):
-        said = reference.BUNDLE[name]
-        assert all(f"`{member}`" in said for member in bundle[name])
-    same(set(model.signature.outputs.input_names()), set(reference.ANSWER))
-    assert [param.name for param in model.signature.params] == list(reference.REQUEST_PARAMS)
+        assert all(f"`{member}`" in members[name] for member in bundle[name])
+    same(set(model.signature.outputs.input_names()), set(described("### Answers", "column")))
+    params = [param.name for param in model.signature.params]
+    assert params == list(described("### Answers", "`params`"))
 
 
 @pytest.mark.slow
 def test_files_of_results_have_the_members_and_columns_described(folder: Path) -> None:
     given = pd.read_csv(folder / "mixed.csv").columns
-    same(set(pd.read_csv(folder / "scored.csv").columns.difference(given)), set(reference.ANSWER))
+    answers = set(described("### Answers", "column"))
+    same(set(pd.read_csv(folder / "scored.csv").columns.difference(given)), answers)
     rejected = list(pd.read_csv(folder / "scored.rejected.csv").columns)
-    assert rejected == [*reference.REJECTED, *given]
+    assert rejected == [*described(SIDE_FILE, "column"), *given]
     metadata = pyarrow.parquet.read_schema(folder / "scored.parquet").metadata
     assert {b"model_uri", b"run_id"} <= set(metadata)
     decisions = [json.loads(text) for text in texts("promotion.json")]
-    assert set().union(*decisions) == set(reference.PROMOTION)
-    assert tuple(texts("drift.csv")[0].splitlines()[0].split(",")) == reference.CHECK_COLUMNS
-    assert set(reference.CHECK_COLUMNS) <= set(reference.members(reference.Check))
-    sweeps = next(kind for kind in reference.KINDS if kind.command == "sweep")
-    said = sweeps.artifacts["leaderboard.csv"]
+    assert set().union(*decisions) == set(described("### promotion.json", "member"))
+    checks = list(described("### drift.csv and drift.json", "column"))
+    assert texts("drift.csv")[0].splitlines()[0].split(",") == checks
+    said = described("### `sweep`", "artifact")["leaderboard.csv"]
     for column in texts("leaderboard.csv")[0].splitlines()[0].split(","):
         assert re.sub(r"^cv_.*", "cv_<metric>", column) in said

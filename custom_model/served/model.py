@@ -15,7 +15,7 @@ import skops.io
 from mlflow.exceptions import MlflowException
 from threadpoolctl import ThreadpoolController
 
-from .cells import Cells, DoubledColumn, read_cells
+from .cells import Cells, read_cells
 from .columns import Column, expand
 from .compiled import compile_model
 from .few import FEW_ROWS, Unsure, read_few
@@ -186,37 +186,20 @@ class Model:
         with self._threads(len(typed)):
             return np.asarray(self.pipeline.predict_proba(expand(typed, self.columns)))
 
-    def score_rows(
-        self, frame: pd.DataFrame, *, as_text: bool = False
-    ) -> tuple[pd.DataFrame, dict[int, str]]:
-        """Scores the rows of a batch that can be scored; a bad cell costs its row alone.
+    def score_typed(self, typed: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
+        """Scores rows that `read` does not refuse.
 
         Args:
-            frame: (n_rows, any columns) raw, with named columns.
-            as_text: every cell is text, see `read_cells`.
+            typed: (n_rows, n_columns) of `Cells`.
 
         Returns:
             What `predict` answers for the rows that can be scored, in their order, and the reason
             for each of the others by its position from 0.
-
-        Raises:
-            Refusal: a column is missing or doubled, so that no row can be scored.
         """
-        try:
-            cells = self.read(frame, as_text)
-        except DoubledColumn as doubled:
-            raise Refusal(str(doubled)) from None
-        if any(column.required and column.name in cells.absent for column in self.columns):
-            raise Refusal(*cells.problems())
-        typed, reasons = cells.typed, {}
-        if cells.refused.any():
-            typed, reasons = typed[~cells.refused], cells.reasons()
         proba = self.predict_proba_typed(typed)
         finite = np.isfinite(proba).all(axis=1)
-        if not finite.all():
-            rows = np.flatnonzero(~cells.refused)[~finite].tolist()
-            reasons = dict(sorted((reasons | dict.fromkeys(rows, TOO_EXTREME)).items()))
-        return self._table(proba[finite], self.threshold), reasons
+        reasons = dict.fromkeys(np.flatnonzero(~finite).tolist(), TOO_EXTREME)
+        return self._table(proba if finite.all() else proba[finite], self.threshold), reasons
 
     def _answer(
         self, probabilities: np.ndarray, threshold: float

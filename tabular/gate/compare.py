@@ -1,21 +1,19 @@
-"""What two versions answered on rows that neither was trained on."""
+"""What two versions predict for rows that neither was trained on."""
 
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
 
 from custom_model.served.columns import Label
-from custom_model.served.requests import Refusal
 from tabular.errors import BadInput
 from tabular.gate.decide import Predictions
+from tabular.models.classes import align
+from tabular.models.load import load_model
+from tabular.models.model import Model
+from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Candidate
 from tabular.table.split import ROW_HASH
 
@@ -24,62 +22,46 @@ TIMED_ROWS = 20
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A version with its held-out rows.
+class Contender:
+    """A version that is compared, with the rows to compare it on.
 
     Args:
-        candidate: from the registry.
-        path: of its artifact on disk.
-        model: of `mlflow.pyfunc`.
-        labels: its classes.
-        target: heading of the predicted column.
-        holdout: typed held-out rows, indexed by row hash.
+        version: from the registry.
+        model: that was loaded of it.
+        holdout: typed held-out rows with the target, indexed by row hash.
         trained_on: (n,) hashes of the rows it was trained on.
     """
 
-    candidate: Candidate
-    path: Path
-    model: Any
-    labels: tuple[Label, ...]
-    target: str
+    version: Candidate
+    model: Model
     holdout: pd.DataFrame
     trained_on: np.ndarray
 
 
-def load(candidate: Candidate, path: Path) -> Loaded:
-    """Loads a fetched version and the rows it was not trained on.
+def load_contender(name: str, version: Candidate, folder: str) -> Contender:
+    """Loads a version and the rows it was not trained on.
 
     Args:
-        candidate: from the registry.
-        path: of its artifact.
+        name: of the model in the registry.
+        version: from the registry.
+        folder: to keep its files in.
 
     Raises:
-        BadInput: a file that a comparison needs is gone, or its holdout is not one.
+        BadInput: a file that a comparison needs is gone or was changed, or its holdout is not one.
     """
-    model = mlflow.pyfunc.load_model(str(path))
-    bundle = model.unwrap_python_model()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            holdout, rows = (
-                pd.read_parquet(
-                    mlflow.artifacts.download_artifacts(
-                        run_id=candidate.run_id, artifact_path=name, dst_path=folder
-                    )
-                )
-                for name in ("holdout.parquet", "training_rows.parquet")
-            )
-        except (MlflowException, OSError):
-            raise BadInput(
-                f"version {candidate.version} cannot be compared: its held-out rows are gone"
-            ) from None
+    model = load_model(f"models:/{name}/{version.version}", folder)
+    holdout, rows = (
+        read_of_run(version.run_id, file) for file in ("holdout.parquet", "training_rows.parquet")
+    )
+    if holdout is None or rows is None:
+        raise BadInput(f"version {version.version} cannot be compared: its held-out rows are gone")
     trained_on = rows[ROW_HASH].to_numpy()
     if np.isin(holdout.index.to_numpy(), trained_on).any():
-        raise BadInput(f"version {candidate.version} was trained on rows of its own holdout")
-    target = [name for name in holdout.columns if name not in bundle.table_columns]
-    return Loaded(candidate, path, model, tuple(bundle.labels), target[0], holdout, trained_on)
+        raise BadInput(f"version {version.version} was trained on rows of its own holdout")
+    return Contender(version, model, holdout, trained_on)
 
 
-def common_rows(challenger: Loaded, champion: Loaded | None) -> pd.DataFrame:
+def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFrame:
     """Held-out rows of the challenger that the champion was not trained on either.
 
     Args:
@@ -94,11 +76,11 @@ def common_rows(challenger: Loaded, champion: Loaded | None) -> pd.DataFrame:
     """
     rows = challenger.holdout
     if champion is not None:
-        versions = f"versions {challenger.candidate.version} and {champion.candidate.version}"
-        if challenger.target != champion.target:
+        versions = f"versions {challenger.version.version} and {champion.version.version}"
+        if challenger.model.target != champion.model.target:
             raise BadInput(
-                f"{versions} cannot be compared: one predicts {challenger.target!r}, the other "
-                f"{champion.target!r}"
+                f"{versions} cannot be compared: one predicts {challenger.model.target!r}, the "
+                f"other {champion.model.target!r}"
             )
         rows = rows[~np.isin(rows.index.to_numpy(), champion.trained_on)]
         if len(rows) < FEWEST_ROWS:
@@ -109,33 +91,37 @@ def common_rows(challenger: Loaded, champion: Loaded | None) -> pd.DataFrame:
     return rows
 
 
-def answers(loaded: Loaded, rows: pd.DataFrame, labels: tuple[Label, ...]) -> Predictions:
-    """Asks a version for probabilities, and times single rows.
+def ask_version(
+    contender: Contender, rows: pd.DataFrame, classes: tuple[Label, ...]
+) -> Predictions:
+    """Asks a version, and times single rows.
 
     Args:
-        loaded: the version.
+        contender: the version.
         rows: (n_rows, n_columns) typed, with or without the target.
-        labels: the classes of both versions; one that this version does not know has probability 0.
+        classes: of both versions; one that this version does not know has probability 0.
 
     Raises:
         BadInput: the version cannot score these rows.
     """
-    features = rows.drop(columns=loaded.target, errors="ignore").reset_index(drop=True)
-    try:
-        answer = loaded.model.predict(features)
-        seconds = []
-        for row in range(min(TIMED_ROWS, len(features))):
-            one = features.iloc[row : row + 1]
-            started = time.perf_counter()
-            loaded.model.predict(one)
-            seconds.append(time.perf_counter() - started)
-    except Refusal as refusal:
+    model, number = contender.model, contender.version.version
+    features = rows.drop(columns=model.target, errors="ignore").reset_index(drop=True)
+    cells = model.read(features, False)
+    predicted = model.ask(cells)
+    for row, reason in predicted.reasons.items():
         raise BadInput(
-            f"version {loaded.candidate.version} cannot score the common rows: {refusal.message}"
-        ) from None
-    shares = np.zeros((len(rows), len(labels)))
-    for column, label in enumerate(labels):
-        if label in loaded.labels:
-            shares[:, column] = answer[f"probability_{label}"].to_numpy()
-    said = np.array([labels.index(label) for label in answer["prediction"]], dtype=np.intp)
-    return Predictions(shares, statistics.median(seconds), said)
+            f"version {number} cannot score the common rows; the first: row {row + 1}, {reason}"
+        )
+    y_pred, proba = align(predicted.y_pred, predicted.proba, classes)
+    # a version of this project as a server asks it, by the short way for a few rows
+    ask = model.pyfunc.predict if model.columns else model.predict
+    seconds = []
+    for row in range(min(TIMED_ROWS, len(features))):
+        one = cells.typed.iloc[row : row + 1]
+        started = time.perf_counter()
+        ask(one)
+        seconds.append(time.perf_counter() - started)
+    latency = statistics.median(seconds)
+    if proba is None:
+        return Predictions(np.eye(len(classes))[y_pred], latency, y_pred, labels_only=True)
+    return Predictions(proba, latency, y_pred)

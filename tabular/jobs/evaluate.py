@@ -3,11 +3,11 @@
 import json
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 
@@ -15,8 +15,16 @@ from custom_model.packaging import to_request
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
-from tabular.models.labelled import all_labels, features_for, read_labelled, say_seen
-from tabular.models.load import Subject, align, ask, key, load_subject
+from tabular.models.classes import align
+from tabular.models.labelled import (
+    classes_of,
+    describe_refused,
+    describe_seen,
+    features_of,
+    seen_rows,
+)
+from tabular.models.load import load_model
+from tabular.models.model import Model, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
@@ -27,10 +35,11 @@ from tabular.stats.intervals import Estimate, interval
 from tabular.stats.metrics import METRICS, metric_names
 from tabular.stats.paired import OF_LABELS, Paired, gain, mcnemar
 from tabular.store.artifacts import download
-from tabular.store.runs import log_dataset, start_run
+from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.table.addresses import without_password
 from tabular.table.dataset import Dataset
-from tabular.table.files import read_table
+from tabular.table.files import RawTable, read_table
+from tabular.table.labels import true_labels
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
@@ -83,88 +92,89 @@ def evaluate(
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
     """
-    read = read_table(data, download)
-    raw = read.frame
-    subjects = [load_subject(uri) for uri in (model, against) if uri]
-    target = target or subjects[0].target or read.target
-    table = read_labelled(subjects[0], raw, target, data)
-    kept = table.scorable.copy()
-    cautions = [*read.notes, *table.notes]
-    others = [read_labelled(subject, raw, target, data) for subject in subjects[1:]]
-    for subject, other in zip(subjects[1:], others, strict=True):
-        kept &= other.scorable
-        cautions += [f"{subject.uri}: {note}" for note in other.notes]
-    for subject in subjects:
-        caution, seen = say_seen(subject, table.raw, kept, rows)
+    table = read_table(data, download)
+    with tempfile.TemporaryDirectory() as folder:
+        models = [load_model(uri, folder) for uri in (model, against) if uri]
+        target = target or models[0].target or table.target
+        labels = true_labels(table, target, data)
+        features = table.frame.drop(columns=target)
+        for one in models:
+            one.check_columns(features.columns, data)
+        cells = [one.read(features, table.as_text) for one in models]
+        asked = [one.ask(read) for one, read in zip(models, cells, strict=True)]
+        kept, cautions = _rows_to_keep(models, asked, table, labels, rows)
+        asked = [predictions.among(kept) for predictions in asked]
+        typed, columns = features_of(models[0], cells[0], table, target)
+        typed = typed[kept].reset_index(drop=True)
+        y_true = labels[kept].tolist()
+        classes, caution = classes_of(models, asked, y_true, data, target)
+        aligned = [align(one.y_pred, one.proba, classes) for one in asked]
+        codes, _ = align(y_true, None, classes)
+        options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+        assessments = [
+            assess(codes, y_pred, proba, classes, typed, columns, **options)
+            for y_pred, proba in aligned
+        ]
         cautions += [caution] if caution else []
+        gains: dict[str, GainEstimate] = {}
+        if against:
+            gains, sentence = _gains(codes, aligned, classes, confidence, resamples, seed)
+            cautions.append(sentence)
+        for caution in cautions:
+            say(caution)
+        dataset = Dataset(
+            name=table.name,
+            source=without_password(data),
+            target=target,
+            columns=columns,
+            table_columns=tuple(features.columns),
+            typed=typed,
+            codes=codes,
+            labels=classes,
+            row_hashes=hash_rows(features[kept]),
+            unlabelled=sum(label is None for label in labels),
+        )
+        given = {
+            "model": model,
+            "data": without_password(data),
+            "target": target,
+            "against": against,
+            "rows": rows,
+        }
+        with start_run(f"evaluate {dataset.name}", {**given, **options}) as run:
+            log_dataset(dataset, context="evaluation")
+            place = Path(tempfile.mkdtemp(dir=folder))
+            _write(place, models, dataset, assessments, gains, cautions, *aligned[0], seed)
+            log_results(_metrics(assessments, gains), folder=place)
+    second = assessments[1] if against else None
+    return Evaluation(run.info.run_id, assessments[0], second, gains, tuple(cautions))
+
+
+def _rows_to_keep(
+    models: Sequence[Model],
+    asked: Sequence[PredictedRows],
+    table: RawTable,
+    labels: np.ndarray,
+    rows: str,
+) -> tuple[np.ndarray, list[str]]:
+    """The rows to evaluate on, (n_rows,) bool, and what to say of the others."""
+    labelled = np.array([label is not None for label in labels])
+    kept, cautions = labelled.copy(), list(table.notes)
+    if not labelled.all():
+        cautions.append(f"{(~labelled).sum()} rows have no label and are left out.")
+    for model, predictions in zip(models, asked, strict=True):
+        if sentence := describe_refused(model, predictions, labelled):
+            cautions.append(sentence if model is models[0] else f"{model.uri}: {sentence}")
+        kept &= predictions.scored
+    for model in models:
+        seen = seen_rows(model, table.frame)
         if rows == "unseen" and seen is not None:
             kept &= ~seen
+        if sentence := describe_seen(model, seen, kept):
+            cautions.append(sentence)
     if not kept.any():
-        raise BadInput(
-            f"no row of {data} is left to evaluate on"
-            + (f": {' '.join(cautions)}" if cautions else "")
-        )
-    answers = [
-        ask(subject, features_for(subject, part, target)[kept].reset_index(drop=True))
-        for subject, part in zip(subjects, [table, *others], strict=True)
-    ]
-    truth = [label for label, keep in zip(table.labels, kept, strict=True) if keep]
-    labels, unknown = all_labels(subjects, truth, answers, data, target)
-    cautions += unknown
-    class_codes = {key(label): code for code, label in enumerate(labels)}
-    codes = np.array([class_codes[key(label)] for label in truth], dtype=np.int64)
-    aligned = [align(said, shares, labels) for said, shares in answers]
-    typed = table.typed[kept].reset_index(drop=True)
-    assessments = [
-        assess(
-            codes,
-            said,
-            shares,
-            labels,
-            typed,
-            table.columns,
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
-        )
-        for said, shares in aligned
-    ]
-    gains: dict[str, GainEstimate] = {}
-    if against:
-        gains, sentence = _gains(codes, aligned, labels, confidence, resamples, seed)
-        cautions.append(sentence)
-    for caution in cautions:
-        say(caution)
-    dataset = Dataset(
-        name=read.name,
-        source=without_password(data),
-        target=target,
-        columns=table.columns,
-        table_columns=tuple(name for name in raw.columns if name != target),
-        typed=typed,
-        codes=codes,
-        labels=labels,
-        row_hashes=hash_rows(table.raw[kept].drop(columns=target)),
-        unlabelled=len(raw) - len(table.raw),
-    )
-    given = {
-        "model": model,
-        "data": data,
-        "target": target,
-        "against": against,
-        "rows": rows,
-        "confidence": confidence,
-        "resamples": resamples,
-        "seed": seed,
-    }
-    with start_run(f"evaluate {dataset.name}", given) as run:
-        log_dataset(dataset, context="evaluation")
-        mlflow.log_metrics(_flat(assessments, gains))
-        with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), subjects, dataset, assessments, gains, cautions, *aligned[0], seed)
-            mlflow.log_artifacts(folder)
-        second = assessments[1] if against else None
-        return Evaluation(run.info.run_id, assessments[0], second, gains, tuple(cautions))
+        raise BadInput(f"no row of {table.name} is left to evaluate on: {' '.join(cautions)}")
+    return kept, cautions
 
 
 def _gains(
@@ -204,8 +214,8 @@ def _gains(
     )
 
 
-def _flat(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict[str, float]:
-    """The figures by the names that the run has them under."""
+def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict[str, float]:
+    """Every figure by its name as a metric of the run."""
     flat: dict[str, float] = {}
 
     def put(name: str, one: Estimate | GainEstimate) -> None:
@@ -226,7 +236,7 @@ def _flat(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict
 
 def _write(
     folder: Path,
-    subjects: list[Subject],
+    models: Sequence[Model],
     dataset: Dataset,
     assessments: list[Assessment],
     gains: dict[str, GainEstimate],
@@ -235,7 +245,7 @@ def _write(
     probabilities: np.ndarray | None,
     seed: int,
 ) -> None:
-    subject, assessed = subjects[0], assessments[0]
+    model, assessed = models[0], assessments[0]
     codes, labels = dataset.codes, dataset.labels
     figures = {"confusion_matrix": plots.confusion_matrix(codes, said, labels)}
     if probabilities is not None:
@@ -243,10 +253,10 @@ def _write(
         figures["precision_recall"] = plots.precision_recall(codes, probabilities, labels)
         figures["calibration"] = plots.calibration(codes, probabilities, labels)
     important: list[str] = []
-    if subject.pipeline is not None:
-        known = codes < len(subject.labels)
+    if model.predict_proba:
+        known = codes < len(model.classes)
         names, means, spreads = column_importance(
-            subject.pipeline, dataset.typed[known], codes[known], subject.columns, seed=seed
+            model.predict_proba, dataset.typed[known], codes[known], seed=seed
         )
         figures["feature_importance"] = plots.feature_importance(names, means, spreads)
         important = most_important(names, means, spreads)
@@ -259,7 +269,7 @@ def _write(
                 "cautions": cautions,
                 "gains": {name: asdict(found) for name, found in gains.items()},
                 "models": {
-                    one.uri: asdict(found) for one, found in zip(subjects, assessments, strict=True)
+                    one.uri: asdict(found) for one, found in zip(models, assessments, strict=True)
                 },
             },
             indent=1,
@@ -271,12 +281,12 @@ def _write(
         folder / "slices.csv", index=False
     )
     example: dict[str, Any] = {}
-    if subject.columns:
+    if model.columns:
         example = to_request(dataset.typed[:1])[0]
     page = report.Page(
-        title=f"{subject.uri} on {dataset.name}",
-        summary=f"{subject.uri} on {len(codes)} labelled rows of {dataset.source}"
-        + (f", against {subjects[1].uri} on the same rows." if gains else "."),
+        title=f"{model.uri} on {dataset.name}",
+        summary=f"{model.uri} on {len(codes)} labelled rows of {dataset.source}"
+        + (f", against {models[1].uri} on the same rows." if gains else "."),
         target=dataset.target,
         assessment=assessed,
         here="on this table",
@@ -287,11 +297,11 @@ def _write(
         class_counts={"rows": np.bincount(codes, minlength=len(labels)).tolist()},
         others={
             one.uri: {name: estimate.value for name, estimate in found.metrics.items()}
-            for one, found in list(zip(subjects, assessments, strict=True))[1:]
+            for one, found in list(zip(models, assessments, strict=True))[1:]
         },
         gains=gains,
         importance=important,
-        model_uri=subject.uri,
+        model_uri=model.uri,
         example=example,
     )
     (folder / "report.html").write_text(report.render(page), encoding="utf-8")

@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 
-from custom_model.served.cells import read_cells
 from tabular.drift.checks import Answered, Check, DriftRule
 from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare
 from tabular.errors import BadInput, choices
 from tabular.jobs.preparation import Say
-from tabular.models.load import Subject, align, ask, key, load_subject
+from tabular.models.classes import align, key
+from tabular.models.load import load_model
+from tabular.models.model import Model, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.pages import share
 from tabular.store.artifacts import download
-from tabular.store.runs import start_run
-from tabular.table.files import read_table
-from tabular.table.reading import true_labels
+from tabular.store.runs import log_results, start_run
+from tabular.table.files import RawTable, read_table
+from tabular.table.labels import true_labels
 
 MOST_SHOWN = 100  # checks in the report; the table has all
 PANELS = 12  # pictures of single columns
@@ -60,72 +60,73 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         BadInput: the model carries no profile, or the table cannot be read; no run is opened then.
     """
     table = read_table(data, download)
-    raw = table.frame
-    subject = load_subject(model)
-    if not subject.profile:
-        raise BadInput(
-            f"{model} carries no profile of its training table; train it again with this project"
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = load_model(model, folder)
+        if not loaded.profile:
+            raise BadInput(
+                f"{model} carries no profile of its training table; train it again with this "
+                "project"
+            )
+        profile = from_json(loaded.profile)
+        names = [column.name for column in profile.columns]
+        for name in ignore:
+            if name not in names:
+                raise BadInput(
+                    f"column {name!r} to ignore is not a feature; {choices(name, names)}"
+                )
+        cells = loaded.read(table.frame, table.as_text)
+        asked = loaded.ask(cells)
+        typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
+        drift = compare(profile, typed, cells.unreadable, _answered(loaded, asked, table), rule)
+        absent = tuple(
+            Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required)
+            for name in cells.absent
+            if name not in ignore
         )
-    profile = from_json(subject.profile)
-    names = [column.name for column in profile.columns]
-    for name in ignore:
-        if name not in names:
-            raise BadInput(f"column {name!r} to ignore is not a feature; {choices(name, names)}")
-    read = read_cells(raw, subject.columns, as_text=True)
-    required = {column.name for column in subject.columns if column.required}
-    gone = [name for name in read.absent if name in required]
-    left_out = {*ignore, *read.absent}
-    typed = read.typed.drop(columns=list(left_out))
-    answered = _answers(subject, raw, read.typed, ~read.refused)
-    found = compare(profile, typed, read.unreadable, answered, rule)
-    absent = tuple(
-        Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in required)
-        for name in read.absent
-        if name not in ignore
+        verdict: Verdict = "drift" if any(check.drift for check in absent) else drift.verdict
+        drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
+        cautions = list(table.notes)
+        gone = [name for name in cells.absent if name in loaded.required]
+        refused = ~asked.scored
+        if gone:
+            cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
+        elif refused.any():
+            row = int(refused.argmax())
+            cautions.append(
+                f"{refused.sum()} of {len(refused)} rows cannot be scored; the first: "
+                f"row {row + 1}, {asked.reasons[row]}."
+            )
+        sentence = _sentence(drift, rule)
+        given = {"model": model, "data": data, "ignore": ",".join(ignore)}
+        with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
+            place = Path(tempfile.mkdtemp(dir=folder))
+            _write(place, drift, rule, f"{table.name}: {drift.verdict}", sentence, cautions)
+            log_results(
+                _metrics(drift, refused),
+                tags={"verdict": drift.verdict, "watched_model": model},
+                folder=place,
+                tables={"drift.json": _table(drift.checks)},
+            )
+    for line in (*cautions, sentence):
+        say(line)
+    return Watch(run.info.run_id, drift, sentence)
+
+
+def _answered(model: Model, asked: PredictedRows, table: RawTable) -> Answered:
+    """The predictions for the rows that can be scored, with their true classes if there are any."""
+    y_pred, proba = align(asked.y_pred, asked.proba, model.classes)
+    if model.target not in table.frame or not asked.scored.any():
+        return Answered(y_pred, proba, None)
+    codes = {key(label): code for code, label in enumerate(model.classes)}
+    try:
+        labels = true_labels(table, model.target, table.name)[asked.scored]
+    except BadInput:  # an empty column
+        return Answered(y_pred, proba, None)
+    y_true = np.array(
+        [-1 if label is None else codes.get(key(label), len(codes)) for label in labels],
+        dtype=np.int64,
     )
-    verdict: Verdict = "drift" if any(check.drift for check in absent) else found.verdict
-    found = dataclasses.replace(found, checks=(*absent, *found.checks), verdict=verdict)
-    cautions = list(table.notes)
-    if gone:
-        cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
-    elif read.refused.any():
-        cautions.append(
-            f"{read.refused.sum()} of {len(raw)} rows cannot be scored; the first: "
-            f"{read.first_reason()}."
-        )
-    sentence = _sentence(found, rule)
-    given = {"model": model, "data": data, "ignore": ",".join(ignore)} | dataclasses.asdict(rule)
-    name = table.name
-    with start_run(f"monitor {name}", given) as run:
-        mlflow.set_tags({"verdict": found.verdict, "watched_model": model})
-        mlflow.log_metrics(_metrics(found, read.refused))
-        with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), found, rule, f"{name}: {found.verdict}", sentence, cautions)
-            mlflow.log_artifacts(folder)
-        mlflow.log_table(_table(found.checks), "drift.json")
-        for line in (*cautions, sentence):
-            say(line)
-        return Watch(run.info.run_id, found, sentence)
-
-
-def _answers(
-    subject: Subject, raw: pd.DataFrame, typed: pd.DataFrame, scorable: np.ndarray
-) -> Answered:
-    n_classes = len(subject.labels)
-    codes = None
-    if subject.target in raw:
-        labels = true_labels(raw, subject.target)[scorable]
-        known = {key(label): code for code, label in enumerate(subject.labels)}
-        codes = np.array(
-            [-1 if label is None else known.get(key(label), n_classes) for label in labels],
-            dtype=np.int64,
-        )
-        codes = codes if (codes >= 0).any() else None
-    if not scorable.any():
-        return Answered(np.empty(0, dtype=np.int64), None, None)
-    said, shares = ask(subject, typed[scorable].reset_index(drop=True))
-    found, probabilities = align(said, shares, subject.labels)
-    return Answered(found, probabilities, codes)
+    return Answered(y_pred, proba, y_true if (y_true >= 0).any() else None)
 
 
 def _sentence(found: Drift, rule: DriftRule) -> str:

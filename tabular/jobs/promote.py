@@ -13,9 +13,9 @@ import mlflow
 import numpy as np
 
 from tabular.errors import BadInput
-from tabular.gate.compare import Loaded, answers, common_rows, load
+from tabular.gate.compare import Contender, ask_version, common_rows, load_contender
 from tabular.gate.decide import Decision, Rule, decide, evaluate_version
-from tabular.gate.prove import fetch, prove
+from tabular.gate.prove import prove
 from tabular.jobs.preparation import Say
 from tabular.report import plots
 from tabular.stats.metrics import LOWER_IS_BETTER
@@ -46,7 +46,7 @@ class Outcome:
 class _Match:
     """One challenger against the champion."""
 
-    challenger: Loaded
+    challenger: Contender
     decision: Decision
 
 
@@ -87,7 +87,7 @@ def promote(
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
-        target, decision = match.challenger.candidate.version, match.decision
+        target, decision = match.challenger.version.version, match.decision
         tell(f"version {target}: {decision.reason}")
         passes = decision.promote or force
         if dry_run:
@@ -125,7 +125,7 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
     if candidate is None:
         raise BadInput(f"version {target} of model {model_name!r} is gone; promote another one")
     with tempfile.TemporaryDirectory() as folder:
-        _prove(_fetch_and_load(model_name, candidate, folder))
+        _prove(load_contender(model_name, candidate, folder))
     with start_run(f"rollback {model_name}", {"model_name": model_name}):
         move = registry.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
         mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
@@ -176,26 +176,26 @@ def _compare(
 ) -> _Match:
     """Scores every challenger on the rows it shares with the champion, and gates the best."""
     current = next((c for c in candidates if c.version == champion), None)
-    before = _fetch_and_load(name, current, folder) if current else None
+    before = load_contender(name, current, folder) if current else None
     scored = []
     for candidate in pool:
         try:
-            challenger = _fetch_and_load(name, candidate, folder)
+            challenger = load_contender(name, candidate, folder)
             rows = common_rows(challenger, before)
-            labels = challenger.labels + tuple(
+            labels = challenger.model.classes + tuple(
                 label
-                for label in (before.labels if before else ())
-                if label not in challenger.labels
+                for label in (before.model.classes if before else ())
+                if label not in challenger.model.classes
             )
-            predictions = answers(challenger, rows, labels)
-            champion_predictions = answers(before, rows, labels) if before else None
+            predictions = ask_version(challenger, rows, labels)
+            champion_predictions = ask_version(before, rows, labels) if before else None
         except BadInput as error:
             if len(pool) == 1:
                 raise
             say(f"version {candidate.version} is left out: {error}")
             continue
         code_of = {label: code for code, label in enumerate(labels)}
-        y_true = np.array([code_of[label] for label in rows[challenger.target].tolist()])
+        y_true = np.array([code_of[label] for label in rows[challenger.model.target].tolist()])
         key = _rank(rule.metric, evaluate_version(y_true, predictions))
         scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
     if not scored:
@@ -205,8 +205,8 @@ def _compare(
     )
     refreshed = (
         current is not None
-        and current.version < challenger.candidate.version
-        and current.tags.get("data_digest") != challenger.candidate.tags.get("data_digest")
+        and current.version < challenger.version.version
+        and current.tags.get("data_digest") != challenger.version.tags.get("data_digest")
     )
     decision = decide(
         y_true,
@@ -220,16 +220,10 @@ def _compare(
     return _Match(challenger, decision)
 
 
-def _fetch_and_load(name: str, candidate: Candidate, folder: str) -> Loaded:
-    place = tempfile.mkdtemp(dir=folder)
-    uri = f"models:/{name}/{candidate.version}"
-    path = fetch(uri, candidate.tags.get("bundle_sha256", ""), place)
-    return load(candidate, path)
-
-
-def _prove(challenger: Loaded) -> None:
-    rows = challenger.holdout.drop(columns=challenger.target)[:GOLDEN_ROWS].reset_index(drop=True)
-    prove(challenger.path, rows, challenger.model.predict(rows))
+def _prove(challenger: Contender) -> None:
+    model = challenger.model
+    rows = challenger.holdout.drop(columns=model.target)[:GOLDEN_ROWS].reset_index(drop=True)
+    prove(model.path, rows, model.pyfunc.predict(rows))
 
 
 def _log(decision: Decision, lines: Sequence[str], folder: str) -> None:

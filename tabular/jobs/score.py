@@ -5,35 +5,22 @@ import shutil
 import sys
 import tempfile
 import time
-import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pyarrow as pa
-from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.exceptions import MlflowException
-from mlflow.types import ColSpec, DataType, Schema
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from tabular.errors import BadInput, first_line
+from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
-from tabular.models.batches import (
-    REASON,
-    ROW,
-    Scorer,
-    make_scorer,
-    score_batch,
-)
-from tabular.models.foreign import NotScorable
-from tabular.store import registry
+from tabular.models.batches import REASON, ROW, added_columns, score_batch
+from tabular.models.load import load_model
+from tabular.models.model import Model
 from tabular.store.artifacts import download
-from tabular.store.runs import start_run
+from tabular.store.runs import log_input, log_results, start_run
 from tabular.table.addresses import BUILT_IN, local_path, safe_name, without_password
 from tabular.table.aside import aside, check_target, move_in
 from tabular.table.chunks import Chunk, Table
@@ -92,63 +79,62 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         else:
             table = stack.enter_context(open_table(data, download))
             write = write_scored
-        resolved = registry.resolve(model)
-        folder = _fetch(resolved, stack.enter_context(tempfile.TemporaryDirectory()))
-        scorer = _scorer(folder, resolved, table, data)
-        now = "" if resolved == model else f", which is {model} now"
-        say(f"{table.name}: {len(table.schema)} columns, scored by {resolved}{now}")
+        loaded = load_model(model, stack.enter_context(tempfile.TemporaryDirectory()))
+        if used := [name for name in (ROW, REASON) if name in table.schema.names]:
+            raise BadInput(f"{data} has a column {used[0]!r}, the mark of rejected rows; remove it")
+        added = added_columns(loaded, table.head, data, as_text=table.as_text)
+        now = "" if loaded.uri == model else f", which is {model} now"
+        say(f"{table.name}: {len(table.schema)} columns, scored by {loaded.uri}{now}")
         for note in table.notes:
             say(f"  {note}")
-        given = {"model": model, "data": without_password(data), "output": output, "engine": engine}
+        shown = without_password(data)
+        given = {"model": model, "data": shown, "output": output, "engine": engine}
         run = stack.enter_context(start_run(f"score {table.name}", given))
-        mlflow.set_tag("model_uri", resolved)
-        _log_input(table, data)
-        about = {b"model_uri": resolved.encode(), b"run_id": run.info.run_id.encode()}
+        log_results({}, tags={"model_uri": loaded.uri})
+        log_input(table.name, shown, table.digest, table.schema)
+        about = {b"model_uri": loaded.uri.encode(), b"run_id": run.info.run_id.encode()}
         work = stack.enter_context(aside(target))
         side = side_path(target)
         started = time.monotonic()
-        try:
-            scored, refused = write(
-                scorer, table, work / target.name, work / side.name, about, model=folder, say=say
-            )
-        except NotScorable as error:
-            raise BadInput(f"{data} cannot be scored by {resolved}: {error}") from None
+        scored, refused = write(
+            loaded, added, table, work / target.name, work / side.name, about, say=say
+        )
         seconds = time.monotonic() - started
-        mlflow.log_metrics({"rows_scored": scored, "rows_rejected": refused, "seconds": seconds})
+        log_results({"rows_scored": scored, "rows_rejected": refused, "seconds": seconds})
         if refused:
             move_in(work / side.name, side, work)
         move_in(work / target.name, target, work)
         if not refused:
             _remove(side)
-    return Outcome(resolved, target, side if refused else None, scored, refused, seconds)
+    return Outcome(loaded.uri, target, side if refused else None, scored, refused, seconds)
 
 
 def write_scored(
-    scorer: Scorer,
+    model: Model,
+    added: pa.Schema,
     table: Table,
     output: Path,
     side: Path,
     about: dict[bytes, bytes],
     *,
-    model: Path | None = None,
     say: Say,
 ) -> tuple[int, int]:
     """Scores a table chunk by chunk into a file.
 
     Args:
-        scorer: of the table.
+        model: that scores.
+        added: columns that it adds.
         table: to be scored.
         output: file to write.
         side: file for the rejected rows, written if there are any.
         about: metadata of the output, if it is Parquet.
-        model: folder of the model, which other engines need.
         say: takes a line now and then where no progress bar is shown.
 
     Returns:
         How many rows were scored, and how many rejected.
     """
     metadata = {**(table.schema.metadata or {}), **about}
-    schema = pa.schema([*table.schema, *scorer.added], metadata)
+    schema = pa.schema([*table.schema, *added], metadata)
     scored = refused = 0
     last = time.monotonic()
     with ExitStack() as stack:
@@ -161,7 +147,7 @@ def write_scored(
         write = stack.enter_context(open_writer(output, schema, separator=table.separator))
         refuse = None
         for chunk in table.chunks():
-            result = score_batch(scorer, chunk.rows, as_text=table.as_text)
+            result = score_batch(model, added, chunk.rows, as_text=table.as_text)
             write(result.rows)
             scored += result.rows.num_rows
             if result.reasons or chunk.unreadable:
@@ -197,13 +183,13 @@ def rejected_rows(chunk: Chunk, reasons: dict[int, str]) -> pa.RecordBatch:
         for number, reason, cells in chunk.unreadable
     ]
     positions = pa.array(list(reasons), pa.int64())
-    told = {
+    marks = {
         ROW: pa.array(chunk.numbers[list(reasons)], pa.int64()),
         REASON: pa.array(list(reasons.values()), pa.string()),
     }
     schema = rejected_schema(chunk.rows.schema)
     refused = pa.RecordBatch.from_arrays(
-        [*told.values(), *chunk.rows.take(positions).columns], schema=schema
+        [*marks.values(), *chunk.rows.take(positions).columns], schema=schema
     )
     both = pa.Table.from_batches([refused, pa.RecordBatch.from_pylist(lines, schema=schema)])
     return both.sort_by(ROW).combine_chunks().to_batches()[0]
@@ -271,45 +257,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _fetch(uri: str, folder: str) -> Path:
-    try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
-    except (MlflowException, OSError) as error:
-        raise BadInput(f"model {uri!r} cannot be fetched: {first_line(error)}") from None
-
-
-def _scorer(folder: Path, uri: str, table: Any, data: str) -> Scorer:
-    try:
-        loaded = mlflow.pyfunc.load_model(str(folder))
-    except MlflowException as error:
-        raise BadInput(f"model {uri!r} cannot be loaded: {first_line(error)}") from None
-    if used := [name for name in (ROW, REASON) if name in table.schema.names]:
-        raise BadInput(f"{data} has a column {used[0]!r}, the mark of rejected rows; remove it")
-    try:
-        return make_scorer(loaded, table.head, as_text=table.as_text)
-    except NotScorable as error:
-        raise BadInput(f"{data} cannot be scored by {uri}: {error}") from None
-
-
-def _log_input(table: Any, data: str) -> None:
-    """Logs the table as an input of the active run, without reading it again."""
-
-    def kind(field: pa.DataType) -> DataType:
-        tests = {
-            DataType.long: pa.types.is_integer,
-            DataType.double: pa.types.is_floating,
-            DataType.boolean: pa.types.is_boolean,
-            DataType.datetime: pa.types.is_temporal,
-        }
-        return next((k for k, test in tests.items() if test(field)), DataType.string)
-
-    shown = without_password(data)
-    columns = Schema([ColSpec(kind(field.type), field.name) for field in table.schema])
-    with warnings.catch_warnings():
-        # MLflow finds its own source for local files twice
-        warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
-        source = CodeDatasetSource(tags={}) if data in BUILT_IN else resolve_dataset_source(shown)
-    logged = MetaDataset(source, table.name, table.digest, columns)  # type: ignore[abstract]
-    mlflow.log_input(logged, context="scoring")

@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say
-from tabular.models.batches import REASON, Scorer
+from tabular.models.batches import REASON
 from tabular.models.executor import score_partition
+from tabular.models.model import Model
 from tabular.spark import pack_code, session
 from tabular.table.addresses import BUILT_IN, ENDING, load_built_in, local_path, safe_name
 from tabular.table.chunks import digest_of, of_arrow
@@ -123,24 +124,24 @@ def _read_csv(spark: "SparkSession", uri: str) -> "DataFrame":
 
 
 def write_scored(
-    scorer: Scorer,
+    model: Model,
+    added: pa.Schema,
     table: SparkTable,
     output: Path,
     side: Path,
     about: dict[bytes, bytes],
     *,
-    model: Path,
     say: Say,
 ) -> tuple[int, int]:
     """Scores a table into a folder of Parquet files, one for each partition.
 
     Args:
-        scorer: of the table, for the columns that it adds.
+        model: that scores.
+        added: columns that it adds.
         table: of Spark.
         output: folder to write, which the executors have to see too.
         side: folder for the rejected rows; only if there are any, by scoring a second time.
         about: unused: Spark writes no metadata of one's own.
-        model: folder of the model.
         say: unused: Spark has a progress bar itself.
 
     Returns:
@@ -153,16 +154,17 @@ def write_scored(
 
     unreadable = UNREADABLE if UNREADABLE in table.frame.columns else ""
     spark = table.frame.sparkSession
-    archive = _send(spark, model)
+    archive = _send(spark, model.path)
     run = functools.partial(
         score_partition,
         archive=archive,
-        added=scorer.added,
+        uri=model.uri,
+        added=added,
         as_text=table.as_text,
         unreadable=unreadable,
     )
     schema = table.frame.drop(unreadable).schema
-    for field in from_arrow_schema(scorer.added):
+    for field in from_arrow_schema(added):
         schema = schema.add(field)
     answered = table.frame.mapInArrow(run, schema.add(REASON, StringType()))
     counts = Observation()
@@ -178,11 +180,11 @@ def write_scored(
     return rows - refused, refused
 
 
-def _send(spark: "SparkSession", model: Path) -> str:
+def _send(spark: "SparkSession", path: Path) -> str:
     """Sends model and code to the executors; returns the model's name there."""
     context = spark.sparkContext
     name = f"model-{uuid.uuid4().hex}"
-    archive = shutil.make_archive(str(_sent() / name), "zip", model)
+    archive = shutil.make_archive(str(_sent() / name), "zip", path)
     context.addArchive(f"{archive}#{name}")
     context.addPyFile(str(_code()))
     return name

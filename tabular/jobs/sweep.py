@@ -29,14 +29,8 @@ from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.store import registry
-from tabular.store.runs import (
-    log_dataset,
-    log_ranks,
-    log_trial,
-    read_trials,
-    recipe_run,
-    start_run,
-)
+from tabular.store.runs import log_dataset, start_run
+from tabular.store.trials import log_ranks, log_trial, read_trials, recipe_run
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
 IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration

@@ -15,6 +15,7 @@ from mlflow.entities.run import Run
 from sklearn.metrics import classification_report
 
 from custom_model.packaging import log_bundle, to_request
+from custom_model.served.columns import expand
 from tabular.drift import profile
 from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
@@ -193,7 +194,10 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
     y_true, y_pred, proba = fitted.y_true, fitted.y_pred, fitted.proba
     typed = dataset.typed[split.holdout]
     names, means, spreads = column_importance(
-        fitted.model, typed, y_true, dataset.columns, seed=fitted.seed
+        lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
+        typed,
+        y_true,
+        seed=fitted.seed,
     )
     figures = {
         "confusion_matrix": plots.confusion_matrix(y_true, y_pred, labels),

@@ -1,21 +1,20 @@
-"""A loaded model and Arrow batches: which rows it scores, what it answers, why it refuses others.
+"""A loaded model and Arrow batches: the columns that it adds, and the rows it refuses.
 
-Spark's executors run this module, so it imports nothing but libraries and its neighbour.
+Spark's executors run this module.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-from mlflow.exceptions import MlflowException
 
-from tabular.models.foreign import Answer, Ask, NotScorable, ask_foreign
+from tabular.errors import BadInput, first_line
+from tabular.models.model import Model, PredictedRows
 
 ROW, REASON = "rejected_row", "rejected_reason"
-"""Columns that a rejected row is told by, before its own."""
+"""Columns that a rejected row begins with, before its own."""
 
 _NULLABLE = {
     pa.bool_(): pd.BooleanDtype(),
@@ -32,22 +31,6 @@ _PROBED = 100  # rows by which a model is asked what its answer looks like
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A classifier that is asked for batches.
-
-    Args:
-        needed: columns that it reads; None for all.
-        ask: from a frame of those columns, and whether its cells are text, to the answers for the
-            rows that can be scored and the reasons for the others by position.
-        added: the columns that it adds to a table.
-    """
-
-    needed: tuple[str, ...] | None
-    ask: Ask
-    added: pa.Schema
-
-
-@dataclass(frozen=True)
 class Scored:
     """A batch after scoring.
 
@@ -60,133 +43,102 @@ class Scored:
     reasons: dict[int, str]
 
 
-def make_scorer(loaded: Any, head: pa.RecordBatch, *, as_text: bool) -> Scorer:
-    """Finds out how to ask a model, and what it adds.
-
-    A bundle is asked through its own `score_rows`, which reads a table as its training did. Any
-    other model gets the columns of its signature, in their types, through MLflow's `predict`;
-    where scikit-learn's classifier is behind it, its probabilities are taken too.
+def added_columns(model: Model, head: pa.RecordBatch, data: str, *, as_text: bool) -> pa.Schema:
+    """The columns that scoring adds to a table.
 
     Args:
-        loaded: of `mlflow.pyfunc`.
+        model: that scores.
         head: the first rows of the table.
+        data: where the table came from.
         as_text: the table is a CSV, whose cells are uninterpreted text.
 
     Raises:
-        NotScorable: the table lacks a column, or the model cannot be asked.
+        BadInput: the table lacks a column or has one that would be added, or the model refuses all
+            of the first rows.
     """
-    needed, ask = ask_of(loaded, head.schema.names, as_text=as_text)
-    ours = _bundle(loaded) is not None
-    probe = head.slice(0, 0 if ours else _PROBED)
-    try:
-        answer, reasons = ask(to_frame(probe, None if ours else needed), as_text)
-    except MlflowException as error:
-        raise NotScorable(error.message) from None
-    if not ours and head.num_rows and len(reasons) == probe.num_rows:
-        raise NotScorable(f"the model refuses every one of the first rows: {reasons[0]}")
-    try:
-        arrays = _arrays(answer)
-    except pa.ArrowException as error:
-        raise _of_no_type(error) from None
-    added = pa.RecordBatch.from_arrays(arrays, [str(name) for name in answer.columns])
-    if clash := [name for name in added.schema.names if name in head.schema.names]:
-        raise NotScorable(
-            f"it has a column {clash[0]!r} already, which scoring would add; rename or remove it"
+    names = head.schema.names
+    model.check_columns(names, data)
+    probe = head.slice(0, 0 if model.columns else _PROBED)
+    predictions = _ask(model, probe, as_text)
+    if probe.num_rows and not predictions.scored.any():
+        raise BadInput(f"{model.uri} refuses every one of the first rows: {predictions.reasons[0]}")
+    arrays = _arrays(predictions)
+    added = pa.schema([(str(n), a.type) for n, a in zip(predictions.table, arrays, strict=True)])
+    if clash := [name for name in added.names if name in names]:
+        raise BadInput(
+            f"{data} has a column {clash[0]!r} already, which scoring would add; rename or "
+            "remove it"
         )
-    return Scorer(needed, ask, added.schema)
+    return added
 
 
-def ask_of(
-    loaded: Any, names: Sequence[str], *, as_text: bool
-) -> tuple[tuple[str, ...] | None, Ask]:
-    """The columns that a model reads, None for all, and how to ask it.
-
-    Args:
-        loaded: of `mlflow.pyfunc`.
-        names: columns of the table.
-        as_text: the table's cells are uninterpreted text.
-
-    Raises:
-        NotScorable: the table lacks a column, or its cells have no types.
-    """
-    bundle = _bundle(loaded)
-    if bundle is None:
-        return ask_foreign(loaded, names, as_text=as_text)
-
-    def ask(frame: pd.DataFrame, as_text: bool) -> Answer:
-        answer: Answer = bundle.score_rows(frame, as_text=as_text)
-        return answer
-
-    return tuple(column.name for column in bundle.columns if column.name in names), ask
-
-
-def score_batch(scorer: Scorer, batch: pa.RecordBatch, *, as_text: bool) -> Scored:
+def score_batch(model: Model, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool) -> Scored:
     """Scores a batch.
 
     Args:
-        scorer: from `make_scorer`.
+        model: that scores.
+        added: from `added_columns`.
         batch: (n_rows, n_columns).
         as_text: the cells are uninterpreted text.
 
     Raises:
-        NotScorable: the model answers with another type than before, or to another number of rows.
+        BadInput: the model answers with another type than before, or to another number of rows.
     """
-    answer, reasons = scorer.ask(to_frame(batch, scorer.needed), as_text)
-    if reasons:
-        kept = np.ones(batch.num_rows, dtype=bool)
-        kept[list(reasons)] = False
-        batch = batch.filter(pa.array(kept))
+    predictions = _ask(model, batch, as_text)
+    if not predictions.scored.all():
+        batch = batch.filter(pa.array(predictions.scored))
+    arrays = _arrays(predictions) if batch.num_rows else [pa.nulls(0, f.type) for f in added]
     try:
-        added = [
+        columns = [
             array if array.type == field.type else array.cast(field.type)
-            for array, field in zip(_arrays(answer), scorer.added, strict=True)
+            for array, field in zip(arrays, added, strict=True)
         ]
-    except pa.ArrowException as error:
-        raise _of_no_type(error) from None
-    schema = pa.schema([*batch.schema, *scorer.added])
-    return Scored(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema), reasons)
+    except (pa.ArrowException, ValueError) as error:
+        raise _of_no_type(model.uri, error) from None
+    schema = pa.schema([*batch.schema, *added])
+    rows = pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema)
+    return Scored(rows, predictions.reasons)
 
 
-def to_frame(batch: pa.RecordBatch, names: Sequence[str] | None) -> pd.DataFrame:
+def _ask(model: Model, batch: pa.RecordBatch, as_text: bool) -> PredictedRows:
+    names = batch.schema.names
+    wanted = names if model.inputs is None else [name for name in model.inputs if name in names]
+    return model.ask(model.read(to_frame(batch, wanted), as_text))
+
+
+def to_frame(batch: pa.RecordBatch, names: Sequence[str]) -> pd.DataFrame:
     """Columns of a batch as pandas holds them; integers and booleans stay so beside nulls.
 
     Args:
         batch: (n_rows, any columns).
-        names: of the columns to take; None for all.
+        names: of the columns to take.
 
     Returns:
         (n_rows, n_names).
     """
     columns: dict[str, Any] = {}
-    for name in batch.schema.names if names is None else names:
+    for name in names:
         cells = batch.column(name)
         if pa.types.is_float64(cells.type):
             columns[name] = cells.to_numpy(zero_copy_only=False)
         else:
             columns[name] = cells.to_pandas(types_mapper=_NULLABLE.get)
-    index = pd.RangeIndex(batch.num_rows)
-    return pd.DataFrame(columns, index=index, copy=False)
+    return pd.DataFrame(columns, index=pd.RangeIndex(batch.num_rows), copy=False)
 
 
-def _arrays(answer: pd.DataFrame) -> list[pa.Array]:
+def _arrays(predictions: PredictedRows) -> list[pa.Array]:
     arrays = []
-    for _, cells in answer.items():
-        if isinstance(cells.dtype, pd.CategoricalDtype):
-            levels = pa.array(cells.cat.categories.tolist())
-            arrays.append(levels.take(pa.array(cells.cat.codes.to_numpy())))
-        else:
-            arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
+    for _, cells in predictions.table.items():
+        try:
+            if isinstance(cells.dtype, pd.CategoricalDtype):
+                levels = pa.array(cells.cat.categories.tolist())
+                arrays.append(levels.take(pa.array(cells.cat.codes.to_numpy())))
+            else:
+                arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
+        except pa.ArrowException as error:
+            raise _of_no_type(predictions.uri, error) from None
     return arrays
 
 
-def _of_no_type(error: pa.ArrowException) -> NotScorable:
-    return NotScorable(f"the model's answers are not of one type: {error}")
-
-
-def _bundle(loaded: Any) -> Any:
-    """The model's own code, if it is one that scores rows of any table; None for other models."""
-    try:
-        model = loaded.unwrap_python_model()
-    except MlflowException:
-        return None
-    return model if hasattr(model, "score_rows") and hasattr(model, "columns") else None
+def _of_no_type(uri: str, error: Exception) -> BadInput:
+    return BadInput(f"the answers of {uri} are not of one type: {first_line(error)}")

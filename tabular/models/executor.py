@@ -1,20 +1,21 @@
-"""What runs in a Spark executor's Python: it imports libraries and `scorer` alone."""
+"""What runs in a Spark executor's Python."""
 
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import mlflow
 import pyarrow as pa
 
-from tabular.models.batches import REASON, Scorer, ask_of, score_batch
+from tabular.models.batches import REASON, score_batch
+from tabular.models.load import open_model
+from tabular.models.model import Model
 
 
 def score_partition(
     batches: Iterator[pa.RecordBatch],
     *,
     archive: str,
+    uri: str,
     added: pa.Schema,
     as_text: bool,
     unreadable: str,
@@ -24,6 +25,7 @@ def score_partition(
     Args:
         batches: of Spark.
         archive: name under which the model was sent.
+        uri: of the model, for messages.
         added: columns that the model adds.
         as_text: the cells are uninterpreted text.
         unreadable: column that holds a line which could not be read; "" if there is none.
@@ -38,8 +40,7 @@ def score_partition(
             broken = own.filter(lines.is_valid())
             own = own.filter(lines.is_null())
             yield _refused(broken, ["the row has more or fewer cells than the heading"], added)
-        scorer = _scorer(archive, tuple(own.schema.names), added, as_text)
-        scored = score_batch(scorer, own, as_text=as_text)
+        scored = score_batch(_model(archive, uri), added, own, as_text=as_text)
         yield scored.rows.append_column(REASON, pa.nulls(scored.rows.num_rows, pa.string()))
         if scored.reasons:
             positions = pa.array(list(scored.reasons), pa.int64())
@@ -47,15 +48,14 @@ def score_partition(
 
 
 def _refused(rows: pa.RecordBatch, reasons: list[str], added: pa.Schema) -> pa.RecordBatch:
-    told = reasons * rows.num_rows if len(reasons) == 1 else reasons
+    every = reasons * rows.num_rows if len(reasons) == 1 else reasons
     columns = [*rows.columns, *(pa.nulls(rows.num_rows, field.type) for field in added)]
     schema = pa.schema([*rows.schema, *added, (REASON, pa.string())])
-    return pa.RecordBatch.from_arrays([*columns, pa.array(told, pa.string())], schema=schema)
+    return pa.RecordBatch.from_arrays([*columns, pa.array(every, pa.string())], schema=schema)
 
 
 @functools.cache  # a worker's process lives for many tasks
-def _scorer(archive: str, names: tuple[str, ...], added: pa.Schema, as_text: bool) -> Scorer:
+def _model(archive: str, uri: str) -> Model:
     from pyspark import SparkFiles
 
-    loaded: Any = mlflow.pyfunc.load_model(str(Path(SparkFiles.get(archive))))
-    return Scorer(*ask_of(loaded, names, as_text=as_text), added)
+    return open_model(Path(SparkFiles.get(archive)), uri)

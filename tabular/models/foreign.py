@@ -1,149 +1,202 @@
-"""Models that this project has not made, asked for batches through MLflow's `predict` alone.
+"""Models of other makers, asked through MLflow's `predict` alone."""
 
-Spark's executors run this module, so it imports libraries and `tabular.errors` alone.
-"""
-
-from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from mlflow.types import DataType
 
-from tabular.errors import first_line
+from tabular.errors import BadInput, first_line
+from tabular.models.model import PROBABILITY, Cells, Model, Predict, plain
 
 MOST_REFUSALS = 1000  # of a model, which is asked again and again to find the rows it refuses
 
-Answer = tuple[pd.DataFrame, dict[int, str]]
-Ask = Callable[[pd.DataFrame, bool], Answer]
 
+def as_model(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> Model:
+    """A loaded model of any flavour.
 
-class NotScorable(Exception):
-    """The table as a whole cannot be scored by this model; the message says why."""
-
-
-def ask_foreign(
-    loaded: Any, names: Sequence[str], *, as_text: bool
-) -> tuple[tuple[str, ...] | None, Ask]:
-    """Finds the columns that a model needs, and how to ask it.
-
-    It gets the columns of its signature in their types. Rows that it raises an error on are found
-    by halving the batch. Where scikit-learn's classifier is behind it, its probabilities are taken
-    beside the labels.
+    It gets the columns of its signature in their types; without one it gets a typed table as it
+    stands. Where scikit-learn's classifier is behind it, its probabilities are taken beside the
+    labels.
 
     Args:
-        loaded: of `mlflow.pyfunc`.
-        names: columns of the table.
-        as_text: the table's cells are uninterpreted text.
-
-    Raises:
-        NotScorable: the table lacks a column, or its cells have no types.
+        pyfunc: see `Model`.
+        uri: see `Model`.
+        path: see `Model`.
+        run_id: see `Model`.
     """
-    schema = loaded.metadata.get_input_schema()
-    if schema is None or not schema.has_input_names():
-        if as_text:
-            raise NotScorable(
-                "the model's signature names no input columns, so the text cells of a CSV have no "
-                "types; give the table as Parquet"
-            )
-        needed, types = None, {}
-    else:
+    schema = pyfunc.metadata.get_input_schema()
+    types, optional = None, set()
+    if schema is not None and schema.has_input_names():
         types = dict(zip(schema.input_names(), schema.input_types(), strict=True))
-        needed = tuple(name for name in types if name in names)
         optional = set(schema.optional_input_names())
-        if missing := [name for name in types if name not in names and name not in optional]:
-            raise NotScorable(f"column {missing[0]!r} is missing, which the model needs")
-    raw = _inside(loaded)
-    classes = getattr(raw, "classes_", None) if hasattr(raw, "predict_proba") else None
-    refusals = 0
+    required = tuple(name for name in types or () if name not in optional)
+    raw_model = _inside(pyfunc)
+    classes = getattr(raw_model, "classes_", None) if hasattr(raw_model, "predict_proba") else None
+    known = classes.tolist() if isinstance(classes, np.ndarray) and classes.ndim == 1 else []
 
-    def predict(frame: pd.DataFrame) -> pd.DataFrame:
-        answer = _as_table(loaded.predict(frame))
-        if list(answer.columns) == ["prediction"] and isinstance(classes, np.ndarray):
-            shares = np.asarray(raw.predict_proba(frame))
-            for label, share in zip(classes, shares.T, strict=True):
-                answer[f"probability_{label}"] = share
-        return answer
+    def read(raw: pd.DataFrame, as_text: bool) -> Cells:
+        if types is None and as_text:
+            raise BadInput(
+                f"{uri} names no input columns in its signature, so the text cells of a CSV have "
+                "no types; give the table as Parquet"
+            )
+        return _read(raw, types, required, as_text)
 
-    def bisect(frame: pd.DataFrame, positions: np.ndarray) -> tuple[list[pd.DataFrame], Any]:
-        nonlocal refusals
-        try:
-            answer = predict(frame.iloc[positions].reset_index(drop=True))
-        except Exception as error:  # whatever a model raises on rows it cannot score
-            reason = first_line(error)[:500]
-        else:
-            if len(answer) == len(positions):
-                return [answer], {}
-            raise NotScorable(f"the model gives {len(answer)} answers to {len(positions)} rows")
-        refusals += 1
-        if refusals > MOST_REFUSALS:
-            raise NotScorable(f"the model refuses too many rows, one of them: {reason}")
-        if len(positions) == 1:
-            return [], {int(positions[0]): reason}
-        half = len(positions) // 2
-        first, why = bisect(frame, positions[:half])
-        second, also = bisect(frame, positions[half:])
-        return first + second, why | also
-
-    def ask(frame: pd.DataFrame, as_text: bool) -> Answer:
-        typed, reasons = _in_types(frame, types, as_text)
-        rest = np.setdiff1d(np.arange(len(frame)), list(reasons))
-        if not len(rest):
-            return pd.DataFrame(), reasons
-        answers, why = bisect(typed, rest)
-        answer = pd.concat(answers, ignore_index=True) if answers else pd.DataFrame()
-        return answer, dict(sorted((reasons | why).items()))
-
-    return needed, ask
+    return Model(
+        uri=uri,
+        path=path,
+        pyfunc=pyfunc,
+        inputs=None if types is None else tuple(types),
+        required=required,
+        read=read,
+        predict=_predictor(pyfunc, raw_model, known, uri),
+        classes=tuple(map(plain, known)),
+        run_id=run_id,
+    )
 
 
-def _inside(loaded: Any) -> Any:
+def _inside(pyfunc: Any) -> Any:
     """The model of a library inside MLflow's, None where there is none or MLflow hides it."""
     try:
-        return loaded.get_raw_model()
+        return pyfunc.get_raw_model()
     except (AttributeError, NotImplementedError):
         return None
 
 
+def _predictor(pyfunc: Any, raw_model: Any, classes: list[Any], uri: str) -> Predict:
+    refusals = 0
+
+    def ask(rows: pd.DataFrame) -> pd.DataFrame:
+        table = _as_table(pyfunc.predict(rows))
+        if list(table.columns) == ["prediction"] and classes:
+            proba = np.asarray(raw_model.predict_proba(rows))
+            for label, column in zip(classes, proba.T, strict=True):
+                table[f"{PROBABILITY}{label}"] = column
+        return table
+
+    def bisect(typed: pd.DataFrame, rows: np.ndarray) -> tuple[list[pd.DataFrame], dict[int, str]]:
+        """Finds the rows that the model raises an error on by halving."""
+        nonlocal refusals
+        try:
+            table = ask(_as_numpy(typed.iloc[rows].reset_index(drop=True)))
+        except Exception as error:  # whatever a model raises on rows it cannot score
+            reason = first_line(error)[:500]
+        else:
+            if len(table) == len(rows):
+                return [table], {}
+            raise BadInput(f"{uri} gives {len(table)} answers to {len(rows)} rows")
+        refusals += 1
+        if refusals > MOST_REFUSALS:
+            raise BadInput(f"{uri} refuses too many rows, one of them: {reason}")
+        if len(rows) == 1:
+            return [], {int(rows[0]): reason}
+        half = len(rows) // 2
+        first, why = bisect(typed, rows[:half])
+        second, also = bisect(typed, rows[half:])
+        return first + second, why | also
+
+    def predict(typed: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
+        if typed.empty:
+            return pd.DataFrame(), {}
+        tables, reasons = bisect(typed, np.arange(len(typed)))
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), reasons
+
+    return predict
+
+
 def _as_table(answer: Any) -> pd.DataFrame:
     if isinstance(answer, pd.DataFrame):
-        frame = answer.reset_index(drop=True)
+        table = answer.reset_index(drop=True)
     elif isinstance(answer, list) and answer and isinstance(answer[0], dict):
-        frame = pd.DataFrame(answer)
+        table = pd.DataFrame(answer)
     elif np.ndim(answer) == 2:
-        frame = pd.DataFrame(np.asarray(answer)).add_prefix("output_")
+        table = pd.DataFrame(np.asarray(answer)).add_prefix("output_")
     else:
-        frame = pd.DataFrame({"prediction": np.asarray(answer)})
-    return frame.set_axis(["prediction"], axis=1) if frame.shape[1] == 1 else frame
+        table = pd.DataFrame({"prediction": np.asarray(answer)})
+    return table.set_axis(["prediction"], axis=1) if table.shape[1] == 1 else table
 
 
-def _in_types(
-    frame: pd.DataFrame, types: dict[str, Any], as_text: bool
-) -> tuple[pd.DataFrame, dict[int, str]]:
+def _as_numpy(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with numpy's types where pandas has types of its own, as other models expect them."""
+    columns = {}
+    for name, cells in rows.items():
+        dtype: Any = cells.dtype
+        if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
+            if not cells.isna().any():
+                cells = cells.astype(dtype.numpy_dtype)
+            else:
+                cells = cells.astype(object if dtype == "boolean" else np.float64)
+        columns[name] = cells
+    return pd.DataFrame(columns, index=rows.index, copy=False)
+
+
+def _read(
+    raw: pd.DataFrame, types: dict[str, Any] | None, required: tuple[str, ...], as_text: bool
+) -> Cells:
     """Cells in the types of a model's signature; MLflow refuses 5 where 5.0 is declared."""
     typed: dict[Any, Any] = {}
-    reasons: dict[int, str] = {}
-    for name, cells in frame.items():
-        kind = types.get(str(name))
-        blank = (cells == "") if as_text else cells.isna()
-        wanted = ""
-        values = cells
-        if kind in (DataType.double, DataType.float, DataType.long, DataType.integer):
-            wanted = "a number"
-            values = pd.to_numeric(cells.mask(blank), errors="coerce")
-            if kind in (DataType.double, DataType.float):
-                values = values.astype("float64" if kind == DataType.double else "float32")
-        elif kind == DataType.boolean and as_text:
-            wanted = "true or false"
-            words = {"true": True, "false": False, "1": True, "0": False}
-            values = cells.str.strip().str.lower().map(words)
-        elif kind == DataType.datetime and as_text:
-            wanted = "a date"
-            values = pd.to_datetime(cells.mask(blank), errors="coerce", format="ISO8601")
-        if wanted:
-            bad = (values.isna() & ~blank & cells.notna()).to_numpy(dtype=bool)
+    unreadable: dict[Any, np.ndarray] = {}
+    wanted: dict[Any, str] = {}
+    for name in raw.columns if types is None else [name for name in types if name in raw]:
+        kind = None if types is None else types[name]
+        typed[name], unreadable[name], wanted[name] = _read_column(raw[name], kind, as_text)
+    absent = tuple(name for name in types or () if name not in raw)
+    gone = [name for name in absent if name in required]
+    refused = np.full(len(raw), bool(gone))
+    for bad in unreadable.values():
+        refused |= bad
+
+    def reasons() -> dict[int, str]:
+        why = (
+            dict.fromkeys(range(len(raw)), f"column {gone[0]!r}: the table lacks it")
+            if gone
+            else {}
+        )
+        for name, bad in unreadable.items():
             for row in np.flatnonzero(bad):
-                found = str(cells.iloc[row])[:40]
-                reasons.setdefault(int(row), f"column {name!r}: expected {wanted}, found {found!r}")
-        typed[name] = values
-    return pd.DataFrame(typed, copy=False), reasons
+                cell = repr(str(raw[name].iloc[row])[:40])
+                why.setdefault(int(row), f"column {name!r}: expected {wanted[name]}, found {cell}")
+        return why
+
+    index = raw.index
+    return Cells(
+        pd.DataFrame(typed, index=index, copy=False),
+        pd.DataFrame(unreadable, index=index),
+        absent,
+        refused,
+        reasons,
+    )
+
+
+def _read_column(cells: pd.Series, kind: Any, as_text: bool) -> tuple[Any, np.ndarray, str]:
+    """Typed cells, which of them cannot be read, and what was expected."""
+    blank = (cells == "") if as_text else cells.isna()
+    good = np.zeros(len(cells), dtype=bool)
+    if isinstance(cells.dtype, pd.CategoricalDtype) and isinstance(kind, DataType):
+        cells = cells.astype(object)
+    if kind in (DataType.double, DataType.float):
+        values = pd.to_numeric(cells.mask(blank), errors="coerce")
+        values = values.astype("float64" if kind == DataType.double else "float32")
+        return values, _lost(values, cells, blank), "a number"
+    if kind in (DataType.long, DataType.integer):
+        values = pd.to_numeric(cells.mask(blank), errors="coerce").astype("Float64")
+        values = values.mask(values % 1 != 0)
+        whole = values.astype("Int64" if kind == DataType.long else "Int32")
+        return whole, _lost(values, cells, blank), "a whole number"
+    if kind == DataType.boolean and as_text:
+        words = {"true": True, "false": False, "1": True, "0": False}
+        values = cells.str.strip().str.lower().map(words).astype("boolean")
+        return values, _lost(values, cells, blank), "true or false"
+    if kind == DataType.datetime and not pd.api.types.is_datetime64_any_dtype(cells.dtype):
+        values = pd.to_datetime(cells.mask(blank), errors="coerce", format="ISO8601")
+        return values, _lost(values, cells, blank), "a date"
+    if kind == DataType.string and pd.api.types.is_integer_dtype(cells.dtype):
+        return cells.map(str, na_action="ignore"), good, ""
+    return cells, good, ""
+
+
+def _lost(values: pd.Series, cells: pd.Series, blank: pd.Series) -> np.ndarray:
+    """Cells that hold something and could not be read."""
+    return (values.isna() & ~blank & cells.notna()).to_numpy(dtype=bool)

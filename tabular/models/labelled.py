@@ -1,180 +1,138 @@
-"""A labelled table as models are evaluated on it: rows, classes, and what must be said of them."""
+"""Models on a labelled table: which rows count, which classes there are, and what must be said."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from custom_model.served.cells import read_cells
 from custom_model.served.columns import Column, Label
-from tabular.errors import BadInput, choices
-from tabular.models.load import Subject, key, seen_rows
+from tabular.errors import BadInput
+from tabular.models.classes import key
+from tabular.models.model import Cells, Model, PredictedRows
+from tabular.store.artifacts import read_of_run
 from tabular.table.columns import infer_columns
-from tabular.table.reading import as_pandas_reads, true_labels
+from tabular.table.files import RawTable
+from tabular.table.split import ROW_HASH, hash_rows
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """The rows of a table that have a label, as one model reads them.
-
-    Args:
-        raw: (n_rows, any columns).
-        labels: (n_rows,) true ones.
-        typed: (n_rows, n_columns).
-        columns: the features: the model's own, or those found in the table.
-        scorable: (n_rows,) bool, rows that the model does not refuse.
-        notes: what was left out, a sentence each.
-    """
-
-    raw: pd.DataFrame
-    labels: list[Label]
-    typed: pd.DataFrame
-    columns: tuple[Column, ...]
-    scorable: np.ndarray
-    notes: tuple[str, ...]
-
-
-def read_labelled(subject: Subject, raw: pd.DataFrame, target: str, data: str) -> Labelled:
-    """Reads a labelled table for a model.
+def features_of(
+    model: Model, cells: Cells, table: RawTable, target: str
+) -> tuple[pd.DataFrame, tuple[Column, ...]]:
+    """Typed features, by which the rows are divided into slices, and their columns.
 
     Args:
-        subject: the model.
-        raw: (n_rows, any columns).
-        target: column of the labels.
-        data: where the table came from.
-
-    Raises:
-        BadInput: there are no labels, or a column that the model needs is missing.
-    """
-    if not target:
-        raise BadInput(
-            f"no target given for {data}; say which column has the labels with "
-            f"-P target=<column>, one of: {', '.join(raw.columns[:30])}"
-        )
-    if target not in raw:
-        raise BadInput(
-            f"target column {target!r} not found in {data}; {choices(target, raw.columns)}"
-        )
-    features = raw.drop(columns=target)
-    labels = true_labels(raw, target)
-    known = labels.notna().to_numpy()
-    if not known.any():
-        raise BadInput(f"target {target!r} of {data} has no labels")
-    raw, features = (part[known].reset_index(drop=True) for part in (raw, features))
-    notes = []
-    if not known.all():
-        notes.append(f"{(~known).sum()} rows have no {target!r} and are left out.")
-    if subject.columns:
-        read = read_cells(raw, subject.columns, as_text=True)
-        if needed := [c.name for c in subject.columns if c.required and c.name in read.absent]:
-            raise BadInput(
-                f"column {needed[0]!r} is missing in {data}, and {subject.uri} needs it; "
-                f"{choices(needed[0], raw.columns)}"
-            )
-        if read.refused.any():
-            notes.append(
-                f"{read.refused.sum()} of {len(raw)} rows cannot be scored and are left out; the "
-                f"first: {read.first_reason()}."
-            )
-        typed, columns, scorable = read.typed, subject.columns, ~read.refused
-    else:
-        columns = tuple(infer_columns(features)[0])
-        typed = read_cells(features, columns, as_text=True).typed
-        scorable = np.ones(len(raw), dtype=bool)
-    return Labelled(raw, labels[known].tolist(), typed, columns, scorable, tuple(notes))
-
-
-def features_for(subject: Subject, table: Labelled, target: str) -> pd.DataFrame:
-    """What the model is asked with: typed for a bundle, for another model as pandas reads it.
-
-    Args:
-        subject: the model.
-        table: read for it.
-        target: heading of the true labels, which the model is not shown.
+        model: that read the table.
+        cells: what it read.
+        table: as it stands.
+        target: heading of the labels.
 
     Returns:
-        (n_rows, n_columns), a row for each of the table.
+        (n_rows, n_columns) and the columns: the model's own; for a model of another maker those
+        that training would find in this table.
     """
-    if subject.columns:
-        return table.typed
-    return as_pandas_reads(table.raw.drop(columns=target))
+    if model.columns:
+        return cells.typed, model.columns
+    features = table.frame.drop(columns=target)
+    columns = tuple(infer_columns(features)[0])
+    return read_cells(features, columns, as_text=table.as_text).typed, columns
 
 
-def say_seen(
-    subject: Subject, raw: pd.DataFrame, kept: np.ndarray, rows: str
-) -> tuple[str, np.ndarray | None]:
-    """What to say of rows that the model was trained on, and which they are.
+def describe_refused(model: Model, predictions: PredictedRows, labelled: np.ndarray) -> str:
+    """What to say of labelled rows that a model cannot score, "" where there are none.
 
     Args:
-        subject: the model.
-        raw: (n_rows, n_columns) the table as it stands.
-        kept: (n_rows,) bool: the rows that would be evaluated on.
-        rows: `all` or `unseen`.
-
-    Returns:
-        A sentence, "" for none, and (n_rows,) bool: seen in training; None where it cannot be told.
+        model: that was asked.
+        predictions: for all rows.
+        labelled: (n_rows,) bool.
     """
-    seen = seen_rows(subject, raw) if subject.columns else None
-    if seen is None:
-        return (
-            f"Whether {subject.uri} was trained on rows of this table cannot be told; on such rows "
-            "its metrics flatter.",
-            None,
-        )
-    times = int((seen & kept).sum())
-    if rows == "unseen" or not times:
-        return "", seen
+    refused = labelled & ~predictions.scored
+    if not refused.any():
+        return ""
+    row = int(refused.argmax())
     return (
-        f"{times} of {kept.sum()} rows are among those that {subject.uri} was trained on, so these "
-        "metrics flatter; evaluate on the others with -P rows=unseen.",
-        seen,
+        f"{refused.sum()} of {labelled.sum()} rows cannot be scored and are left out; the first: "
+        f"row {row + 1}, {predictions.reasons[row]}."
     )
 
 
-def all_labels(
-    subjects: Sequence[Subject],
-    truth: Sequence[Label],
-    answers: Sequence[tuple[list[Label], pd.DataFrame | None]],
+def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
+    """Which rows the model was trained on, (n_rows,) bool; None where that is not known.
+
+    Args:
+        model: with its run.
+        raw: (n_rows, any columns) the table.
+    """
+    if not model.columns or not set(model.table_columns) <= set(raw.columns):
+        return None
+    trained_on = read_of_run(model.run_id, "training_rows.parquet") if model.run_id else None
+    if trained_on is None or ROW_HASH not in trained_on:
+        return None
+    return np.isin(hash_rows(raw[list(model.table_columns)]), trained_on[ROW_HASH].to_numpy())
+
+
+def describe_seen(model: Model, seen: np.ndarray | None, kept: np.ndarray) -> str:
+    """What to say of rows that the model was trained on, "" where there are none.
+
+    Args:
+        model: that is evaluated.
+        seen: from `seen_rows`.
+        kept: (n_rows,) bool: the rows that it is evaluated on.
+    """
+    if seen is None:
+        return (
+            f"Whether {model.uri} was trained on rows of this table is not known; on such rows its "
+            "metrics flatter."
+        )
+    if not (times := int((seen & kept).sum())):
+        return ""
+    return (
+        f"{times} of {kept.sum()} rows are among those that {model.uri} was trained on, so these "
+        "metrics flatter; evaluate on the others with -P rows=unseen."
+    )
+
+
+def classes_of(
+    models: Sequence[Model],
+    predictions: Sequence[PredictedRows],
+    y_true: Sequence[Label],
     data: str,
     target: str,
-) -> tuple[tuple[Label, ...], list[str]]:
+) -> tuple[tuple[Label, ...], str]:
     """The classes of the models, then those that only the table has, and what to say of these.
 
     Args:
-        subjects: the models.
-        truth: label of each row.
-        answers: labels and probabilities of each model, these by class.
-        data: name of the table, for a complaint.
-        target: heading of the true labels, for a complaint.
+        models: that were asked.
+        predictions: of each of them for the rows.
+        y_true: (n_rows,) labels.
+        data: name of the table, for a message.
+        target: heading of the labels, for a message.
 
     Raises:
         BadInput: no class is the table's and a model's.
     """
-    ordered: dict[str, Label] = {}
-    for subject, (said, shares) in zip(subjects, answers, strict=True):
-        names = list(shares.columns) if shares is not None else []
-        own = [*subject.labels, *(() if subject.labels else sorted({*names, *said}, key=str))]
-        for label in own:
-            ordered.setdefault(key(label), label)
-    known = dict(ordered)
-    by_key = {key(label): label for label in truth}
-    new = sorted(set(by_key) - set(known))
-    if not set(by_key) & set(known):
+    of_models: dict[str, Label] = {}
+    for model, predicted in zip(models, predictions, strict=True):
+        proba = predicted.proba
+        seen = {*predicted.y_pred, *(() if proba is None else proba.columns)}
+        for label in model.classes or sorted(seen, key=str):
+            of_models.setdefault(key(label), label)
+    of_table = {key(label): label for label in y_true}
+    new = sorted(set(of_table) - set(of_models))
+    if not set(of_table) & set(of_models):
         raise BadInput(
-            f"{subjects[0].uri} predicts {', '.join(list(known)[:5])}, and {target!r} of {data} "
-            f"holds {', '.join(sorted(by_key)[:5])}: they have no class in common; choose another "
-            "target or model"
+            f"{models[0].uri} predicts {', '.join(list(of_models)[:5])}, and {target!r} of {data} "
+            f"holds {', '.join(sorted(of_table)[:5])}: they have no class in common; choose "
+            "another target or model"
         )
-    ordered |= {name: by_key[name] for name in new}
-    notes = []
-    if new:
-        rows = sum(key(label) in set(new) for label in truth)
-        notes.append(
-            f"{rows} rows are of classes that no model knows: {', '.join(new[:10])}; every answer "
-            "to them is wrong."
-        )
-    labels = [by_key.get(name, label) for name, label in ordered.items()]
-    if len({type(label) for label in labels}) > 1:
-        labels = [str(label) for label in labels]
-    return tuple(labels), notes
+    classes = [*(of_table.get(name, label) for name, label in of_models.items())]
+    classes += [of_table[name] for name in new]
+    if len({type(label) for label in classes}) > 1:
+        classes = [str(label) for label in classes]
+    if not new:
+        return tuple(classes), ""
+    rows = sum(key(label) in set(new) for label in y_true)
+    return tuple(classes), (
+        f"{rows} rows are of classes that no model has: {', '.join(new[:10])}; every prediction "
+        "for them is wrong."
+    )

@@ -1,16 +1,12 @@
 """Permutation importance of a table's columns (Breiman 2001, doi 10.1023/A:1010933404324)."""
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from sklearn.feature_selection import mutual_info_classif
-from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss
-from sklearn.pipeline import Pipeline
-
-from custom_model.served.columns import Column, expand
 
 MOST_COLUMNS = 50  # of a wide table, those that alone tell most about the class
 MOST_CELLS = 100_000  # rows are sampled so that a wide table does not take minutes
@@ -18,10 +14,9 @@ MOST_REPEATS, MOST_SECONDS = 5, 5.0  # fewer shuffles of a model that answers sl
 
 
 def column_importance(
-    pipeline: Pipeline,
+    predict_proba: Callable[[pd.DataFrame], np.ndarray],
     typed: pd.DataFrame,
-    codes: np.ndarray,
-    columns: tuple[Column, ...],
+    y_true: np.ndarray,
     *,
     seed: int,
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -30,43 +25,35 @@ def column_importance(
     A date is shuffled whole, not in its parts.
 
     Args:
-        pipeline: fitted on expanded columns.
+        predict_proba: from typed rows to (n_rows, n_classes).
         typed: (n_rows, n_columns) held-out rows.
-        codes: (n_rows,) their classes.
-        columns: the features.
+        y_true: (n_rows,) their classes.
         seed: of the shuffles and the sample.
 
     Returns:
         Names of at most `MOST_COLUMNS` columns, and the mean and standard deviation over the
         shuffles for each.
     """
-    n_rows = min(len(typed), 1000, max(50, MOST_CELLS // len(columns)))
-    rows = np.random.default_rng(seed).choice(len(typed), n_rows, replace=False)
-    sample, truth = typed.iloc[rows].reset_index(drop=True), codes[rows]
-    names = _most_telling(sample, truth, seed)
-    every = np.arange(len(pipeline.classes_))
+    n_rows = min(len(typed), 1000, max(50, MOST_CELLS // typed.shape[1]))
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(len(typed), n_rows, replace=False)
+    sample, y_true = typed.iloc[rows].reset_index(drop=True), y_true[rows]
+    names = _most_telling(sample, y_true, seed)
 
-    def score(model: Any, shuffled: pd.DataFrame, truth: np.ndarray) -> float:
-        whole = (
-            shuffled
-            if len(names) == len(columns)
-            else sample.assign(**{str(name): shuffled[name] for name in names})
-        )
-        probabilities = model.predict_proba(expand(whole, columns))
-        return -float(log_loss(truth, probabilities, labels=every))
+    def loss(table: pd.DataFrame) -> float:
+        proba = predict_proba(table)
+        return float(log_loss(y_true, proba, labels=np.arange(proba.shape[1])))
 
     started = time.perf_counter()
-    score(pipeline, sample[names], truth)
+    before = loss(sample)
     once = (time.perf_counter() - started) * len(names)
-    result = permutation_importance(
-        pipeline,
-        sample[names],
-        truth,
-        scoring=score,
-        n_repeats=int(np.clip(MOST_SECONDS / once, 1, MOST_REPEATS)),
-        random_state=seed,
-    )
-    return names, result.importances_mean, result.importances_std
+    repeats = int(np.clip(MOST_SECONDS / once, 1, MOST_REPEATS))
+    rises = np.empty((len(names), repeats))
+    for column, name in enumerate(names):
+        for repeat in range(repeats):
+            shuffled = sample[name].iloc[rng.permutation(n_rows)].array
+            rises[column, repeat] = loss(sample.assign(**{name: shuffled})) - before
+    return names, rises.mean(axis=1), rises.std(axis=1)
 
 
 def _most_telling(sample: pd.DataFrame, codes: np.ndarray, seed: int) -> list[str]:

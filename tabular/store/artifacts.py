@@ -1,11 +1,15 @@
 """Files that the tracking server or the registry knows."""
 
+import tempfile
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 from mlflow.exceptions import MlflowException
 
+from custom_model.packaging import bundle_sha256
 from tabular.errors import BadInput, first_line
+from tabular.store import registry
 
 
 def download(uri: str, folder: Path) -> Path:
@@ -26,3 +30,47 @@ def download(uri: str, folder: Path) -> Path:
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise BadInput(f"{uri!r} cannot be fetched: {first_line(error)}") from None
+
+
+def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
+    """Fetches a model; the files of a registered version are compared with its hash.
+
+    Args:
+        uri: of MLflow, with a stage or alias or without.
+        folder: where to.
+
+    Returns:
+        The URI with the version that a stage or alias names now, and the path of the artifact.
+
+    Raises:
+        BadInput: there is no such model, or it is not what was registered.
+    """
+    resolved = registry.resolve(uri)
+    sha256 = registry.tags_of(resolved).get("bundle_sha256")
+    try:
+        path = Path(mlflow.artifacts.download_artifacts(resolved, dst_path=str(folder)))
+    except Exception as error:  # stores raise many kinds
+        raise BadInput(
+            f"model {uri!r} cannot be fetched: {first_line(error)}; give a URI such as "
+            "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
+        ) from None
+    try:
+        if sha256 and bundle_sha256(path) != sha256:
+            raise BadInput(f"{resolved} is not what was registered: its files have another hash")
+    except OSError:
+        raise BadInput(f"{resolved} cannot be fetched: its artifact is gone") from None
+    return resolved, path
+
+
+def read_of_run(run_id: str, name: str) -> pd.DataFrame | None:
+    """A Parquet file of a run, None where there is none.
+
+    Args:
+        run_id: of the run.
+        name: of the file among the run's artifacts.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return pd.read_parquet(download(f"runs:/{run_id}/{name}", Path(folder)))
+        except (BadInput, OSError):
+            return None

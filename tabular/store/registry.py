@@ -111,6 +111,24 @@ def resolve(uri: str) -> str:
     return f"models:/{'/'.join(map(str, found))}"
 
 
+def tags_of(uri: str) -> dict[str, str]:
+    """Tags of the registered version that a URI names by its number; none for any other URI.
+
+    Args:
+        uri: from `resolve`.
+
+    Raises:
+        BadInput: there is no such version.
+    """
+    name, _, number = uri.removeprefix("models:/").rpartition("/")
+    if not uri.startswith("models:/") or not name:
+        return {}
+    try:
+        return dict(MlflowClient().get_model_version(name, number).tags)
+    except MlflowException as error:
+        raise BadInput(f"model {uri!r} not found: {error.message}") from None
+
+
 def candidates(name: str) -> list[Candidate]:
     """All versions of a model, oldest first.
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import ISO_DATE, NULL_SPELLINGS, Label
-from tabular.errors import BadInput
-from tabular.table.columns import COMMA_NUMBER, OTHER_DATE, is_text
+from tabular.errors import BadInput, choices
+from tabular.table.columns import COMMA_NUMBER, OTHER_DATE, is_text, missing_markers
+from tabular.table.files import RawTable
 
 MOST_CLASSES = 1000
 
@@ -45,6 +46,34 @@ def read_labels(
         if all(value is not None for value in known.values()):
             return texts.map(known).astype(object).where(texts.notna(), None)
     return texts.where(texts.notna(), None)
+
+
+def true_labels(table: RawTable, target: str, data: str) -> np.ndarray:
+    """The labels of a table, (n_rows,) object, None where there is none.
+
+    Args:
+        table: as it stands.
+        target: heading of the labels.
+        data: where the table came from.
+
+    Raises:
+        BadInput: there is no such column, or no label in it.
+    """
+    frame = table.frame
+    if not target:
+        raise BadInput(
+            f"no target given for {data}; say which column has the labels with "
+            f"-P target=<column>, one of: {', '.join(frame.columns[:30])}"
+        )
+    if target not in frame:
+        raise BadInput(
+            f"target column {target!r} not found in {data}; {choices(target, frame.columns)}"
+        )
+    markers = missing_markers(frame.drop(columns=target))
+    labels = read_labels(frame[target], markers, spelled=table.as_text)
+    if not labels.notna().any():
+        raise BadInput(f"target {target!r} of {data} has no labels")
+    return labels.to_numpy(dtype=object)
 
 
 def _as_int(text: str) -> int | None:

@@ -13,7 +13,7 @@ from mlflow.entities.run import Run
 from steps import run_step, sweep
 from tabular.errors import BadInput
 from tabular.jobs import sweep as sweeping
-from tabular.store import runs as tracking
+from tabular.store import trials as tracking
 from tests.conftest import Store
 from tests.tables import mixed_table
 

@@ -98,7 +98,7 @@ def test_mistakes_open_no_run(served: Store, tmp_path: Path) -> None:
         look(mixed_table(50), tmp_path, ignore=["amuont"])
     with pytest.raises(BadInput, match="not found"):
         look("absent.csv", tmp_path)
-    with pytest.raises(BadInput, match="cannot be loaded"):
+    with pytest.raises(BadInput, match="not found"):
         look("iris", tmp_path, model="models:/nothing/1")
     assert len(mlflow.search_runs(output_format="list")) == before
 

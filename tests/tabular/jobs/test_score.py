@@ -442,7 +442,10 @@ def test_what_cannot_be_used_is_refused_in_one_sentence_and_leaves_nothing(folde
         ("empty.csv", "out.csv"): "it is empty",
         ("twice.csv", "out.csv"): "'a' is in",
         ("garbage.parquet", "out.csv"): "cannot be read",
-        ("packed.csv.gz", "out.csv"): "column 'amount' is missing; found 'a', 'b'",
+        (
+            "packed.csv.gz",
+            "out.csv",
+        ): "column 'amount' is missing in packed.csv.gz, and models:/mixed/1 needs it",
         ("again.csv", "out.csv"): "a column 'prediction' already",
         ("less.csv", "out.csv"): "column 'amount' is missing",
         ("marked.csv", "out.csv"): "'rejected_row', the mark of rejected rows",

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from custom_model.served.columns import expand
 from tabular.families.pipeline import make_model
 from tabular.report.importance import column_importance
 from tabular.table.dataset import make_dataset
@@ -14,7 +15,10 @@ def test_the_columns_that_decide_matter_most_and_a_date_counts_once() -> None:
     pipeline = make_model(dataset.columns, "logistic_regression", {"C": 0.1}, seed=0)
     pipeline.fit(dataset.expanded[:400], dataset.codes[:400])
     names, means, spreads = column_importance(
-        pipeline, dataset.typed[400:], dataset.codes[400:], dataset.columns, seed=0
+        lambda typed: pipeline.predict_proba(expand(typed, dataset.columns)),
+        dataset.typed[400:],
+        dataset.codes[400:],
+        seed=0,
     )
     assert len(means) == len(spreads) == len(dataset.columns)
     assert names == [column.name for column in dataset.columns]
@@ -31,7 +35,10 @@ def test_a_wide_table_is_measured_on_its_most_telling_columns() -> None:
     pipeline = make_model(dataset.columns, "random_forest", {"n_estimators": 50}, seed=0)
     pipeline.fit(dataset.expanded, dataset.codes)
     names, means, _ = column_importance(
-        pipeline, dataset.typed, dataset.codes, dataset.columns, seed=0
+        lambda typed: pipeline.predict_proba(expand(typed, dataset.columns)),
+        dataset.typed,
+        dataset.codes,
+        seed=0,
     )
     assert len(names) == 50
     assert names[int(means.argmax())] == "c7"
