@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -20,7 +19,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from tabular.errors import BadInput, choices, first_line
-from tabular.search.stopping import TOGETHER, when_orphaned
+from tabular.search.stopping import when_orphaned
 from tabular.store.runs import fail_if_running
 from tabular.table.addresses import BUILT_IN
 
@@ -232,17 +231,14 @@ class _Output:
         return getattr(self._stream, name)
 
 
+ORPHANED = signal.SIGUSR1  # this process sends it to itself
+
+
 def _terminated(*_: object) -> NoReturn:
     """Ends the step so that open runs are closed, and not once more while they are."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP, ORPHANED):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(143)
-
-
-def _terminate() -> None:
-    """Ends this process as SIGTERM does; a search takes the first as a wish, the second at once."""
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(TOGETHER + 0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _run(step: Callable[[], None]) -> int:
@@ -273,14 +269,18 @@ def run_step(step: Callable[[], None]) -> NoReturn:
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     streams, run_id = (sys.stdout, sys.stderr), os.environ.get("MLFLOW_RUN_ID")
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, _terminated),
+    handlers: dict[signal.Signals, Callable[..., Any]] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: _terminated,
+        ORPHANED: _terminated,
     }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        handlers[signal.SIGHUP] = _terminated
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     sys.stdout, sys.stderr = map(_Output, streams)
     try:
         if run_id:  # of `mlflow run`, which hands no signal on
-            when_orphaned(PARENT, _terminate)
+            when_orphaned(PARENT, lambda: os.kill(os.getpid(), ORPHANED))
         code = _run(step)
     finally:
         sys.stdout, sys.stderr = streams

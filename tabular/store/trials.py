@@ -5,9 +5,13 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import BadZipFile
 
 import mlflow
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities.run import Run
@@ -21,6 +25,8 @@ from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import METRICS
 
 LONGEST_PARAM = 6000  # MLflow's limit
+OOF_FILE = "out_of_fold.npz"
+MOST_OOF_BYTES = 2**26  # more is not kept: a resumed sweep evaluates these trials again
 
 
 def log_trial(parent: Run, trial: Trial, metric: str) -> str:
@@ -183,6 +189,36 @@ def _trial(number: int, child: Run, metric: str) -> Trial:
         seconds=((child.info.end_time or child.info.start_time) - child.info.start_time) / 1000,
         error=child.data.tags.get("error", ""),
     )
+
+
+def log_oof(trials: Sequence[Trial]) -> None:
+    """Keeps the out-of-fold probabilities of trials as an artifact of the active run.
+
+    Args:
+        trials: those that a recipe may be made of.
+    """
+    arrays = {f"t{trial.number:03d}": trial.oof for trial in trials if trial.oof is not None}
+    if sum(oof.nbytes for oof in arrays.values()) <= MOST_OOF_BYTES:
+        with TemporaryDirectory() as folder:
+            np.savez(Path(folder, OOF_FILE), allow_pickle=False, **arrays)
+            mlflow.log_artifacts(folder)
+
+
+def read_oof(run_id: str) -> dict[int, np.ndarray]:
+    """What `log_oof` has kept, by the trial's number; empty where it has not.
+
+    Args:
+        run_id: of the sweep's run.
+    """
+    try:
+        with TemporaryDirectory() as folder:
+            file = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=OOF_FILE, dst_path=folder
+            )
+            with np.load(file, allow_pickle=False) as arrays:
+                return {int(name[1:]): arrays[name] for name in arrays.files}
+    except (MlflowException, OSError, ValueError, BadZipFile):
+        return {}
 
 
 def params_of(trial: Trial) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def test_children_are_ranked_and_the_parent_has_a_leaderboard(store: Store, tmp_
     assert [tag["is_best"] for tag in tags] == ["true"] + ["false"] * (len(ranked) - 1)
     files = {file.path for file in MlflowClient().list_artifacts(parent.info.run_id)}
     assert files == {
+        "out_of_fold.npz",
         "leaderboard.csv",
         "leaderboard.html",
         "optimization_history.png",
