@@ -80,6 +80,21 @@ def wait_for(process: subprocess.Popen[str], start: str) -> None:
 
 
 @pytest.mark.slow
+def test_commands_that_begin_together_in_an_empty_folder_all_succeed(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-m", "steps.train", "--model_name"]
+    together = [
+        subprocess.Popen(
+            [*command, name], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two", "three")
+    ]
+    ended = [process.communicate()[1][-500:] for process in together]
+    assert [process.returncode for process in together] == [0, 0, 0], ended
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["the step begins", "  t003", "iris version"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_with_mlflow_run_its_step_and_workers_end_and_the_run_is_closed(

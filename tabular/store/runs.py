@@ -1,5 +1,9 @@
 """Runs in MLflow: the command's own run, and the data set that it used."""
 
+import fcntl
+import hashlib
+import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +19,25 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities.run import Run
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.types import ColSpec, DataType, Schema
 
 from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
+
+
+def _make_tables() -> None:
+    """Has MLflow make the tables of a database that is new, one process at a time.
+
+    MLflow looks, then makes them; of two processes that begin in an empty folder one would fail.
+    """
+    uri = mlflow.get_tracking_uri()
+    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
+        return
+    name = hashlib.sha256(f"{Path.cwd()} {uri}".encode()).hexdigest()[:16]
+    with Path(tempfile.gettempdir(), f"mlflow-tables-{os.getuid()}-{name}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        MlflowClient().search_experiments(max_results=1)
 
 
 @contextmanager
@@ -32,6 +51,7 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
         resume: id of an older run to go on with instead.
         params: of the command; those that `mlflow run` has logged already are left as they are.
     """
+    _make_tables()
     with mlflow.start_run(run_id=resume or None) as run:
         mlflow.set_tag("mlflow.runName", name)
         known = MlflowClient().get_run(run.info.run_id).data.params

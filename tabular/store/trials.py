@@ -217,7 +217,7 @@ def read_oof(run_id: str) -> dict[int, np.ndarray]:
             )
             with np.load(file, allow_pickle=False) as arrays:
                 return {int(name[1:]): arrays[name] for name in arrays.files}
-    except (MlflowException, OSError, ValueError, BadZipFile):
+    except (MlflowException, OSError, ValueError, EOFError, BadZipFile):
         return {}
 
 
