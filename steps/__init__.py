@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
-from tabular.early import PARENT
+from tabular.process import PARENT, Output
 
 # isort: split
 
@@ -206,32 +207,8 @@ def where_the_user_stands() -> Path:
     return here
 
 
-class _Output:
-    """A stream whose reader may leave (`| head -1`): what is printed after that goes nowhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Writes, and at the end of a line passes it on."""
-        self._stream.write(text)
-        if "\n" in text:
-            self.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        """Passes on what was written."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            with Path(os.devnull).open("w") as nowhere:
-                os.dup2(nowhere.fileno(), self._stream.fileno())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 ORPHANED = signal.SIGUSR1  # this process sends it to itself
+GRACE = 6  # seconds
 
 
 def _terminated(*_: object) -> NoReturn:
@@ -239,6 +216,14 @@ def _terminated(*_: object) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP, ORPHANED):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(143)
+
+
+def _end_orphan(run_id: str) -> None:
+    """Ends this process as SIGTERM does; after some seconds also in a fit that hears no signal."""
+    os.kill(os.getpid(), ORPHANED)
+    time.sleep(GRACE)
+    fail_if_running(run_id)
+    os._exit(143)
 
 
 def _run(step: Callable[[], None]) -> int:
@@ -277,10 +262,10 @@ def run_step(step: Callable[[], None]) -> NoReturn:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         handlers[signal.SIGHUP] = _terminated
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    sys.stdout, sys.stderr = map(_Output, streams)
+    sys.stdout, sys.stderr = map(Output, streams)
     try:
         if run_id:  # of `mlflow run`, which hands no signal on
-            when_orphaned(PARENT, lambda: os.kill(os.getpid(), ORPHANED))
+            when_orphaned(PARENT, lambda: _end_orphan(run_id))
         code = _run(step)
     finally:
         sys.stdout, sys.stderr = streams
