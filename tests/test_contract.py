@@ -52,17 +52,23 @@ def test_an_entry_point_has_the_parameters_and_defaults_of_its_step(
     assert words[4:] == expected
 
 
+def test_the_readme_has_one_line_for_each_entry_point() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = text.split("\n## Commands\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ", commands, re.MULTILINE)
+    assert sorted(rows) == STEPS
+    assert len(text.splitlines()) <= 130
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_the_readme_names_each_parameter_with_its_default(step: str) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
-    said = dict(rows)[step]
-    if "those of `sweep`" in said:
-        step, said = "sweep", dict(rows)["sweep"]
+def test_the_reference_names_each_parameter_with_its_default(step: str) -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    section = reference.split(f"\n### {step}\n")[1].split("\n##")[0]
+    if "Takes the parameters of [sweep](#sweep)" in section:
+        section = reference.split("\n### sweep\n")[1].split("\n##")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| ", section, re.MULTILINE)
     parameters = PROJECT["entry_points"][step]["parameters"]
-    assert re.findall(r"`(\w+)`", said)[: len(parameters)] == list(parameters)
-    for name, spec in parameters.items():
-        if spec["default"]:
-            assert f"`{name}` ({spec['default']}" in said
+    assert rows == [(name, spec["default"]) for name, spec in parameters.items()]
 
 
 @pytest.mark.parametrize("step", STEPS)

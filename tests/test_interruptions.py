@@ -99,7 +99,7 @@ def make_versions(name: str, n: int) -> None:
 def faults(name: str) -> list[str]:
     """What is not as it is when every move has ended."""
     aliases = {a: int(v) for a, v in MlflowClient().get_registered_model(name).aliases.items()}
-    live = [c.version for c in registry.candidates(name) if c.stage == "Production"]
+    live = [c.number for c in registry.candidates(name) if c.stage == "Production"]
     moves = registry.history(name)
     targets = [move.target for move in moves]
     compared = {

@@ -20,7 +20,7 @@ from tabular.jobs.preparation import Say
 from tabular.report import plots
 from tabular.stats.metrics import LOWER_IS_BETTER
 from tabular.store import registry
-from tabular.store.registry import Candidate
+from tabular.store.registry import Version
 from tabular.store.runs import start_run
 
 MOST_CHALLENGERS = 20
@@ -87,7 +87,7 @@ def promote(
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
-        target, decision = match.challenger.version.version, match.decision
+        target, decision = match.challenger.version.number, match.decision
         tell(f"version {target}: {decision.reason}")
         passes = decision.promote or force
         if dry_run:
@@ -121,11 +121,11 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
     target = registry.version_before(model_name)
     if target is None:
         raise BadInput(f"model {model_name!r} has no version to go back to")
-    candidate = next((c for c in candidates if c.version == target), None)
+    candidate = next((c for c in candidates if c.number == target), None)
     if candidate is None:
         raise BadInput(f"version {target} of model {model_name!r} is gone; promote another one")
     with tempfile.TemporaryDirectory() as folder:
-        _prove(load_contender(model_name, candidate, folder))
+        _prove(load_contender(candidate, folder))
     with start_run(f"rollback {model_name}", {"model_name": model_name}):
         move = registry.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
         mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
@@ -134,18 +134,18 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
 
 
 def _challengers(
-    candidates: Sequence[Candidate], champion: int | None, version: int, rule: Rule
-) -> tuple[list[Candidate], int]:
+    candidates: Sequence[Version], champion: int | None, version: int, rule: Rule
+) -> tuple[list[Version], int]:
     """The versions to compare, and from how many they were picked."""
     if version:
         if version == champion:
             return [], 0
-        chosen = [candidate for candidate in candidates if candidate.version == version]
+        chosen = [candidate for candidate in candidates if candidate.number == version]
         if not chosen:
-            known = ", ".join(str(candidate.version) for candidate in candidates[-10:])
+            known = ", ".join(str(candidate.number) for candidate in candidates[-10:])
             raise BadInput(f"there is no version {version}; possible: {known}")
         return chosen, 1
-    newer = [c for c in candidates if champion is None or c.version > champion]
+    newer = [c for c in candidates if champion is None or c.number > champion]
     kept = [c for c in newer if "rolled_back_at" not in c.tags]
     scored = sorted(
         (c for c in kept if f"holdout_{rule.metric}" in c.metrics),
@@ -166,21 +166,21 @@ def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[
 
 def _compare(
     name: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Version],
     champion: int | None,
-    pool: Sequence[Candidate],
+    pool: Sequence[Version],
     ranked: int,
     rule: Rule,
     folder: str,
     say: Say,
 ) -> _Match:
     """Scores every challenger on the rows it shares with the champion, and gates the best."""
-    current = next((c for c in candidates if c.version == champion), None)
-    before = load_contender(name, current, folder) if current else None
+    current = next((c for c in candidates if c.number == champion), None)
+    before = load_contender(current, folder) if current else None
     scored = []
     for candidate in pool:
         try:
-            challenger = load_contender(name, candidate, folder)
+            challenger = load_contender(candidate, folder)
             rows = common_rows(challenger, before)
             labels = challenger.model.classes + tuple(
                 label
@@ -192,7 +192,7 @@ def _compare(
         except BadInput as error:
             if len(pool) == 1:
                 raise
-            say(f"version {candidate.version} is left out: {error}")
+            say(f"version {candidate.number} is left out: {error}")
             continue
         code_of = {label: code for code, label in enumerate(labels)}
         y_true = np.array([code_of[label] for label in rows[challenger.model.target].tolist()])
@@ -205,7 +205,7 @@ def _compare(
     )
     refreshed = (
         current is not None
-        and current.version < challenger.version.version
+        and current.number < challenger.version.number
         and current.tags.get("data_digest") != challenger.version.tags.get("data_digest")
     )
     decision = decide(
@@ -247,7 +247,7 @@ def _move(name: str, champion: int | None, target: int, reason: str) -> Outcome:
     return Outcome(target, move is not None, reason)
 
 
-def _show(candidates: Sequence[Candidate], champion: int | None, metric: str, say: Say) -> None:
+def _show(candidates: Sequence[Version], champion: int | None, metric: str, say: Say) -> None:
     say(f"{'version':>9}  {metric:>17}  {'log_loss':>9}  {'stage':<11} {'classifier':<23} history")
     for candidate in candidates:
         values = [candidate.metrics.get(f"holdout_{m}", float("nan")) for m in (metric, "log_loss")]
@@ -255,7 +255,7 @@ def _show(candidates: Sequence[Candidate], champion: int | None, metric: str, sa
         past = f"promoted {tags['promoted_at'][:19]}" if "promoted_at" in tags else ""
         past += f", rolled back {tags['rolled_back_at'][:19]}" if "rolled_back_at" in tags else ""
         say(
-            f"{'*' if candidate.version == champion else ' '}{candidate.version:>8}  "
+            f"{'*' if candidate.number == champion else ' '}{candidate.number:>8}  "
             f"{values[0]:>17.4f}  {values[1]:>9.4f}  {candidate.stage:<11} "
             f"{tags.get('classifier', ''):<23} {past}".rstrip()
         )

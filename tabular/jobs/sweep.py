@@ -17,7 +17,7 @@ from tabular.errors import BadInput
 from tabular.families.classifiers import affordable
 from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, Say, prepare
-from tabular.jobs.versions import Fitted, Version, register_version
+from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import Recipe, as_it_is, finish, pool
@@ -30,6 +30,7 @@ from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.metrics import evaluate_one
 from tabular.store import registry
+from tabular.store.registry import Version
 from tabular.store.runs import log_dataset, start_run
 from tabular.store.trials import (
     log_oof,
@@ -215,8 +216,7 @@ def _register(
     name = plan.model_name or dataset.name
     tags = {"sweep_run_id": run.info.run_id, "recipe": recipe.key}
     if plan.resume and (known := registry.find(name, tags)):
-        metrics = MlflowClient().get_run(known.run_id).data.metrics
-        return Version(name, known.version, known.run_id, metrics)
+        return known
     model = fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
     with recipe_run(run, recipe, plan.metric, children[recipe.members[0].number]) as child:
         log_dataset(dataset)

@@ -30,18 +30,20 @@ TRIES = 5  # of a write that another one of the same moment refuses
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A registered version and what it scored.
+class Version:
+    """A registered version.
 
     Args:
-        version: its number.
+        name: of the model.
+        number: of the version.
         run_id: of the run that made it.
         stage: of MLflow.
         metrics: of its run, all of them, by full name (`holdout_f1_macro`).
         tags: of the version.
     """
 
-    version: int
+    name: str
+    number: int
     run_id: str
     stage: str
     metrics: dict[str, float]
@@ -50,7 +52,7 @@ class Candidate:
 
 def register(
     name: str, *, model_id: str, run_id: str, tags: dict[str, str], description: str
-) -> int:
+) -> Version:
     """Registers a logged model as the next version, whole in one call.
 
     Args:
@@ -59,9 +61,6 @@ def register(
         run_id: of the run that made it.
         tags: of the version.
         description: a sentence.
-
-    Returns:
-        The version's number.
     """
     client = MlflowClient()
     try:
@@ -77,19 +76,20 @@ def register(
         description=description,
         model_id=model_id,
     )
-    return int(version.version)
+    return _version(client, version)
 
 
-def find(name: str, tags: Mapping[str, str]) -> Candidate | None:
+def find(name: str, tags: Mapping[str, str]) -> Version | None:
     """The first version of a model with all of these tags; None if there is none.
 
     Args:
         name: of the model.
         tags: names and values that the version must have.
     """
-    for version in _versions(MlflowClient(), name):
+    client = MlflowClient()
+    for version in _versions(client, name):
         if tags.items() <= version.tags.items():
-            return _candidate(version, {})
+            return _version(client, version)
     return None
 
 
@@ -129,7 +129,7 @@ def tags_of(uri: str) -> dict[str, str]:
         raise BadInput(f"model {uri!r} not found: {error.message}") from None
 
 
-def candidates(name: str) -> list[Candidate]:
+def candidates(name: str) -> list[Version]:
     """All versions of a model, oldest first.
 
     Raises:
@@ -142,23 +142,22 @@ def candidates(name: str) -> list[Candidate]:
             "workspace registry has no aliases; set MLFLOW_TRACKING_URI to an MLflow server"
         )
     client = MlflowClient()
-    found = []
-    for version in _versions(client, name):
-        run = client.get_run(version.run_id) if version.run_id else None
-        found.append(_candidate(version, run.data.metrics if run else {}))
-    if not found:
+    versions = [_version(client, version) for version in _versions(client, name)]
+    if not versions:
         names = [model.name for model in client.search_registered_models()]
         hint = choices(name, names) if names else "none is registered yet"
         raise BadInput(f"model {name!r} has no registered version; {hint}; run `sweep` or `train`")
-    return sorted(found, key=lambda candidate: candidate.version)
+    return sorted(versions, key=lambda version: version.number)
 
 
-def _candidate(version: ModelVersion, metrics: Mapping[str, float]) -> Candidate:
-    return Candidate(
-        version=int(version.version),
+def _version(client: MlflowClient, version: ModelVersion) -> Version:
+    run = client.get_run(version.run_id) if version.run_id else None
+    return Version(
+        name=version.name,
+        number=int(version.version),
         run_id=version.run_id or "",
         stage=_stage(version),
-        metrics=dict(metrics),
+        metrics=dict(run.data.metrics) if run else {},
         tags=dict(version.tags),
     )
 

@@ -1,6 +1,7 @@
 """Promotion and rollback of real versions, on a real registry, with a real model server."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import train
+from tabular.drift.checks import DriftRule
 from tabular.errors import BadInput
 from tabular.gate.decide import Rule
 from tabular.gate.prove import prove
 from tabular.jobs import promote as promotion
+from tabular.jobs.evaluate import evaluate
+from tabular.jobs.monitor import monitor
 from tabular.jobs.promote import Outcome, promote, rollback
+from tabular.jobs.score import score
 from tabular.store import registry
 from tests.conftest import Store
 from tests.tables import mixed_table
@@ -46,7 +51,7 @@ def train_iris(*costs: float) -> None:
 
 def state(name: str = "iris") -> tuple[dict[str, int], dict[int, str]]:
     aliases = MlflowClient().get_registered_model(name).aliases
-    stages = {c.version: c.stage for c in registry.candidates(name)}
+    stages = {c.number: c.stage for c in registry.candidates(name)}
     return {alias: int(version) for alias, version in aliases.items()}, stages
 
 
@@ -146,7 +151,10 @@ def refused(words: str, **options: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["bundle.py", *(f"artifacts/{n}" for n in ("pipeline.skops", "bundle.json", "compiled.py"))],
+    [
+        "bundle.py",
+        *(f"artifacts/{n}" for n in ("pipeline.skops", "bundle.json", "served/cells.py")),
+    ],
 )
 def test_an_artifact_with_one_byte_changed_is_refused(name: str) -> None:
     train_iris(1.0)
@@ -155,12 +163,24 @@ def test_an_artifact_with_one_byte_changed_is_refused(name: str) -> None:
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     refused("another hash", force=True)
+    given: dict[str, Any] = {"model": "models:/iris/1", "data": "iris", "say": print}
+    for command in (
+        lambda: score(**given, output="", engine="local"),
+        lambda: monitor(**given, ignore=[], rule=DriftRule()),
+        lambda: evaluate(
+            **given, target="", against="", rows="all", confidence=0.9, resamples=100, seed=0
+        ),
+    ):
+        with pytest.raises(BadInput, match="models:/iris/1 is not what was registered"):
+            command()
 
 
 def test_a_version_whose_artifact_is_gone_is_refused() -> None:
     train_iris(1.0)
     (artifact_of(1) / "artifacts" / "pipeline.skops").unlink()
-    refused("artifact is gone")
+    refused("another hash")
+    shutil.rmtree(artifact_of(1))
+    refused("cannot be fetched")
 
 
 def test_a_version_that_was_trained_on_its_holdout_is_refused() -> None:

@@ -23,7 +23,7 @@ def make_versions(name: str, n: int) -> None:
 
 
 def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
-    stages = {c.version: c.stage for c in registry.candidates(name)}
+    stages = {c.number: c.stage for c in registry.candidates(name)}
     aliases = MlflowClient().get_registered_model(name).aliases
     return stages, {alias: int(version) for alias, version in aliases.items()}
 
@@ -91,7 +91,7 @@ def test_every_version_is_read_however_many_there_are() -> None:
     client.create_registered_model("many")
     for _ in range(210):
         client.create_model_version("many", "somewhere/m")
-    assert [c.version for c in registry.candidates("many")] == list(range(1, 211))
+    assert [c.number for c in registry.candidates("many")] == list(range(1, 211))
 
 
 def test_an_unknown_model_is_named_and_guessed() -> None:
@@ -103,7 +103,7 @@ def test_an_unknown_model_is_named_and_guessed() -> None:
 
 def test_a_quote_in_a_name_is_no_filter_syntax(tmp_path: Path) -> None:
     make_versions("it's", 1)
-    assert [c.version for c in registry.candidates("it's")] == [1]
+    assert [c.number for c in registry.candidates("it's")] == [1]
 
 
 @pytest.mark.parametrize("uri", ["databricks-uc", "databricks", "uc:http://localhost:8080"])
