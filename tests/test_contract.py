@@ -47,9 +47,9 @@ def test_an_entry_point_has_the_parameters_and_defaults_of_its_step(
     for name, default in declared.items():
         assert default == in_code[name].removesuffix(".0")
     words = entry["command"].split()
-    assert words[:3] == ["python", "-m", f"steps.{step}"]
+    assert words[:4] == ["exec", "python", "-m", f"steps.{step}"]
     expected = [word for name in declared for word in (f"--{name}", f"{{{name}}}")]
-    assert words[3:] == expected
+    assert words[4:] == expected
 
 
 def test_the_readme_has_one_line_for_each_entry_point() -> None:
