@@ -57,7 +57,7 @@ def script() -> str:
         serve=serve,
         ask=next(block for block in blocks if "dataframe_split" in block),
         own=next(block for block in blocks if "wine.csv" in block),
-        serve_own=serve.replace("/iris/", "/wine/"),
+        serve_own=serve.replace("/iris@", "/wine@"),
     )
 
 

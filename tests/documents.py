@@ -9,10 +9,9 @@ import difflib
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -20,7 +19,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("examples/*.md")),
 ]
-TOLERANCE = 0.1
+TOLERANCE = Decimal("0.1")  # of the number that is shown
 KINDS = {
     "sh", "python",  # are run
     "text", "json",  # right after one of those: what it prints
@@ -158,9 +157,10 @@ def same_output(found: str, shown: str, kind: str = "text") -> None:
     Args:
         found: what was printed.
         shown: what the document shows.
-        kind: `json` compares as data, floats within 0.1. `text` compares the masked lines: whole
-            numbers are equal, decimals within 0.1, "…" in a line is anything, and a line "…" any
-            number of lines.
+        kind: `json` compares as data, `text` the masked lines. Whole numbers are equal. A decimal
+            may differ by a tenth of the one that is shown, or by one unit of its last digit,
+            whichever is more: `0.0` allows 0.1, `0.0030` allows 0.0003, `2.1e-20` allows 2.1e-21.
+            In a line of text "…" is anything, and a line "…" is any number of lines.
 
     Raises:
         AssertionError: with a diff of the masked lines.
@@ -169,8 +169,8 @@ def same_output(found: str, shown: str, kind: str = "text") -> None:
         here, there = _data(found), _data(shown)
         if not _same_data(here, there):
             raise AssertionError(
-                _diff(json.dumps(here, indent=1, ensure_ascii=False),
-                      json.dumps(there, indent=1, ensure_ascii=False))
+                _diff(*(json.dumps(one, indent=1, ensure_ascii=False, default=float)
+                        for one in (here, there)))
             )  # fmt: skip
     elif not _same_lines(masked(found).splitlines(), masked(shown).splitlines()):
         raise AssertionError(_diff(masked(found), masked(shown)))
@@ -196,16 +196,24 @@ def _same_line(found: str, shown: str) -> bool:
     match = re.fullmatch(pattern.replace("\0", f"({DECIMAL.pattern})"), found)
     if match is None:
         return False
-    numbers = map(float, DECIMAL.findall(shown))
-    return list(map(float, match.groups())) == pytest.approx(list(numbers), abs=TOLERANCE)
+    numbers = map(Decimal, DECIMAL.findall(shown))
+    return all(map(_same_decimal, map(Decimal, match.groups()), numbers))
+
+
+def _same_decimal(found: Decimal, shown: Decimal) -> bool:
+    if not (found.is_finite() and shown.is_finite()):
+        return str(found) == str(shown)
+    last_digit = Decimal((0, (1,), int(shown.as_tuple().exponent)))
+    return abs(found - shown) <= max(abs(shown) * TOLERANCE, last_digit)
 
 
 def _data(text: str) -> list[Any]:
     """One or more JSON values, one after the other."""
+    decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=Decimal)
     values, text = [], text.strip()
     while text:
         try:
-            value, end = json.JSONDecoder().raw_decode(text)
+            value, end = decoder.raw_decode(text)
         except json.JSONDecodeError as error:
             raise AssertionError(f"no JSON: {error}\n{text[:2000]}") from None
         values.append(value)
@@ -220,6 +228,6 @@ def _same_data(found: Any, shown: Any) -> bool:
         return len(found) == len(shown) and all(map(_same_data, found, shown))
     if isinstance(shown, str) and isinstance(found, str):
         return _same_line(masked(found), masked(shown))
-    if isinstance(shown, float) and isinstance(found, float):
-        return found == pytest.approx(shown, abs=TOLERANCE, nan_ok=True)
+    if isinstance(shown, Decimal) and isinstance(found, Decimal):
+        return _same_decimal(found, shown)
     return type(found) is type(shown) and found == shown

@@ -79,13 +79,19 @@ def test_what_differs_from_run_to_run_is_masked(text: str, expected: str) -> Non
     ("found", "shown", "kind"),
     [
         ("f1 0.951 of 30 rows\n", "f1 0.98 of 30 rows", "text"),
-        ("p 1.2e-05, -0.1", "p 0.003, -0.15", "text"),
+        ("p 0.0028, -0.14", "p 0.003, -0.15", "text"),
+        ("p 1.2e-05", "p 0.0000", "text"),
+        ("p 2.0e-20", "p 2.1e-20", "text"),
+        ("loss 0.2", "loss 0.3", "text"),
         ("a\nb\nc\nd\n", "a\n…\nd\n", "text"),
         ("a\n", "a\n…\n", "text"),
         ("iris version 3: chosen by root", "iris version 3: …", "text"),
         ("left 1 right", "left … right", "text"),
         ("/tmp/x/scored.csv: 3 rows", "…/scored.csv: 3 rows", "text"),
         ('{"a": [0.91, "x"]}', '{"a": [0.98, "x"]}', "json"),
+        ('{"a": 2.1410348994381197e-20}', '{"a": 2.2e-20}', "json"),
+        ('{"a": 0.00027932521066775014}', '{"a": 0.00}', "json"),
+        ('{"a": NaN}', '{"a": NaN}', "json"),
         ('{"a": 1}\n{"b": "run 12bea66"}\n', '{"a": 1} {"b": "run 23cfb77"}', "json"),
     ],
 )
@@ -98,6 +104,12 @@ def test_the_same_output(found: str, shown: str, kind: str) -> None:
     [
         ("f1 0.951 of 30 rows", "f1 0.751 of 30 rows", "text"),
         ("f1 0.951 of 30 rows", "f1 0.951 of 31 rows", "text"),
+        ("p 0.09", "p .003", "text"),
+        ("p 0.09", "p 0.003", "text"),
+        ("p 1.2e-05", "p 0.003", "text"),
+        ("p 0.09", "p 2.1e-20", "text"),
+        ("gain -0.1", "gain 0.1", "text"),
+        ("loss 0.15", "loss 0.3", "text"),
         ("version 1", "version 1.0", "text"),
         ("a\nb\n", "a\n", "text"),
         ("a\n", "a\nb\n", "text"),
@@ -105,6 +117,9 @@ def test_the_same_output(found: str, shown: str, kind: str) -> None:
         ("a\nb\n", "a\n…\nc\n", "text"),
         ("a.b", "a+b", "text"),
         ('{"a": 0.5}', '{"a": 0.7}', "json"),
+        ('{"a": 0.09}', '{"a": 2.1410348994381197e-20}', "json"),
+        ('{"a": 0.00027932521066775014}', '{"a": 2.6447490665209796e-06}', "json"),
+        ('{"a": NaN}', '{"a": 0.5}', "json"),
         ('{"a": 1}', '{"a": true}', "json"),
         ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', "json"),
         ('{"a": [1]}', '{"a": [1, 2]}', "json"),
@@ -179,3 +194,9 @@ def test_a_link_leads_to_a_file_and_a_heading(document: Path) -> None:
         assert file.exists(), f"{document.name} links to {target}"
         if anchor:
             assert anchor in anchors(file), f"{document.name} links to {target}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
+    assert not {page for page in DOCUMENTS if page != index} - listed
