@@ -29,11 +29,10 @@ from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
 from tabular.report.importance import column_importance, most_important
-from tabular.report.pages import GainEstimate
 from tabular.report.slices import Slice
-from tabular.stats.intervals import Estimate, interval
-from tabular.stats.metrics import METRICS, metric_names
-from tabular.stats.paired import OF_LABELS, Paired, gain, mcnemar
+from tabular.stats.intervals import Estimate, GainEstimate, interval
+from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
+from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.table.addresses import without_password

@@ -22,7 +22,7 @@ from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance, most_important
-from tabular.stats.metrics import evaluate, f1_per_class, metric_names, predicted
+from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
@@ -81,7 +81,7 @@ class Fitted:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        on_holdout = evaluate(self.y_true, self.proba, self.y_pred)
+        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred)
         on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
