@@ -65,7 +65,8 @@ class Bundle(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Reads the artifacts, once, when MLflow loads the model."""
-        self.model = Package(context.artifacts["served"]).load("model").Model(context.artifacts)
+        package = Package(context.artifacts["served"])
+        self.model = package.load("model").Model(context.artifacts)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

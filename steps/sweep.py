@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from steps import NAME, TABLE, Parser, names_of, one_of, registry_name, run_step, seconds, whole
 from tabular.families.classifiers import CLASSIFIERS
 from tabular.jobs.sweep import Plan, sweep
-from tabular.jobs.versions import Version
 from tabular.stats.metrics import METRICS
+from tabular.store.registry import Version
 
 
 def make_parser(description: str | None) -> Parser:

@@ -19,7 +19,7 @@ from steps import evaluate, monitor, promote, rollback, score, sweep, train
 from tabular.families.classifiers import CLASSIFIERS, hyperparameters
 from tabular.search.cross_validation import Trial
 from tabular.stats.metrics import METRICS
-from tabular.store.runs import log_trial
+from tabular.store.trials import log_trial
 from tests.conftest import ROOT, use_store
 from tests.tables import mixed_table
 

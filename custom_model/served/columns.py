@@ -59,13 +59,14 @@ class Column:
 def canonical(cell: Any) -> str:
     """The one spelling of a category, whatever form it arrived in: 1, 1.0, "1" and "01" are "1".
 
-    A CSV reader turns codes into numbers and words into booleans, so they must not differ.
+    A CSV reader turns codes into numbers and words into booleans, so they must not differ. It also
+    ends a text at the character NUL, so that all formats do.
 
     Raises:
         ValueError: a float too large to be an exact code.
     """
     if isinstance(cell, str):
-        text = cell.strip()
+        text = cell.partition("\0")[0].strip()
         if PLAIN_NUMBER.fullmatch(text) and len(text) <= 40:
             if text.lstrip("+-").isdigit():
                 return str(int(text))

@@ -17,8 +17,8 @@ from threadpoolctl import ThreadpoolController
 
 from .cells import Cells, read_cells
 from .columns import Column, expand
-from .compiled import compile_model
 from .few import FEW_ROWS, Unsure, read_few
+from .ragged import refuse_ragged
 from .requests import Refusal, UnknownParams, as_frame, conform, refuse_doubled
 
 TRUSTED = (
@@ -81,9 +81,7 @@ class Model:
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.threshold: float = spec.get("threshold", 0.5)
         self.pipeline = load_pipeline(artifacts["pipeline"])
-        self.few: Callable[[Any], np.ndarray] | None = None
-        if spec["compiled"]["proved"]:
-            self.few = compile_model(self.pipeline)
+        self.few = self._compile() if spec["compiled"]["proved"] else None
         self.thread_pools = ThreadpoolController()
         self.serves = "__pyfunc_model_path__" in os.environ  # set by `mlflow models serve`
         if self.serves:
@@ -92,6 +90,16 @@ class Model:
                 logger.addFilter(UnknownParams())
             gc.collect()
             gc.freeze()  # else the collector walks through every imported library while it serves
+
+    def _compile(self) -> Callable[[Any], np.ndarray] | None:
+        """The short way for a few rows; None where this scikit-learn does not have it."""
+        try:
+            from .compiled import compile_model  # it imports private parts of scikit-learn
+
+            return compile_model(self.pipeline)
+        except Exception:
+            _log.exception("the model could not be compiled; the pipeline answers, more slowly")
+            return None
 
     def predict(
         self, model_input: Any, params: Mapping[str, Any] | None = None
@@ -116,6 +124,8 @@ class Model:
             threshold = float((params or {}).get("threshold", self.threshold))
             if not 0 <= threshold <= 1:
                 raise Refusal(f"params: threshold must lie between 0 and 1, found {threshold}")
+            if isinstance(model_input, pd.DataFrame):
+                refuse_ragged(model_input)
             probabilities = self._proba_of_few(model_input)
             if probabilities is None:
                 frame = as_frame(model_input, self.columns, self.table_columns)

@@ -23,8 +23,8 @@ class Refusal(MlflowException):
 
     def __init__(self, *problems: str) -> None:
         self._message = problems[0]
-        if len(problems) > 1:
-            self._message += f" (and {len(problems) - 1} more columns with problems)"
+        if more := len(problems) - 1:
+            self._message += f" (and {more} more column{'s' * (more > 1)} with problems)"
         self.problems = list(problems[:20])
         super().__init__(self._message, error_code=INVALID_PARAMETER_VALUE)
 

@@ -14,7 +14,7 @@ from tabular.models.classes import align
 from tabular.models.load import load_model
 from tabular.models.model import Model
 from tabular.store.artifacts import read_of_run
-from tabular.store.registry import Candidate
+from tabular.store.registry import Version
 from tabular.table.split import ROW_HASH
 
 FEWEST_ROWS = 10
@@ -32,32 +32,31 @@ class Contender:
         trained_on: (n,) hashes of the rows it was trained on.
     """
 
-    version: Candidate
+    version: Version
     model: Model
     holdout: pd.DataFrame
     trained_on: np.ndarray
 
 
-def load_contender(name: str, version: Candidate, folder: str) -> Contender:
+def load_contender(version: Version, folder: str) -> Contender:
     """Loads a version and the rows it was not trained on.
 
     Args:
-        name: of the model in the registry.
         version: from the registry.
         folder: to keep its files in.
 
     Raises:
         BadInput: a file that a comparison needs is gone or was changed, or its holdout is not one.
     """
-    model = load_model(f"models:/{name}/{version.version}", folder)
+    model = load_model(f"models:/{version.name}/{version.number}", folder)
     holdout, rows = (
         read_of_run(version.run_id, file) for file in ("holdout.parquet", "training_rows.parquet")
     )
     if holdout is None or rows is None:
-        raise BadInput(f"version {version.version} cannot be compared: its held-out rows are gone")
+        raise BadInput(f"version {version.number} cannot be compared: its held-out rows are gone")
     trained_on = rows[ROW_HASH].to_numpy()
     if np.isin(holdout.index.to_numpy(), trained_on).any():
-        raise BadInput(f"version {version.version} was trained on rows of its own holdout")
+        raise BadInput(f"version {version.number} was trained on rows of its own holdout")
     return Contender(version, model, holdout, trained_on)
 
 
@@ -76,7 +75,7 @@ def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFra
     """
     rows = challenger.holdout
     if champion is not None:
-        versions = f"versions {challenger.version.version} and {champion.version.version}"
+        versions = f"versions {challenger.version.number} and {champion.version.number}"
         if challenger.model.target != champion.model.target:
             raise BadInput(
                 f"{versions} cannot be compared: one predicts {challenger.model.target!r}, the "
@@ -104,7 +103,7 @@ def ask_version(
     Raises:
         BadInput: the version cannot score these rows.
     """
-    model, number = contender.model, contender.version.version
+    model, number = contender.model, contender.version.number
     features = rows.drop(columns=model.target, errors="ignore").reset_index(drop=True)
     cells = model.read(features, False)
     predicted = model.ask(cells)

@@ -1,17 +1,19 @@
 """Proof of serving: before a version may be promoted, MLflow's own server has to answer for it.
 
-The artifact is loaded in a fresh process away from this repository with pickle forbidden, and asked
-the same rows in every input format.
+The artifact is loaded in a fresh process away from this repository, in which nothing can be
+unpickled, and asked the same rows in every input format.
 """
 
 import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +25,7 @@ import requests
 
 from custom_model.packaging import to_request
 from tabular.errors import BadInput
+from tabular.gate import no_pickle
 
 SECONDS_TO_START = 180
 TOLERANCE = 1e-9
@@ -37,9 +40,43 @@ def prove(path: Path, rows: pd.DataFrame, expected: pd.DataFrame) -> None:
         expected: (n_rows, 1 + n_classes) what `predict` answers to them in this process.
 
     Raises:
-        BadInput: the server does not start or answers differently.
+        BadInput: the artifact may hold a pickle, or the server does not start, unpickles, or
+            answers differently.
     """
-    with tempfile.TemporaryDirectory() as elsewhere, _server(path, elsewhere) as url:
+    _scan(path)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        hook = Path(elsewhere, "hook", "sitecustomize.py")
+        hook.parent.mkdir()
+        shutil.copy(no_pickle.__file__, hook)
+        try:
+            _compare(path, rows, expected, elsewhere)
+        finally:
+            tried = hook.with_name(no_pickle.TRIED.name)
+            if tried.exists():
+                names = ", ".join(sorted(set(tried.read_text("utf-8").split())))
+                raise BadInput(f"the model unpickles {names[:200]}; a version must do without")
+
+
+def _scan(path: Path) -> None:
+    """Refuses a file that is neither text nor the pipeline's archive of JSON and arrays."""
+    for file in sorted(path.rglob("*")):
+        strange = []
+        if file.suffix == ".skops":
+            names = zipfile.ZipFile(file).namelist()
+            strange = [n for n in names if n != "schema.json" and not n.endswith((".npy", ".npz"))]
+        elif file.is_file() and file.parent.name != "__pycache__":
+            try:
+                file.read_text("utf-8")
+            except UnicodeDecodeError:
+                strange = [file.name]
+        if strange:
+            raise BadInput(
+                f"{strange[0]} in the artifact is neither text nor an array; it may be a pickle"
+            )
+
+
+def _compare(path: Path, rows: pd.DataFrame, expected: pd.DataFrame, folder: str) -> None:
+    with _server(path, folder) as url:
         for form, options in requests_of(rows).items():
             answer = requests.post(f"{url}/invocations", timeout=60, **options)
             if answer.status_code != 200:
@@ -84,14 +121,14 @@ def _same(found: pd.DataFrame, expected: pd.DataFrame) -> bool:
 
 @contextmanager
 def _server(path: Path, folder: str) -> Iterator[str]:
-    """`mlflow models serve` in a folder of its own, knowing nothing of this repository."""
+    """`mlflow models serve` in a folder of its own, with nothing of this repository but a hook."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ours = ("PYTHONPATH", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    ours = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
     env = {key: value for key, value in os.environ.items() if key not in ours}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
-    env["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    env["PYTHONPATH"] = str(Path(folder, "hook"))
     log = Path(folder, "server.log")
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(path)]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "-w", "1"]

@@ -5,11 +5,13 @@ from typing import Any
 from custom_model.packaging import check_packable
 from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say, prepare
-from tabular.jobs.versions import Fitted, Version, register_version
+from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.store.runs import log_dataset, params_of, start_run
+from tabular.store.registry import Version
+from tabular.store.runs import log_dataset, start_run
+from tabular.store.trials import params_of
 
 
 def train(

@@ -24,25 +24,9 @@ from tabular.report.assessment import assess
 from tabular.report.importance import column_importance, most_important
 from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
+from tabular.store.registry import Version
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version.
-
-    Args:
-        name: of the model.
-        number: of the version.
-        run_id: of the run that carries its metrics and artifacts.
-        metrics: `holdout_*` and `cv_*`.
-    """
-
-    name: str
-    number: int
-    run_id: str
-    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -138,14 +122,13 @@ def register_version(
         "bundle_sha256": packed.sha256,
         "git_commit": run.data.tags.get("mlflow.source.git.commit", "unknown"),
     }
-    number = registry.register(
+    return registry.register(
         model_name,
         model_id=str(packed.info.model_id),
         run_id=run.info.run_id,
         tags=own_tags | dict(tags or {}),
         description=fitted.summary,
     )
-    return Version(model_name, number, run.info.run_id, metrics)
 
 
 def _profile(fitted: Fitted) -> profile.Profile:
