@@ -182,13 +182,8 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         y_true,
         seed=fitted.seed,
     )
-    figures = {
-        "confusion_matrix": plots.confusion_matrix(y_true, y_pred, labels),
-        "roc": plots.roc(y_true, proba, labels),
-        "precision_recall": plots.precision_recall(y_true, proba, labels),
-        "calibration": plots.calibration(y_true, proba, labels),
-        "feature_importance": plots.feature_importance(names, means, spreads),
-    }
+    figures = plots.of_predictions(y_true, y_pred, proba, labels)
+    figures["feature_importance"] = plots.feature_importance(names, means, spreads)
     pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
     for name, picture in pictures:
         (folder / f"{name}.png").write_bytes(picture)
