@@ -36,18 +36,18 @@ def version_in_production(name: str) -> str:
     """Its number; waits for it."""
     # Stages are what `models:/<name>/Production` names, deprecated or not.
     warnings.filterwarnings("ignore", category=FutureWarning)
-    client, said = MlflowClient(), ""
+    client, logged = MlflowClient(), ""
     while True:
         try:
-            found = client.get_latest_versions(name, stages=["Production"])
-            if found:
-                return str(found[0].version)
+            versions = client.get_latest_versions(name, stages=["Production"])
+            if versions:
+                return str(versions[0].version)
             why = f"no version of {name} is in Production yet"
         except MlflowException as error:
             why = str(error).splitlines()[0]
-        if why != said:
+        if why != logged:
             print(f"waiting: {why}", flush=True)
-            said = why
+            logged = why
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     folder = mlflow.artifacts.download_artifacts(
         f"models:/{name}/{version}", dst_path=tempfile.mkdtemp()
     )
-    # Said with every answer, and true: a version's number never gets another model.
+    # Sent with every answer, and true: a version's number never gets another model.
     os.environ["UVICORN_HEADERS"] = f"X-Model-Version:{quote(name)}/{version}"
     # A killed server leaves its socket behind, and a second one could not bind it.
     Path(os.environ["UVICORN_UDS"]).unlink(missing_ok=True)

@@ -5,16 +5,23 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from tabular.process import PARENT, Output
+
+# isort: split
 
 import psutil
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput, choices, first_line
+from tabular.search.stopping import when_orphaned
+from tabular.store.runs import fail_if_running
 from tabular.table.addresses import BUILT_IN
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -176,9 +183,8 @@ def truth(text: str) -> bool:
 
 
 def _complain(error: Exception) -> None:
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    said = " ".join(lines) if isinstance(error, BadInput) else lines[0]
-    print(f"error: {said}", file=sys.stderr)
+    text = " ".join(str(error).split("\n")) if isinstance(error, BadInput) else first_line(error)
+    print(f"error: {text}", file=sys.stderr)
 
 
 def where_the_user_stands() -> Path:
@@ -201,23 +207,70 @@ def where_the_user_stands() -> Path:
     return here
 
 
+ORPHANED = signal.SIGUSR1  # this process sends it to itself
+GRACE = 6  # seconds
+
+
+def _terminated(*_: object) -> NoReturn:
+    """Ends the step so that open runs are closed, and not once more while they are."""
+    for number in (signal.SIGTERM, signal.SIGHUP, ORPHANED):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(143)
+
+
+def _end_orphan(run_id: str) -> None:
+    """Ends this process as SIGTERM does; after some seconds also in a fit that hears no signal."""
+    os.kill(os.getpid(), ORPHANED)
+    time.sleep(GRACE)
+    fail_if_running(run_id)
+    os._exit(143)
+
+
+def _run(step: Callable[[], None]) -> int:
+    """Runs a step's work; its exit code."""
+    try:
+        step()
+    except BadInput as error:
+        _complain(error)
+        return 2
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        _complain(error)  # the store or the disk, not the command
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
 def run_step(step: Callable[[], None]) -> NoReturn:
-    """Runs a step's work; what the user got wrong ends in one line and exit code 2."""
+    """Runs a step's work and ends the process.
+
+    What the user got wrong ends in one line and exit code 2, a store or a disk that fails in one
+    line and 1. After Ctrl-C, SIGTERM and the death of `mlflow run` no run is left open.
+    """
     os.chdir(where_the_user_stands())
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open runs are closed
+    streams, run_id = (sys.stdout, sys.stderr), os.environ.get("MLFLOW_RUN_ID")
+    handlers: dict[signal.Signals, Callable[..., Any]] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: _terminated,
+        ORPHANED: _terminated,
+    }
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        handlers[signal.SIGHUP] = _terminated
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    sys.stdout, sys.stderr = map(Output, streams)
     try:
-        step()
-    except BadInput as error:
-        _complain(error)
-        sys.exit(2)
-    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        _complain(error)  # the store or the disk, not the command
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        if run_id:  # of `mlflow run`, which hands no signal on
+            when_orphaned(PARENT, lambda: _end_orphan(run_id))
+        code = _run(step)
+    finally:
+        sys.stdout, sys.stderr = streams
+        if run_id and os.getppid() != PARENT:
+            fail_if_running(run_id)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    sys.exit(code)

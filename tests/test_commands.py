@@ -24,7 +24,7 @@ import pytest
 from tests.conftest import copy_tracked, serving, untouched_environment
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, same_output
 from tests.spark_cluster import standalone_cluster
-from tests.test_containers import find_compose, near_the_ports
+from tests.stack import find_compose, near_the_ports
 
 README = ROOT / "README.md"
 ENOUGH = 900  # seconds for one block

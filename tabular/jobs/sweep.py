@@ -15,28 +15,30 @@ from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
 from tabular.families.classifiers import affordable
-from tabular.families.space import Shape, shape_of
+from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, Say, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.fit import fit
-from tabular.recipe.recipe import Recipe, finish, pool
+from tabular.recipe.recipe import Recipe, as_it_is, finish, pool
 from tabular.report import leaderboard
-from tabular.search.cross_validation import Task, Trial
+from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import PATIENCE, Budget, ranked, search
+from tabular.search.loop import Budget, evaluate_again, ranked, search
 from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
+from tabular.stats.metrics import compute_metric
 from tabular.store import registry
 from tabular.store.registry import Version
-from tabular.store.runs import (
-    log_dataset,
+from tabular.store.runs import log_dataset, start_run
+from tabular.store.trials import (
+    log_oof,
     log_ranks,
     log_trial,
+    read_oof,
     read_trials,
     recipe_run,
-    start_run,
 )
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
@@ -101,13 +103,11 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             f"roc_auc is undefined on {dataset.name}: class {lonely[0]!r} has one row to train on, "
             "so no fold can be asked about it; add rows of it, leave it out or take another metric"
         )
-    shape = folds.shape
     families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
     earlier = read_trials(plan.resume, metric, dataset.digest, plan.seed) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")
     children = {trial.number: run_id for run_id, trial in earlier.items()}
-    trials = list(earlier.values())
     given = dataclasses.asdict(plan) | {"classifiers": ",".join(plan.classifiers) or "all"}
     with (
         _engine(plan, folds) as engine,
@@ -119,8 +119,9 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             budget = Budget(
                 plan.trials, deadline, stopped, lambda trials: _reserve(trials, plan.timeout)
             )
+            trials = _with_oof(list(earlier.values()), folds, engine, budget, plan)
             new_trials = search(
-                engine, shape, budget,
+                engine, folds.shape, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
             )  # fmt: skip
             with Progress(say, budget, metric, trials) as progress:
@@ -128,17 +129,24 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
                     children[trial.number] = log_trial(run, trial, metric)
                     trials = _slimmed([*trials, trial], metric)
                     progress.show(trial)
-        best = _with_probabilities(pool(trials, metric), engine, plan)
-        recipes = finish(best, folds, metric, seed=plan.seed)[: plan.register]
-        versions, homes = [], []
-        for recipe in recipes:
-            version, home = _register(run, prepared, recipe, children, plan)
-            versions.append(version)
-            homes.append(home)
+        best = pool(trials, metric)
+        log_oof(best)
+        with_oof = [trial for trial in best if trial.oof is not None]
+        recipes = (
+            finish(with_oof, folds, metric, seed=plan.seed)
+            if with_oof
+            else [as_it_is(trial) for trial in best]
+        )[: plan.register]
+        versions = [_register(run, prepared, recipe, children, plan) for recipe in recipes]
         log_ranks(ranked(trials, metric), children)
-        MlflowClient().set_tag(run.info.run_id, "best_child_run_id", homes[0])
+        MlflowClient().set_tag(run.info.run_id, "best_child_run_id", versions[0].run_id)
         mlflow.log_metrics(versions[0].metrics)
-        _log_leaderboard(trials, recipes[0], children, homes[0], plan, families, shape)
+        board = leaderboard.table(trials, recipes[0], metric, children, versions[0].run_id)
+        with tempfile.TemporaryDirectory() as folder:
+            leaderboard.write(
+                Path(folder), board, trials, metric, families, folds.shape, f"Sweep of {plan.data}"
+            )
+            mlflow.log_artifacts(folder)
     return versions
 
 
@@ -173,29 +181,34 @@ def _slimmed(trials: Sequence[Trial], metric: str) -> list[Trial]:
     ]
 
 
-def _with_probabilities(trials: Sequence[Trial], engine: Engine, plan: Plan) -> list[Trial]:
-    """The trials; those of a resumed sweep, whose probabilities are gone, evaluated again."""
-    missing = {trial.number: trial for trial in trials if trial.oof is None}
-    for trial in missing.values():
-        task = Task(trial.number, trial.classifier, trial.params, plan.metric, plan.seed)
-        engine.submit(task, math.inf)
-    known = {trial.number: trial for trial in trials}
-    left = len(missing)
-    while left:
-        for again in engine.finished(PATIENCE):
-            left -= 1
-            before = known[again.number]
-            known[again.number] = dataclasses.replace(before, oof=again.oof)
-    evaluated = [trial for trial in known.values() if trial.oof is not None]
-    if not evaluated:
-        raise BadInput(f"the best trials of run {plan.resume!r} could not be evaluated again")
-    return evaluated
+def _with_oof(
+    trials: list[Trial], folds: Folds, engine: Engine, budget: Budget, plan: Plan
+) -> list[Trial]:
+    """The trials of a resumed sweep; those that a recipe may need with their probabilities.
+
+    What was kept is taken where it gives the metric that was logged; what is missing is evaluated
+    again, as long as there is time.
+    """
+    if not trials:
+        return []
+    kept = read_oof(plan.resume)
+    best = []
+    for trial in pool(trials, plan.metric):
+        oof = kept.get(trial.number)
+        if oof is not None and oof.shape == (len(folds.y), folds.n_classes):
+            again = compute_metric(plan.metric, folds.y_true, oof)
+            if math.isclose(again, trial.metrics[plan.metric], rel_tol=1e-9):
+                trial = dataclasses.replace(trial, oof=oof)
+        best.append(trial)
+    best = evaluate_again(engine, best, budget, metric=plan.metric, seed=plan.seed)
+    by_number = {trial.number: trial for trial in [*trials, *best]}
+    return list(by_number.values())
 
 
 def _register(
     run: Run, prepared: Prepared, recipe: Recipe, children: dict[int, str], plan: Plan
-) -> tuple[Version, str]:
-    """Fits a recipe and registers it; returns the version and its run's id.
+) -> Version:
+    """Fits a recipe and registers it.
 
     A sweep that was killed after a registration does not register the same again.
     """
@@ -203,33 +216,10 @@ def _register(
     name = plan.model_name or dataset.name
     tags = {"sweep_run_id": run.info.run_id, "recipe": recipe.key}
     if plan.resume and (known := registry.find(name, tags)):
-        return known, known.run_id
+        return known
     model = fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
-    trial_run = children[recipe.members[0].number]
-    with recipe_run(run, recipe, plan.metric, trial_run) as child:
+    with recipe_run(run, recipe, plan.metric, children[recipe.members[0].number]) as child:
         log_dataset(dataset)
         mlflow.log_metric(f"cv_std_{plan.metric}", recipe.spread)
         fitted = Fitted(dataset, split, recipe, model, plan.seed)
-        version = register_version(child, fitted, model_name=name, tags=tags)
-        return version, child.info.run_id
-
-
-def _log_leaderboard(
-    trials: Sequence[Trial],
-    recipe: Recipe,
-    children: dict[int, str],
-    best: str,
-    plan: Plan,
-    families: Sequence[str],
-    shape: Shape,
-) -> None:
-    frame = leaderboard.table(trials, recipe, plan.metric, children, best)
-    with tempfile.TemporaryDirectory() as folder:
-        frame.to_csv(Path(folder, "leaderboard.csv"), index=False)
-        page = leaderboard.page(frame, f"Sweep of {plan.data}")
-        Path(folder, "leaderboard.html").write_text(page, encoding="utf-8")
-        history = leaderboard.history(trials, plan.metric)
-        history.savefig(Path(folder, "optimization_history.png"), dpi=100)
-        if figure := leaderboard.importance(trials, plan.metric, families, shape):
-            figure.savefig(Path(folder, "hyperparameter_importance.png"), dpi=100)
-        mlflow.log_artifacts(folder)
+        return register_version(child, fitted, model_name=name, tags=tags)

@@ -10,7 +10,8 @@ from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.store.registry import Version
-from tabular.store.runs import log_dataset, params_of, start_run
+from tabular.store.runs import log_dataset, start_run
+from tabular.store.trials import params_of
 
 
 def train(

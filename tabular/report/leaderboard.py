@@ -1,6 +1,7 @@
 """What a sweep has found, as `leaderboard.csv`, `leaderboard.html` and two pictures."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,33 @@ def page(frame: pd.DataFrame, title: str) -> str:
         rows=cells,
         left_out=len(frame) - len(shown),
     )
+
+
+def write(
+    folder: Path,
+    frame: pd.DataFrame,
+    trials: Sequence[Trial],
+    metric: str,
+    classifiers: Sequence[str],
+    shape: Shape,
+    title: str,
+) -> None:
+    """Writes the table, the page and the pictures.
+
+    Args:
+        folder: where to.
+        frame: of `table`.
+        trials: of the sweep.
+        metric: the objective.
+        classifiers: families that were searched.
+        shape: of the table.
+        title: of the page.
+    """
+    frame.to_csv(folder / "leaderboard.csv", index=False)
+    (folder / "leaderboard.html").write_text(page(frame, title), encoding="utf-8")
+    history(trials, metric).savefig(folder / "optimization_history.png", dpi=100)
+    if figure := importance(trials, metric, classifiers, shape):
+        figure.savefig(folder / "hyperparameter_importance.png", dpi=100)
 
 
 def history(trials: Sequence[Trial], metric: str) -> Figure:

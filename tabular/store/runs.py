@@ -1,11 +1,12 @@
-"""Runs in MLflow: the command's own run, the children of a sweep, the data set they used."""
+"""Runs in MLflow: the command's own run, and the data set that it used."""
 
-import json
-import re
-import time
+import fcntl
+import hashlib
+import os
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,30 @@ import pandas as pd
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities.run import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from tabular.errors import BadInput
-from tabular.families.hyperparameters import literal
-from tabular.recipe.recipe import Recipe
-from tabular.search.cross_validation import Trial
-from tabular.stats.metrics import METRICS
 from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
-LONGEST_PARAM = 6000  # MLflow's limit
+
+def _make_tables() -> None:
+    """Has MLflow make the tables of a database that is new, one process at a time.
+
+    MLflow looks, then makes them; of two processes that begin in an empty folder one would fail.
+    """
+    uri = mlflow.get_tracking_uri()
+    if uri.partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
+        return
+    name = hashlib.sha256(f"{Path.cwd()} {uri}".encode()).hexdigest()[:16]
+    with Path(tempfile.gettempdir(), f"mlflow-tables-{os.getuid()}-{name}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        MlflowClient().search_experiments(max_results=1)
 
 
 @contextmanager
@@ -45,11 +53,19 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
         resume: id of an older run to go on with instead.
         params: of the command; those that `mlflow run` has logged already are left as they are.
     """
+    _make_tables()
     with mlflow.start_run(run_id=resume or None) as run:
         mlflow.set_tag("mlflow.runName", name)
         known = MlflowClient().get_run(run.info.run_id).data.params
         mlflow.log_params({key: value for key, value in params.items() if key not in known})
         yield run
+
+
+def fail_if_running(run_id: str) -> None:
+    """Ends a run that nobody else will end."""
+    client = MlflowClient()
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, "FAILED")
 
 
 def log_results(
@@ -95,12 +111,18 @@ def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
         return next((kind for kind, test in tests.items() if test(field)), DataType.string)
 
     columns = Schema([ColSpec(kind(field.type), field.name) for field in schema])
-    with warnings.catch_warnings():
+    logged = MetaDataset(_source(source), name, digest, columns)  # type: ignore[abstract]
+    mlflow.log_input(logged, context="scoring")
+
+
+def _source(data: str) -> DatasetSource:
+    """Where a table came from; a tag says it where MLflow has no kind of source for it."""
+    with warnings.catch_warnings(), suppress(MlflowException):
         # MLflow finds its own source for local files twice
         warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
-        where = CodeDatasetSource(tags={}) if source in BUILT_IN else resolve_dataset_source(source)
-    logged = MetaDataset(where, name, digest, columns)  # type: ignore[abstract]
-    mlflow.log_input(logged, context="scoring")
+        if data not in BUILT_IN:
+            return resolve_dataset_source(data)
+    return CodeDatasetSource(tags={"data": data})
 
 
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
@@ -111,189 +133,14 @@ def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
         context: what it was used for: training or evaluation.
     """
     everything = np.ones(len(dataset.codes), dtype=bool)
-    source = None if dataset.source in BUILT_IN else dataset.source
     with warnings.catch_warnings():
-        # MLflow hints that integers cannot hold missing values; this schema is for the eye. It
-        # also finds its own source for local files twice.
+        # MLflow hints that integers cannot hold missing values; this schema is for the eye
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
-        warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
         logged = mlflow.data.from_pandas(  # type: ignore[attr-defined]
             dataset.labelled(everything),
-            source=source,
+            source=_source(dataset.source),
             targets=dataset.target,
             name=dataset.name,
             digest=dataset.digest,
         )
         mlflow.log_input(logged, context=context)
-
-
-def log_trial(parent: Run, trial: Trial, metric: str) -> str:
-    """Logs one trial as a child of the sweep's run, in one batch.
-
-    Args:
-        parent: the sweep's run.
-        trial: evaluated or failed.
-        metric: the objective, for the child's name.
-
-    Returns:
-        The child's run id.
-    """
-    client = MlflowClient()
-    now = int(time.time() * 1000)
-    started = now - int(trial.seconds * 1000)
-    score = f"{metric}={trial.metrics[metric]:.3f}" if trial.metrics else trial.given_up or "failed"
-    child = client.create_run(
-        parent.info.experiment_id,
-        start_time=started,
-        run_name=f"t{trial.number:03d} {trial.classifier} {score}",
-        tags={MLFLOW_PARENT_RUN_ID: parent.info.run_id, **_inherited(parent)},
-    )
-    try:
-        _log_batch(client, child.info.run_id, trial, metric, now)
-    except BaseException:
-        client.set_terminated(child.info.run_id, "KILLED")
-        raise
-    client.set_terminated(child.info.run_id, "FAILED" if trial.error else "FINISHED", now)
-    return str(child.info.run_id)
-
-
-def _log_batch(client: MlflowClient, run_id: str, trial: Trial, metric: str, now: int) -> None:
-    metrics = {f"cv_{name}": value for name, value in trial.metrics.items()}
-    tags = {}
-    if trial.metrics:
-        metrics[f"cv_std_{metric}"] = trial.spread
-    if trial.fold_scores:
-        tags["fold_scores"] = json.dumps(trial.fold_scores)
-    if trial.stopped:
-        tags["stopped"] = trial.given_up
-    if trial.error:
-        tags["error"] = trial.error[:LONGEST_PARAM]
-    client.log_batch(
-        run_id,
-        metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
-        params=[Param(name, str(value)) for name, value in params_of(trial).items()],
-        tags=[RunTag(key, value) for key, value in tags.items()],
-    )
-
-
-def log_ranks(order: Sequence[Trial], run_ids: Mapping[int, str]) -> None:
-    """Tags the children of a sweep with their rank.
-
-    Args:
-        order: trials, best first.
-        run_ids: of the children, by number of the trial.
-    """
-    client = MlflowClient()
-    for rank, trial in enumerate(order, start=1):
-        tags = {"rank": str(rank), "is_best": str(rank == 1).lower()}
-        client.log_batch(run_ids[trial.number], tags=[RunTag(*pair) for pair in tags.items()])
-
-
-@contextmanager
-def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iterator[Run]:
-    """Opens the child of a sweep that carries what is registered.
-
-    Args:
-        parent: the sweep's run.
-        recipe: what is registered.
-        metric: the objective, for the child's name.
-        trial_run: run id of the child of the recipe's only trial, which is taken where the recipe
-            is nothing but that trial.
-    """
-    if recipe.bare:
-        with mlflow.start_run(run_id=trial_run, nested=True) as run:
-            yield run
-        return
-    name = f"best: {recipe.classifier} {metric}={recipe.metrics[metric]:.3f}"
-    with mlflow.start_run(run_name=name, nested=True, tags=_inherited(parent)) as run:
-        members = [f"t{trial.number:03d}" for trial in recipe.members]
-        made_of = dict(zip(members, recipe.weights, strict=True))
-        if len(members) == 1:
-            mlflow.log_params(params_of(recipe.members[0]))
-        else:
-            mlflow.log_param("classifier", recipe.classifier)
-        mlflow.log_params(
-            {
-                "members": json.dumps({name: round(w, 4) for name, w in made_of.items()}),
-                "calibration": recipe.method or "none",
-                "threshold": recipe.threshold,
-            }
-        )
-        yield run
-
-
-def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, Trial]:
-    """The trials that a sweep has logged, in their order.
-
-    Args:
-        run_id: of the sweep's run.
-        metric: its objective.
-        digest: of the table.
-        seed: of the split and the search.
-
-    Returns:
-        Trial by the run id of its child.
-
-    Raises:
-        BadInput: there is no such run, it has no trials, or they are of another table, objective
-            or seed.
-    """
-    client = MlflowClient()
-    try:
-        parent = client.get_run(run_id)
-    except MlflowException:
-        raise BadInput(f"no run {run_id!r} to resume; give the id of a sweep's run") from None
-    inputs = parent.inputs.dataset_inputs if parent.inputs else []
-    digests = {used.dataset.digest for used in inputs}
-    if digests and digests != {digest}:
-        raise BadInput(f"run {run_id!r} searched another table; give the same data and target")
-    for name, value in (("metric", metric), ("seed", str(seed))):
-        if parent.data.params.get(name, value) != value:
-            raise BadInput(f"run {run_id!r} has {name} {parent.data.params[name]}; give the same")
-    ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
-    page = client.search_runs([parent.info.experiment_id], ours)
-    children = list(page)
-    while page.token:
-        page = client.search_runs([parent.info.experiment_id], ours, page_token=page.token)
-        children += page
-    trials = {}
-    for child in children:
-        number = re.match(r"t(\d+) ", child.info.run_name or "")
-        if child.info.status == "RUNNING":  # its process was killed, in the trial or after it
-            logged = {"fold_scores", "error"} & child.data.tags.keys()
-            status = "FAILED" if "error" in logged else "FINISHED" if logged else "KILLED"
-            client.set_terminated(child.info.run_id, status)
-            number = number if logged else None
-        if number and child.info.status != "KILLED":
-            trials[child.info.run_id] = _trial(int(number[1]), child, metric)
-    trials = dict(sorted(trials.items(), key=lambda item: item[1].number))
-    if [trial.number for trial in trials.values()] != list(range(len(trials))) or not trials:
-        raise BadInput(f"run {run_id!r} has no complete series of trials; start a new sweep")
-    if not any(metric in trial.metrics for trial in trials.values()):
-        raise BadInput(f"the trials of run {run_id!r} have no {metric!r}; name its own metric")
-    return trials
-
-
-def _trial(number: int, child: Run, metric: str) -> Trial:
-    params = {name: literal(text) for name, text in child.data.params.items()}
-    metrics = child.data.metrics
-    return Trial(
-        number,
-        classifier=str(params.pop("classifier", "")),
-        params=params,
-        metrics={name: metrics[f"cv_{name}"] for name in METRICS if f"cv_{name}" in metrics},
-        fold_scores=tuple(json.loads(child.data.tags.get("fold_scores", "[]"))),
-        stopped="stopped" in child.data.tags,
-        seconds=((child.info.end_time or child.info.start_time) - child.info.start_time) / 1000,
-        error=child.data.tags.get("error", ""),
-    )
-
-
-def params_of(trial: Trial) -> dict[str, Any]:
-    """What a run of this trial logs as its parameters."""
-    return {"classifier": trial.classifier, **trial.params}
-
-
-def _inherited(parent: Run) -> dict[str, str]:
-    keys = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit")
-    return {key: parent.data.tags[key] for key in keys if key in parent.data.tags}

@@ -13,7 +13,7 @@ from mlflow.entities.run import Run
 from steps import run_step, sweep
 from tabular.errors import BadInput
 from tabular.jobs import sweep as sweeping
-from tabular.store import runs as tracking
+from tabular.store import trials as tracking
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -128,6 +128,7 @@ def test_children_are_ranked_and_the_parent_has_a_leaderboard(store: Store, tmp_
     assert [tag["is_best"] for tag in tags] == ["true"] + ["false"] * (len(ranked) - 1)
     files = {file.path for file in MlflowClient().list_artifacts(parent.info.run_id)}
     assert files == {
+        "out_of_fold.npz",
         "leaderboard.csv",
         "leaderboard.html",
         "optimization_history.png",

@@ -22,7 +22,7 @@ from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, ranked, search
+from tabular.search.loop import Budget, evaluate_again, ranked, search
 from tabular.search.workers import InProcess, Processes
 from tests.conftest import ROOT
 
@@ -336,6 +336,23 @@ def test_a_family_that_is_new_to_a_resumed_sweep_begins_with_its_defaults(iris: 
     later = run(iris, trials=5, classifiers=names, done=earlier)
     assert [trial.classifier for trial in later] == ["logistic_regression", "k_neighbors"]
     assert later[0].params == {"C": 1.0}
+
+
+def test_what_a_resumed_sweep_lacks_is_evaluated_again_within_its_time(iris: Prepared) -> None:
+    trials = ranked(run(iris, trials=4), "f1_macro")
+    bare = [dataclasses.replace(trial, oof=None) for trial in trials]
+    budgets = {
+        "in time": Budget(4),
+        "late": Budget(4, deadline=time.monotonic() - 1),
+        "stopped": Budget(4, stopped=lambda: True),
+    }
+    for name, budget in budgets.items():
+        with InProcess(iris.folds) as engine:
+            again = evaluate_again(engine, bare, budget, metric="f1_macro", seed=7)
+        assert again == trials
+        for trial, before in zip(again, trials, strict=True):
+            assert (trial.oof is None) == (name != "in time")
+            assert trial.oof is None or np.array_equal(trial.oof, before.oof)
 
 
 SEARCH = """

@@ -1,0 +1,47 @@
+"""The process of a command: what started it, its signals during the imports, who reads its output.
+
+Imported before all else, as the imports take seconds.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+PARENT = os.getppid()
+"""Process id of `mlflow run`, where that has started this process."""
+
+
+def _stopped(*_: object) -> None:
+    os.write(2, b"stopped\n")
+    os._exit(130)
+
+
+if sys.argv[0] == "-m":  # so it is while `python -m steps.…` looks for its module; nothing is open
+    signal.signal(signal.SIGINT, _stopped)
+
+
+class Output:
+    """A stream whose reader may leave (`| head -1`): what is printed after that goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes, and at the end of a line passes it on."""
+        self._stream.write(text)
+        if "\n" in text:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what was written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
