@@ -119,7 +119,7 @@ def _answered(model: Model, asked: PredictedRows, table: RawTable) -> Answered:
         return Answered(y_pred, proba, None)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
-        labels = true_labels(table, model.target, table.name)[asked.scored]
+        labels = true_labels(table, model.target, table.name, model.classes)[asked.scored]
     except BadInput:  # an empty column
         return Answered(y_pred, proba, None)
     y_true = np.array(
