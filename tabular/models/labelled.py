@@ -38,24 +38,6 @@ def features_of(
     return read_cells(features, columns, as_text=table.as_text).typed, columns
 
 
-def describe_refused(model: Model, predictions: PredictedRows, labelled: np.ndarray) -> str:
-    """What to say of labelled rows that a model cannot score, "" where there are none.
-
-    Args:
-        model: that was asked.
-        predictions: for all rows.
-        labelled: (n_rows,) bool.
-    """
-    refused = labelled & ~predictions.scored
-    if not refused.any():
-        return ""
-    row = int(refused.argmax())
-    return (
-        f"{refused.sum()} of {labelled.sum()} rows cannot be scored and are left out; the first: "
-        f"row {row + 1}, {predictions.reasons[row]}."
-    )
-
-
 def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
     """Which rows the model was trained on, (n_rows,) bool; None where that is not known.
 
