@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from custom_model.served.cells import expected
 from tabular.report.assessment import Assessment
 from tabular.report.slices import FEWEST_ROWS
 from tabular.stats.intervals import GainEstimate
@@ -67,11 +68,12 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
     if dataset.unlabelled:
         sentences.append(f"{dataset.unlabelled} rows have no {dataset.target!r}: left out.")
     for column in dataset.columns:
+        if column.notation:
+            sentences.append(f"Column {column.name!r}: each cell is {expected(column)}.")
         if column.missing:
             words = ", ".join(repr(word) for word in column.missing)
-            sentences.append(
-                f"Column {column.name!r} is a number; {words} in it means a missing value."
-            )
+            kind = f"{column.name!r} is a {column.kind}"
+            sentences.append(f"Column {kind}; {words} in it means a missing value.")
         if column.null_level is not None:
             sentences.append(
                 f"Column {column.name!r} has the value {column.null_level!r}, which CSV readers "
