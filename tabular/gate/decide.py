@@ -10,7 +10,7 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate
+from tabular.stats.metrics import evaluate, sign
 from tabular.stats.paired import OF_LABELS, Gain, Paired, gain, mcnemar
 
 Mode = Literal["superior", "best"]
@@ -228,7 +228,7 @@ def _floor(value: float, rule: Rule) -> Check:
         return Check("floor", False, f"{rule.metric} is undefined on these rows")
     if rule.floor is None:
         return Check("floor", True, "no floor is set")
-    below = value > rule.floor if rule.metric in LOWER_IS_BETTER else value < rule.floor
+    below = sign(rule.metric) * (value - rule.floor) < 0
     side = "worse than" if below else "within"
     return Check("floor", not below, f"{rule.metric} {value:.4f} is {side} the floor {rule.floor}")
 

@@ -2,10 +2,9 @@
 
 import getpass
 import json
-import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tabular.gate.decide import Decision, Rule, decide, evaluate_version
 from tabular.gate.prove import prove
 from tabular.jobs.preparation import Say
 from tabular.report import plots
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import rank_key
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import start_run
@@ -149,19 +148,11 @@ def _challengers(
     kept = [c for c in newer if "rolled_back_at" not in c.tags]
     scored = sorted(
         (c for c in kept if f"holdout_{rule.metric}" in c.metrics),
-        key=lambda c: _rank(rule.metric, c.metrics, prefix="holdout_"),
+        key=lambda c: rank_key(rule.metric, c.metrics, prefix="holdout_"),
     )
     if kept and not scored:
         raise BadInput(f"no version has the metric {rule.metric!r}; train or sweep again")
     return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored)
-
-
-def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
-    """The lower, the better: by the metric, the log loss among equals; undefined comes last."""
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    value = sign * metrics.get(prefix + metric, float("nan"))
-    loss = metrics.get(f"{prefix}log_loss", float("inf"))
-    return (float("inf") if math.isnan(value) else value), loss
 
 
 def _compare(
@@ -196,7 +187,7 @@ def _compare(
             continue
         code_of = {label: code for code, label in enumerate(labels)}
         y_true = np.array([code_of[label] for label in rows[challenger.model.target].tolist()])
-        key = _rank(rule.metric, evaluate_version(y_true, predictions))
+        key = rank_key(rule.metric, evaluate_version(y_true, predictions))
         scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
     if not scored:
         raise BadInput(f"no version of {name!r} can be compared with the one in production")

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,19 @@ LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 def sign(metric: str) -> int:
     """1 where higher is better and -1 where lower is: `sign(metric) * value` is to be high."""
     return -1 if metric in LOWER_IS_BETTER else 1
+
+
+def rank_key(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
+    """Sorts the best first: by the metric, equals by log loss; what is undefined comes last.
+
+    Args:
+        metric: a key of `METRICS`.
+        metrics: value by name.
+        prefix: of the names in `metrics`.
+    """
+    value = -sign(metric) * metrics.get(prefix + metric, math.nan)
+    loss = metrics.get(f"{prefix}log_loss", math.inf)
+    return (math.inf if math.isnan(value) else value), loss
 
 
 def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:

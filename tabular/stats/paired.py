@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from tabular.stats.metrics import LOWER_IS_BETTER, predicted
+from tabular.stats.metrics import log_losses, predicted, sign
 
 EXCEEDED = 20  # draws beyond the gain, expected where the p-value is just the level
 CELLS = 200_000  # of a matrix of draws, to stay in the processor's cache
@@ -87,7 +87,7 @@ def gain(
             p-value, for as long as it may still be reached (Besag & Clifford 1991).
     """
     rng = np.random.default_rng(seed)
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    better = sign(metric)
     value, width, draw = _of_means(paired, metric) if metric in PER_ROW else _of(paired, metric)
     if np.isnan(value):
         return Gain(value, np.empty(0), 1.0)
@@ -97,11 +97,11 @@ def gain(
     while done < resamples or (level and done < wanted and (at_least + 1) / (wanted + 1) <= level):
         size = min(resamples, wanted - done, max(1, CELLS // width))
         resampled, by_chance = draw(size, rng)
-        drawn.append(sign * resampled)
-        at_least += int((sign * (by_chance - value) >= -1e-12).sum())
+        drawn.append(better * resampled)
+        at_least += int((better * (by_chance - value) >= -1e-12).sum())
         done += size
     resampled = np.concatenate(drawn)
-    return Gain(sign * value, resampled[np.isfinite(resampled)], (at_least + 1) / (done + 1))
+    return Gain(better * value, resampled[np.isfinite(resampled)], (at_least + 1) / (done + 1))
 
 
 def mcnemar(paired: Paired) -> float:
@@ -221,17 +221,6 @@ OF_LABELS: dict[str, OfLabels] = {
 # --- metrics that are means over the rows -------------------------------------------------------
 
 PerRow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Log loss of each row, (n_rows,).
-
-    Args:
-        y_true: (n_rows,) true classes.
-        proba: (n_rows, n_classes) probabilities.
-    """
-    eps = np.finfo(proba.dtype).eps
-    return np.asarray(-np.log(np.clip(proba, eps, 1 - eps)[np.arange(len(y_true)), y_true]))
 
 
 def _briers(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
