@@ -229,7 +229,7 @@ def _leaving() -> Callable[..., None]:
 
 
 def _end_orphan(run_id: str) -> None:
-    """Ends this process as SIGTERM does; one that hears no signal, and its children, at last too."""
+    """Ends this process as SIGTERM does; where no signal is heard, with its children, at once."""
     os.kill(os.getpid(), ORPHANED)
     time.sleep(GRACE)
     for child in psutil.Process().children(recursive=True):
