@@ -209,7 +209,7 @@ def where_the_user_stands() -> Path:
 
 
 ORPHANED = signal.SIGUSR1  # this process sends it to itself
-GRACE = 6  # seconds to close runs in
+GRACE = 4  # seconds to close runs in
 
 
 def _leaving() -> Callable[..., None]:

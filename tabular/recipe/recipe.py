@@ -6,7 +6,8 @@ judged on probabilities and decisions that were made without the fold they are j
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +89,26 @@ def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
     return [trial for trial in best if trial.number in chosen]
 
 
+def cross_fitted(
+    folds: np.ndarray, predict: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Predictions for each fold that are learned without it.
+
+    What is learned on the rows that it is judged on looks better than it is.
+
+    Args:
+        folds: (n_rows,) number of the fold that each row is in.
+        predict: from (n_rows,) bool, the rows to learn from, and (n_rows,) bool, the rows to
+            predict, to an array with a row for each of the latter.
+
+    Returns:
+        An array with a row for each row.
+    """
+    parts = [predict(folds != fold, folds == fold) for fold in np.unique(folds)]
+    order = np.concatenate([np.flatnonzero(folds == fold) for fold in np.unique(folds)])
+    return np.asarray(np.concatenate(parts)[np.argsort(order)])
+
+
 def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> list[Recipe]:
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
@@ -98,18 +119,23 @@ def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> 
         seed: of the resamples for the threshold.
     """
     judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed)
-    oofs = [np.asarray(trial.oof) for trial in trials]
+    stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial), oof, oof))
-        for trial, oof in zip(trials, oofs, strict=True)
+        for trial, oof in zip(trials, stacked, strict=True)
     ]
-    weights = ensemble.select(np.stack(oofs), judge.y_true)
+    weights = ensemble.select(stacked, judge.y_true)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
         recipe = Recipe(members, tuple(weights[taken].tolist()), {})
-        oof = ensemble.cross_fitted(np.stack(oofs), judge.y_true, judge.folds)
-        mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, oofs, axes=1)))
+        oof = cross_fitted(
+            judge.folds,
+            lambda inside, outside: np.tensordot(
+                ensemble.select(stacked[:, inside], judge.y_true[inside]), stacked[:, outside], 1
+            ),
+        )
+        mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
         if judge.better(mixed, candidates[0]):
             candidates.insert(0, mixed)
     return [judge.measured(candidate) for candidate in candidates]
@@ -158,9 +184,13 @@ class _Judge:
 
     def completed(self, candidate: _Candidate) -> _Candidate:
         """The candidate with calibration and threshold where they make it better."""
-        for new in self._calibrated(candidate):
-            candidate = new if self.better(new, candidate) else candidate
-        if candidate.oof.shape[1] == 2 and self.metric in threshold.TUNABLE:
+        plain, n_classes = candidate, candidate.oof.shape[1]
+        inside = [set(self.y_true[self.folds != fold]) for fold in np.unique(self.folds)]
+        if all(len(classes) == n_classes for classes in inside):  # none has rows in one fold only
+            for method in calibration.methods(len(self.y_true)):
+                new = self._calibrated(plain, method)
+                candidate = new if self.better(new, candidate) else candidate
+        if n_classes == 2 and self.metric in threshold.TUNABLE:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
@@ -172,19 +202,26 @@ class _Judge:
             candidate.recipe, metrics=metrics, spread=self._spread(candidate)
         )
 
-    def _calibrated(self, plain: _Candidate) -> Iterator[_Candidate]:
-        for method in calibration.methods(len(self.y_true)):
-            oof = calibration.cross_fitted(method, plain.oof, self.y_true, self.folds)
-            if oof is not None:
-                calibrator = calibration.learn(method, plain.proba, self.y_true)
-                recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
-                yield _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
+    def _calibrated(self, plain: _Candidate, method: str) -> _Candidate:
+        learn = functools.partial(calibration.learn, method)
+        oof = cross_fitted(
+            self.folds,
+            lambda inside, outside: learn(plain.oof[inside], self.y_true[inside]).predict_proba(
+                plain.oof[outside]
+            ),
+        )
+        calibrator = learn(plain.proba, self.y_true)
+        recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
+        return _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
 
     def _with_threshold(self, plain: _Candidate) -> _Candidate:
-        y_pred = threshold.cross_fitted(
-            plain.oof[:, 1], self.y_true, self.folds, self.metric, seed=self.seed
-        )
-        best = threshold.tune(plain.proba[:, 1], self.y_true, self.metric, seed=self.seed)
+        tune = functools.partial(threshold.tune, metric=self.metric, seed=self.seed)
+        second = plain.oof[:, 1]
+        y_pred = cross_fitted(
+            self.folds,
+            lambda inside, outside: second[outside] > tune(second[inside], self.y_true[inside]),
+        ).astype(np.intp)
+        best = tune(plain.proba[:, 1], self.y_true)
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
