@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -174,19 +175,18 @@ class _Judge:
         error of the paired rows, and the objective no worse than by one of the folds. Where only
         the decisions differ, the objective has to be better.
         """
-        gain = sign(self.metric) * (self._score(new) - self._score(old))
         if new.oof is old.oof:
-            return gain > 0
-        gains = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+            return self._gain(new, old) > 0
+        lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+        if lower.mean() <= lower.std(ddof=1) / np.sqrt(len(lower)):
+            return False
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
-        error = gains.std(ddof=1) / np.sqrt(len(gains))
-        return bool(gains.mean() > error and gain >= -noise)
+        return bool(self._gain(new, old) >= -noise)
 
     def completed(self, candidate: _Candidate) -> _Candidate:
         """The candidate with calibration and threshold where they make it better."""
         plain, n_classes = candidate, candidate.oof.shape[1]
-        inside = [set(self.y_true[self.folds != fold]) for fold in np.unique(self.folds)]
-        if all(len(classes) == n_classes for classes in inside):  # none has rows in one fold only
+        if self._fewest_classes == n_classes:  # or a calibrator would not know one
             for method in calibration.methods(len(self.y_true)):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
@@ -194,6 +194,12 @@ class _Judge:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
+
+    @cached_property
+    def _fewest_classes(self) -> int:
+        """How many classes there are outside of every fold, at the least."""
+        outside = (self.y_true[self.folds != fold] for fold in np.unique(self.folds))
+        return min(len(np.unique(classes)) for classes in outside)
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics."""
@@ -225,8 +231,10 @@ class _Judge:
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
-    def _score(self, candidate: _Candidate) -> float:
-        return evaluate_one(self.metric, self.y_true, candidate.oof, candidate.y_pred)
+    def _gain(self, new: _Candidate, old: _Candidate) -> float:
+        """By how much the objective is better."""
+        scores = [evaluate_one(self.metric, self.y_true, c.oof, c.y_pred) for c in (new, old)]
+        return sign(self.metric) * (scores[0] - scores[1])
 
     def _spread(self, candidate: _Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""

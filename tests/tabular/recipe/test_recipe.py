@@ -138,6 +138,14 @@ def test_overconfident_proba_are_calibrated_and_right_ones_are_not() -> None:
     assert not again.method
 
 
+def test_a_class_that_no_fold_validates_leaves_probabilities_uncalibrated() -> None:
+    wrong = proba_with(1.5, 3) ** 4
+    wrong = np.column_stack([wrong, np.full(N_ROWS, 1e-6)])
+    wrong /= wrong.sum(axis=1, keepdims=True)
+    (recipe,) = finished([trial(0, wrong, "log_loss")], "log_loss")
+    assert not recipe.method
+
+
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "brier"])
 def test_objectives_of_proba_leave_the_threshold_alone(metric: str) -> None:
     (recipe,) = finished([trial(0, proba_with(1.5, 1), metric)], metric)
