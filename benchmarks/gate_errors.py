@@ -27,7 +27,8 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from tabular.gate.decide import Predictions, Rule, decide, level_of
-from tabular.stats.metrics import log_losses, predicted
+from tabular.stats.formulas import log_losses
+from tabular.stats.metrics import predicted
 from tabular.stats.paired import Paired, gain
 
 ROOT = Path(__file__).resolve().parents[1]

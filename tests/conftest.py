@@ -1,11 +1,13 @@
 """A real MLflow store for each test, and model servers that live for the whole session."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +19,12 @@ import mlflow
 import pytest
 import requests
 from hypothesis import settings
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from steps import train
-from tabular.store import registry
+from tabular.store import production
+from tests.catalog import use_catalog
 from tests.tables import mixed_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +80,50 @@ def store(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> It
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(before)
+
+
+@contextmanager
+def tracking_server(backend: str, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`mlflow server` on this port until the block ends."""
+    env = Store("", folder).environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend]
+    command += ["--artifacts-destination", str(folder), "--port", str(port), "--workers", "2"]
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+        )
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=Retry(100, backoff_factor=1, backoff_max=1)))
+    try:
+        session.get(f"http://127.0.0.1:{port}/health", timeout=60).raise_for_status()
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def served_store(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[str]:
+    """URI of an `mlflow server` that lives as long as the session."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(migrated, folder / "mlflow.db")
+    port = free_port()
+    with tracking_server(f"sqlite:///{folder}/mlflow.db", folder, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(params=["stages", "aliases only", pytest.param("server", marks=pytest.mark.slow)])
+def each_registry(request: pytest.FixtureRequest, store: Store) -> Iterator[str]:
+    """SQLite, a registry without stages, and a server; gives a name that no model has yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "aliases only":
+            use_catalog()
+            patch.setenv("MLFLOW_REGISTRY_URI", store.uri.replace("sqlite:", "catalog:", 1))
+        if request.param == "server":
+            mlflow.set_tracking_uri(request.getfixturevalue("served_store"))
+            mlflow.set_experiment(store.folder.name)
+        yield f"m{time.monotonic_ns()}"
 
 
 @dataclass(frozen=True)
@@ -169,7 +218,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     train.main([])
     train.main(["--data", str(folder / "mixed.csv"), "--target", "label"])
     for name in ("iris", "mixed"):
-        registry.promote(name, 1, reason="the only one", by="tests")
+        production.promote(name, 1, reason="the only one", by="tests")
     yield store
     mlflow.set_tracking_uri(before)
 
@@ -195,3 +244,37 @@ def mixed_server(served: Store) -> Iterator[Server]:
     command = "mlflow models serve -m models:/mixed/Production --env-manager local"
     with serving(command, served.folder, served.environment) as server:
         yield server
+
+
+def tool(name: str) -> str:
+    """A program of PostgreSQL; Debian keeps them out of PATH."""
+    found = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), shutil.which(name)]
+    if found == [None]:
+        pytest.skip(f"PostgreSQL's {name} is neither in PATH nor in /usr/lib/postgresql/*/bin")
+    return str(found[-1] or found[-2])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URI of an empty database of PostgreSQL."""
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+    initdb, pg_ctl = tool("initdb"), tool("pg_ctl")
+    port = free_port()
+    who: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:  # which PostgreSQL refuses
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        data, log = f"{folder}/data", f"{folder}/log"
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+
+        def run(*command: str) -> None:
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **who)
+
+        run(initdb, "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync")
+        run(pg_ctl, "-D", data, "-w", "-l", log, "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://mlflow@127.0.0.1:{port}/postgres"
+        finally:
+            run(pg_ctl, "-D", data, "-m", "immediate", "stop")

@@ -2,33 +2,26 @@
 
 import itertools
 import os
-import pwd
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
-import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from tabular.errors import BadInput
-from tabular.store import registry
-from tests.conftest import ROOT, Store, free_port
+from tabular.store import production, registry
+from tests.conftest import ROOT, Store, free_port, tracking_server
 
 pytestmark = pytest.mark.slow
 
@@ -46,40 +39,11 @@ def findable() -> Iterator[None]:
         yield
 
 
-def tool(name: str) -> str:
-    """A program of PostgreSQL; Debian keeps them out of PATH."""
-    found = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), shutil.which(name)]
-    if found == [None]:
-        pytest.skip(f"PostgreSQL's {name} is neither in PATH nor in /usr/lib/postgresql/*/bin")
-    return str(found[-1] or found[-2])
-
-
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """URI of a migrated database on a server that lives as long as this module's tests."""
-    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
-    initdb, pg_ctl = tool("initdb"), tool("pg_ctl")
-    port = free_port()
-    who: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid() == 0:  # which PostgreSQL refuses
-            owner = pwd.getpwnam("postgres")
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-            who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        data, log = f"{folder}/data", f"{folder}/log"
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-
-        def run(*command: str) -> None:
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **who)
-
-        run(initdb, "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync")
-        run(pg_ctl, "-D", data, "-w", "-l", log, "-o", options, "start")
-        try:
-            uri = f"postgresql+psycopg://mlflow@127.0.0.1:{port}/postgres"
-            MlflowClient(uri).search_experiments()
-            yield uri
-        finally:
-            run(pg_ctl, "-D", data, "-m", "immediate", "stop")
+def postgres(postgres_server: str) -> str:
+    """URI of a migrated database."""
+    MlflowClient(postgres_server).search_experiments()
+    return postgres_server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -100,12 +64,12 @@ def faults(name: str) -> list[str]:
     """What is not as it is when every move has ended."""
     aliases = {a: int(v) for a, v in MlflowClient().get_registered_model(name).aliases.items()}
     live = [c.number for c in registry.candidates(name) if c.stage == "Production"]
-    moves = registry.history(name)
+    moves = production.history(name)
     targets = [move.target for move in moves]
     compared = {
         "in production": (live, [aliases.get("champion")]),
         "last move to": (targets[-1:], [aliases.get("champion")]),
-        "previous": (aliases.get("previous"), registry.version_before(name)),
+        "previous": (aliases.get("previous"), production.version_before(name)),
         "moves from": ([move.source for move in moves], [None, *targets[:-1]]),
         "moments": (len({move.at for move in moves}), len(moves)),
     }
@@ -115,16 +79,16 @@ def faults(name: str) -> list[str]:
 def act(name: str, version: int) -> None:
     """A promotion, or with version 0 a rollback."""
     if version:
-        registry.promote(name, version, reason=f"to {version}", by="tests")
+        production.promote(name, version, reason=f"to {version}", by="tests")
     else:
-        registry.rollback(name, reason="back", by="tests")
+        production.rollback(name, reason="back", by="tests")
 
 
 def fork_moves(uri: str, name: str, pipe: connection.Connection) -> None:
     """Forks a process for each move asked for, and kills it after a delay if one is given."""
     os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"  # no connection is inherited
     mlflow.set_tracking_uri(uri)
-    registry.champion(name)
+    production.champion(name)
     while True:
         version, delay = pipe.recv()
         started = time.monotonic()
@@ -176,48 +140,28 @@ def test_a_move_that_is_killed_at_any_moment_is_mended_by_the_next_call(database
         seconds = {kind: max(s for k, s in spent[4:] if k == kind) for kind in (True, False)}
         assert faults("killed") == []
         for kill in range(KILLS):
-            champion, before = registry.champion("killed"), registry.history("killed")
-            target = registry.version_before("killed")
+            champion, before = production.champion("killed"), production.history("killed")
+            target = production.version_before("killed")
             other = rng.choice([v for v in range(1, 7) if v != champion])
             promotes = kill % 2 == 0 or target is None
             move(pipe, other if promotes else 0, rng.uniform(0, 1.2 * seconds[promotes]))
             if uri.startswith("postgresql"):
                 wait_until_gone(uri)
-            now = registry.champion("killed") or 0
+            now = production.champion("killed") or 0
             moved += now != champion
             halfway += bool(faults("killed"))
             if kill % 4 < 2:
-                registry.repair("killed")
+                production.repair("killed")
             else:
-                registry.promote("killed", now % 6 + 1, reason="the next one", by="tests")
+                production.promote("killed", now % 6 + 1, reason="the next one", by="tests")
             assert faults("killed") == [], kill
-            moves = [(m.action, m.target) for m in registry.history("killed")[len(before) :]]
+            moves = [(m.action, m.target) for m in production.history("killed")[len(before) :]]
             expected = [("promote", other) if promotes else ("rollback", target)]
             mended = [("promote", now % 6 + 1)] * (kill % 4 >= 2)
             assert moves == expected * (now != champion) + mended, kill
     print(f"\n{seconds[True]:.3f} s to promote, {seconds[False]:.3f} s to roll back")
     print(f"{KILLS} kills, {moved} after the alias moved, {halfway} halfway")
     assert halfway > 0
-
-
-@contextmanager
-def tracking_server(backend: str, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    env = Store("", folder).environment | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend]
-    command += ["--artifacts-destination", str(folder), "--port", str(port), "--workers", "2"]
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
-        )
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=Retry(100, backoff_factor=1, backoff_max=1)))
-    try:
-        session.get(f"http://127.0.0.1:{port}/health", timeout=60).raise_for_status()
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 start: threading.Barrier  # of a process of the pool
@@ -257,7 +201,7 @@ def test_of_eight_moves_at_once_one_wins_everywhere(store: Store, postgres: str)
             refused = {said for said in pool.map(race, [name] * AT_ONCE, every[kind]) if said}
             assert faults(name) == [], (number, kind)
             if kind == "same":
-                assert [move.target for move in registry.history(name)] == [1]
+                assert [move.target for move in production.history(name)] == [1]
             assert all(kind == "back" and "no version to go back" in said for said in refused)
 
 
@@ -277,14 +221,14 @@ def test_promotions_go_on_after_the_tracking_server_was_killed(store: Store, pos
         for _ in range(2):
             with tracking_server(postgres, store.folder, port) as server:
                 mlflow.set_tracking_uri(url)
-                act("stopped", 2 if registry.champion("stopped") == 1 else 1)
+                act("stopped", 2 if production.champion("stopped") == 1 else 1)
                 mlflow.set_tracking_uri(postgres)
                 assert faults("stopped") == []
                 ended = pool.submit(promote_until_it_fails, url, "stopped")
                 time.sleep(rng.uniform(1, 2))
                 os.killpg(server.pid, signal.SIGKILL)
                 assert isinstance(ended.exception(120), MlflowException)
-    registry.repair("stopped")
+    production.repair("stopped")
     assert faults("stopped") == []
 
 

@@ -11,8 +11,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT, Store, free_port
-from tests.test_interruptions import tracking_server
+from tests.conftest import ROOT, Store, free_port, tracking_server
 
 pytestmark = pytest.mark.slow
 

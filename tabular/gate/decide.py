@@ -10,8 +10,8 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.stats.metrics import evaluate, sign
-from tabular.stats.paired import OF_LABELS, Gain, Paired, gain, mcnemar
+from tabular.stats.metrics import OF_LABELS, compute_metrics, sign
+from tabular.stats.paired import Gain, Paired, gain, mcnemar
 
 Mode = Literal["superior", "best"]
 
@@ -111,7 +111,7 @@ def evaluate_version(y_true: np.ndarray, predictions: Predictions) -> dict[str, 
         y_true: (n_rows,) true classes.
         predictions: of the version.
     """
-    scores = evaluate(y_true, predictions.proba, predictions.y_pred)
+    scores = compute_metrics(y_true, predictions.proba, predictions.y_pred)
     return {k: v for k, v in scores.items() if k in OF_LABELS or not predictions.labels_only}
 
 

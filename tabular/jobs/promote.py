@@ -18,12 +18,13 @@ from tabular.gate.prove import prove
 from tabular.jobs.preparation import Say
 from tabular.report import plots
 from tabular.stats.metrics import rank_key
-from tabular.store import registry
+from tabular.store import production, registry
 from tabular.store.registry import Version
 from tabular.store.runs import start_run
 
 MOST_CHALLENGERS = 20
 GOLDEN_ROWS = 5
+FOREIGN = "was not registered by this project, so its held-out rows are not known"
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,22 @@ def promote(
         lines.append(line)
         say(line)
 
+    restored = None if dry_run else production.restore(model_name, by=getpass.getuser())
+    if restored:
+        tell(f"{restored.reason}; version {restored.target}, the one before it, is put back")
     candidates = registry.candidates(model_name)
-    if not dry_run:
-        registry.repair(model_name)
-    champion = registry.champion(model_name)
+    champion = production.champion(model_name)
+    if dry_run and champion is None and (champion := production.version_before(model_name)):
+        tell(f"nothing is in production; version {champion}, the last one there, would be put back")
     _show(candidates, champion, rule.metric, tell)
-    for move in registry.history(model_name):
+    for move in production.history(model_name):
         path = f"{move.action} {move.source} to {move.target}"
         tell(f"{move.at[:19]}  {path}, {move.by}: {move.reason}")
-    pool, ranked = _challengers(candidates, champion, version, rule)
+    for key in production.unreadable(model_name):
+        tell(f"the tag {key} of model {model_name!r} cannot be read and is passed over")
+    pool, ranked, reason = _challengers(candidates, champion, version, rule, tell)
     if not pool:
-        return Outcome(champion, False, "no version is newer than the one in production")
+        return Outcome(champion, False, reason)
     given = {"model_name": model_name, "metric": rule.metric, "mode": rule.mode}
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
@@ -116,43 +122,62 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
         BadInput: there is none, or it cannot be served.
     """
     candidates = registry.candidates(model_name)
-    registry.repair(model_name)
-    target = registry.version_before(model_name)
+    production.repair(model_name)
+    target = production.version_before(model_name)
     if target is None:
-        raise BadInput(f"model {model_name!r} has no version to go back to")
-    candidate = next((c for c in candidates if c.number == target), None)
-    if candidate is None:
-        raise BadInput(f"version {target} of model {model_name!r} is gone; promote another one")
+        raise BadInput(f"model {model_name!r} has no version to go back to; promote another one")
+    candidate = next(candidate for candidate in candidates if candidate.number == target)
     with tempfile.TemporaryDirectory() as folder:
         _prove(load_contender(candidate, folder))
     with start_run(f"rollback {model_name}", {"model_name": model_name}):
-        move = registry.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
+        move = production.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
         mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
     say(f"version {move.source} was in production")
     return Outcome(move.target, True, f"back from version {move.source}")
 
 
 def _challengers(
-    candidates: Sequence[Version], champion: int | None, version: int, rule: Rule
-) -> tuple[list[Version], int]:
-    """The versions to compare, and from how many they were picked."""
+    candidates: Sequence[Version], champion: int | None, version: int, rule: Rule, say: Say
+) -> tuple[list[Version], int, str]:
+    """The versions to compare, from how many they were picked, and why there are none."""
+    newest = "no version is newer than the one in production"
+    if version and version == champion:
+        return [], 0, newest
     if version:
-        if version == champion:
-            return [], 0
         chosen = [candidate for candidate in candidates if candidate.number == version]
         if not chosen:
             known = ", ".join(str(candidate.number) for candidate in candidates[-10:])
             raise BadInput(f"there is no version {version}; possible: {known}")
-        return chosen, 1
+        if not chosen[0].ours:
+            raise BadInput(
+                f"version {version} {FOREIGN}; move the alias champion by hand to put it there"
+            )
+        return chosen, 1, ""
     newer = [c for c in candidates if champion is None or c.number > champion]
     kept = [c for c in newer if "rolled_back_at" not in c.tags]
+    reasons = {c.number: _why_not(c, rule.metric) for c in kept}
+    left_out = [f"version {number} {why}" for number, why in reasons.items() if why]
+    for line in left_out:
+        say(f"left out: {line}")
     scored = sorted(
-        (c for c in kept if f"holdout_{rule.metric}" in c.metrics),
+        (c for c in kept if not reasons[c.number]),
         key=lambda c: rank_key(rule.metric, c.metrics, prefix="holdout_"),
     )
-    if kept and not scored:
-        raise BadInput(f"no version has the metric {rule.metric!r}; train or sweep again")
-    return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored)
+    if left_out and not scored:
+        reason = f"nothing can be compared: {left_out[-1]}"
+        if champion is None:
+            raise BadInput(f"{reason}; train or sweep again")
+        return [], 0, reason
+    return scored[: 1 if champion is None else MOST_CHALLENGERS], len(scored), newest
+
+
+def _why_not(candidate: Version, metric: str) -> str:
+    """Why a version is no challenger, "" if it is one."""
+    if not candidate.ours:
+        return FOREIGN
+    if not candidate.metrics:
+        return "has no run in the tracking store: purged, or the registry is of another store"
+    return "" if f"holdout_{metric}" in candidate.metrics else f"has no metric holdout_{metric}"
 
 
 def _compare(
@@ -230,10 +255,10 @@ def _log(decision: Decision, lines: Sequence[str], folder: str) -> None:
 
 
 def _move(name: str, champion: int | None, target: int, reason: str) -> Outcome:
-    now = registry.champion(name)
+    now = production.champion(name)
     if now not in (champion, target):
         raise BadInput(f"version {now} of {name!r} was promoted meanwhile; compare with it again")
-    move = registry.promote(name, target, reason=reason, by=getpass.getuser())
+    move = production.promote(name, target, reason=reason, by=getpass.getuser())
     mlflow.set_tags({"promoted_version": str(target), "promotion_reason": reason})
     return Outcome(target, move is not None, reason)
 

@@ -18,7 +18,8 @@ from tabular.recipe import calibration, ensemble, threshold
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
-from tabular.stats.metrics import evaluate, evaluate_one, log_losses, sign
+from tabular.stats.formulas import log_losses
+from tabular.stats.metrics import METRICS, compute_metric, compute_metrics, sign
 
 POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
@@ -190,7 +191,7 @@ class _Judge:
             for method in calibration.methods(len(self.y_true)):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
-        if n_classes == 2 and self.metric in threshold.TUNABLE:
+        if n_classes == 2 and METRICS[self.metric].tunable:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
@@ -203,7 +204,7 @@ class _Judge:
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics."""
-        metrics = evaluate(self.y_true, candidate.oof, candidate.y_pred)
+        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred)
         return dataclasses.replace(
             candidate.recipe, metrics=metrics, spread=self._spread(candidate)
         )
@@ -233,7 +234,7 @@ class _Judge:
 
     def _gain(self, new: _Candidate, old: _Candidate) -> float:
         """By how much the objective is better."""
-        scores = [evaluate_one(self.metric, self.y_true, c.oof, c.y_pred) for c in (new, old)]
+        scores = [compute_metric(self.metric, self.y_true, c.oof, c.y_pred) for c in (new, old)]
         return sign(self.metric) * (scores[0] - scores[1])
 
     def _spread(self, candidate: _Candidate) -> float:
@@ -242,5 +243,7 @@ class _Judge:
         for fold in np.unique(self.folds):
             rows = self.folds == fold
             y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
-            scores.append(evaluate_one(self.metric, self.y_true[rows], candidate.oof[rows], y_pred))
+            scores.append(
+                compute_metric(self.metric, self.y_true[rows], candidate.oof[rows], y_pred)
+            )
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from tabular.stats.paired import OF_LABELS
-
-TUNABLE = ("f1_macro", "f1_weighted", "accuracy", "balanced_accuracy")
-"""Objectives of decisions in which both errors count."""
+from tabular.stats.metrics import METRICS
 
 RESAMPLES = 25
 CANDIDATES = np.linspace(0.02, 0.98, 97)  # quantiles of the probabilities
@@ -20,21 +17,28 @@ def tune(proba: np.ndarray, y_true: np.ndarray, metric: str, *, seed: int) -> fl
     Args:
         proba: (n_rows,) probabilities of the second class.
         y_true: (n_rows,) classes, 0 or 1.
-        metric: one of `TUNABLE`.
+        metric: a key of `METRICS` that is tunable.
         seed: of the resamples.
     """
+    by_counts = METRICS[metric].by_counts
+    assert by_counts is not None
     rng = np.random.default_rng(seed)
     candidates = np.unique(np.quantile(proba, CANDIDATES))
     best = []
     for _ in range(RESAMPLES):
         rows = rng.integers(0, len(proba), len(proba))
         order = np.argsort(proba[rows])
-        negative = np.searchsorted(proba[rows][order], candidates, side="right")
-        false_negative = np.concatenate([[0], np.cumsum(y_true[rows][order])])[negative]
-        positives = np.full(len(candidates), y_true[rows].sum())
-        hits = np.stack([negative - false_negative, positives - false_negative], axis=1)
-        true = np.stack([len(rows) - positives, positives], axis=1)
-        pred = np.stack([negative, len(rows) - negative], axis=1)
-        scores = OF_LABELS[metric](hits, true, pred)
+        below = np.searchsorted(proba[rows][order], candidates, side="right")
+        fn = np.concatenate([[0], np.cumsum(y_true[rows][order])])[below]
+        positive = np.full_like(fn, y_true[rows].sum())
+        correct, true, pred = (
+            np.column_stack(counts)
+            for counts in (
+                (below - fn, positive - fn),
+                (len(rows) - positive, positive),
+                (below, len(rows) - below),
+            )
+        )
+        scores = by_counts(correct, true, pred)
         best.append(float(np.median(candidates[scores == scores.max()])))
     return float(np.mean(best))

@@ -3,9 +3,13 @@
 The registry keeps it; here it is read.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+LAST_YEAR = 2999  # of a time that is believed
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,26 @@ class Move:
     reason: str
 
 
-def rollback_target(moves: Sequence[Move]) -> int | None:
-    """The version that a rollback would put back, None if there is none."""
-    stack = _stack(moves)
-    return stack[-2] if len(stack) > 1 else None
+def read_move(text: str) -> Move | None:
+    """A move from its tag, None if it is not one."""
+    try:
+        move = Move(**json.loads(text))
+    except (TypeError, ValueError):
+        return None
+    texts = (move.action, move.at, move.by, move.reason)
+    valid = all(isinstance(text, str) for text in texts) and type(move.target) is int
+    return move if valid and move.action in ("promote", "rollback") and _time(move.at) else None
+
+
+def rollback_target(moves: Sequence[Move], versions: Collection[int]) -> int | None:
+    """The version that a rollback would put back, None if there is none.
+
+    Args:
+        moves: the history, oldest first.
+        versions: that exist; the others were deleted and are passed over.
+    """
+    back = (v for v in reversed(_stack(moves)) if v in versions and v != moves[-1].target)
+    return next(back, None)
 
 
 def _stack(moves: Sequence[Move]) -> list[int]:
@@ -53,14 +73,14 @@ def unwritten(moves: Sequence[Move], champion: int, tags: Mapping[int, Mapping[s
     Args:
         moves: the history as it was written, oldest first.
         champion: version that the alias names.
-        tags: of each version, by its number.
+        tags: of each version that exists, by its number.
     """
     source, last = (moves[-1].target, moves[-1].at) if moves else (None, "")
     to, back = tags.get(champion, {}), tags.get(source or 0, {})
-    promoted, rolled_back = to.get("promoted_at", ""), back.get("rolled_back_at", "")
-    if max(promoted, rolled_back) <= last:  # somebody moved the alias by hand
+    promoted, rolled_back = _time(to.get("promoted_at", "")), _time(back.get("rolled_back_at", ""))
+    if max(promoted, rolled_back) <= last:
         action = "rollback" if champion in _stack(moves) else "promote"
-        return Move(action, source, champion, now(moves), "repair", "the alias was moved by hand")
+        return Move(action, source, champion, now(moves), "repair", "alias or stage set by hand")
     if promoted > rolled_back:
         return Move("promote", source, champion, promoted, "repair", to.get("promotion_reason", ""))
     return Move(
@@ -72,5 +92,15 @@ def now(moves: Sequence[Move]) -> str:
     """The time, UTC, ISO, but later than every move, whoever's clock it was."""
     time = datetime.now(UTC)
     if moves:
-        time = max(time, datetime.fromisoformat(moves[-1].at) + timedelta(microseconds=1))
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        last = datetime.strptime(moves[-1].at, TIME).replace(tzinfo=UTC)
+        time = max(time, last + timedelta(microseconds=1))
+    return time.strftime(TIME)
+
+
+def _time(text: str) -> str:
+    """A time as the moves have it, "" if it is none: a person may have edited the tag."""
+    try:
+        time = datetime.strptime(text, TIME)
+    except ValueError:
+        return ""
+    return text if time.year <= LAST_YEAR and time.strftime(TIME) == text else ""

@@ -159,7 +159,7 @@ def test_rows_that_cannot_be_scored_go_to_a_side_file_with_the_reason(
     assert reasons[100].startswith("column 'amount': expected a finite number, found ")
     if broken:
         assert reasons[11] == "line 12 has 16 cells, the heading 14"
-        assert reasons[31] == "line 32 has 1 cells, the heading 14"
+        assert reasons[31] == "line 32 has 1 cell, the heading 14"
     customers = [c for i, c in enumerate(frame["customer"], 1) if i not in reasons]
     assert list(read(outcome.output)["customer"]) == customers
     run = MlflowClient().get_run(mlflow.last_active_run().info.run_id)

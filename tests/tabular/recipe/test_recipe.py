@@ -18,7 +18,7 @@ from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.recipe import as_it_is, cross_fitted, finish, pool
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.stats.metrics import evaluate, evaluate_one
+from tabular.stats.metrics import METRICS, compute_metric, compute_metrics
 
 N_ROWS, N_FOLDS = 3000, 5
 RNG = np.random.default_rng(0)
@@ -77,13 +77,13 @@ def test_a_calibrator_is_not_put_around_decision_values() -> None:
         calibration.attach(learned, model)
 
 
-@pytest.mark.parametrize("metric", threshold.TUNABLE)
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.tunable])
 def test_the_tuned_threshold_scores_better_on_rows_it_was_not_tuned_on(metric: str) -> None:
     proba = proba_with(1.5, 1)
     proba[:, 1] /= 2  # which moves the best threshold away from 0.5
     second, tune = proba[:, 1], functools.partial(threshold.tune, metric=metric, seed=0)
     y_pred = cross_fitted(FOLD, lambda i, o: second[o] > tune(second[i], TRUTH[i])).astype(int)
-    assert evaluate_one(metric, TRUTH, proba, y_pred) > evaluate_one(
+    assert compute_metric(metric, TRUTH, proba, y_pred) > compute_metric(
         metric, TRUTH, proba, (second > 0.5).astype(int)
     )
 
@@ -103,9 +103,9 @@ class Rows:
 
 def trial(number: int, proba: np.ndarray, metric: str = "f1_macro") -> Trial:
     scores = tuple(
-        evaluate_one(metric, TRUTH[fold == FOLD], proba[fold == FOLD]) for fold in range(N_FOLDS)
+        compute_metric(metric, TRUTH[fold == FOLD], proba[fold == FOLD]) for fold in range(N_FOLDS)
     )
-    metrics = evaluate(TRUTH, proba)
+    metrics = compute_metrics(TRUTH, proba)
     return Trial(number, "svc", {"C": number}, metrics, scores, oof=proba)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tabular.stats.metrics import METRICS, evaluate_one, sign
+from tabular.stats.metrics import METRICS, compute_metric, sign
 from tabular.stats.paired import Paired, gain, mcnemar
 
 
@@ -25,7 +25,8 @@ def test_the_gain_is_the_difference_of_the_metric(metric: str, n_classes: int) -
     paired = predictions(150, n_classes, 1.4)
     gained = gain(paired, metric, resamples=200, seed=0)
     one, other = (
-        evaluate_one(metric, paired.y_true, proba) for proba in (paired.champion, paired.challenger)
+        compute_metric(metric, paired.y_true, proba)
+        for proba in (paired.champion, paired.challenger)
     )
     assert gained.value == pytest.approx(sign(metric) * (other - one), abs=1e-9)
     assert gained.resampled.mean() == pytest.approx(gained.value, abs=0.03)
@@ -41,7 +42,7 @@ def test_a_resample_scores_as_the_metric_does(metric: str) -> None:
     for _ in range(300):
         rows = rng.integers(0, 60, 60)
         one, other = (
-            evaluate_one(metric, paired.y_true[rows], proba[rows])
+            compute_metric(metric, paired.y_true[rows], proba[rows])
             for proba in (paired.champion, paired.challenger)
         )
         by_hand.append((other - one) * sign(metric))

@@ -1,16 +1,22 @@
-"""Stages and aliases on a real SQLite registry."""
+"""Versions, aliases, stages and history on SQLite, without stages, and through a server."""
 
-from pathlib import Path
+import json
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.store._unity_catalog.registry.rest_store import UcModelRegistryStore
+from mlflow.tracking._tracking_service.utils import _get_store
 
 from tabular.errors import BadInput
-from tabular.store import registry
-from tests.conftest import Store
+from tabular.store import production, registry
+from tests.catalog import Catalog
 
-pytestmark = pytest.mark.usefixtures("store")
+
+@pytest.fixture
+def name(each_registry: str) -> str:
+    return each_registry
 
 
 def make_versions(name: str, n: int) -> None:
@@ -22,94 +28,313 @@ def make_versions(name: str, n: int) -> None:
         client.create_model_version(name, f"runs:/{run.info.run_id}/m", run.info.run_id)
 
 
+def promoted(name: str, *versions: int) -> None:
+    """Versions 1 to the highest, of which these were in production in turn."""
+    make_versions(name, max(versions))
+    for version in versions:
+        production.promote(name, version, reason=f"to {version}", by="me")
+
+
+def back(name: str) -> int:
+    return production.rollback(name, reason="bad", by="me").target
+
+
 def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
-    stages = {c.number: c.stage for c in registry.candidates(name)}
+    """Stages and aliases; where there are no stages, what the aliases and the history stand for."""
     aliases = MlflowClient().get_registered_model(name).aliases
-    return stages, {alias: int(version) for alias, version in aliases.items()}
+    as_numbers = {alias: int(version) for alias, version in aliases.items()}
+    stages = {c.number: c.stage for c in registry.candidates(name)}
+    if set(stages.values()) == {""}:
+        was = {move.target for move in production.history(name)}
+        stages = {v: "Archived" if v in was else "None" for v in stages}
+        if "champion" in as_numbers:
+            stages[as_numbers["champion"]] = "Production"
+    return stages, as_numbers
 
 
-def test_the_first_promotion_sets_stage_and_alias() -> None:
-    make_versions("m", 2)
-    assert registry.promote("m", 1, reason="first", by="me") is not None
-    assert state("m") == ({1: "Production", 2: "None"}, {"champion": 1})
+def set_stage(name: str, version: int, stage: str) -> None:
+    """As a person does; skips the test where there are no stages."""
+    try:
+        with registry.stages_are_deprecated():
+            MlflowClient().transition_model_version_stage(name, str(version), stage)
+    except MlflowException as error:
+        pytest.skip(str(error))
 
 
-def test_the_next_promotion_archives_the_one_before() -> None:
-    make_versions("m", 3)
-    for version in (1, 3):
-        registry.promote("m", version, reason=f"to {version}", by="me")
+def test_the_first_promotion_sets_stage_and_alias(name: str) -> None:
+    make_versions(name, 2)
+    assert production.promote(name, 1, reason="first", by="me") is not None
+    assert state(name) == ({1: "Production", 2: "None"}, {"champion": 1})
+
+
+def test_the_next_promotion_archives_the_one_before(name: str) -> None:
+    promoted(name, 1, 3)
     stages = {1: "Archived", 2: "None", 3: "Production"}
-    assert state("m") == (stages, {"champion": 3, "previous": 1})
-    tags = MlflowClient().get_model_version("m", "3").tags
+    assert state(name) == (stages, {"champion": 3, "previous": 1})
+    tags = MlflowClient().get_model_version(name, "3").tags
     assert (tags["promoted_from"], tags["promotion_reason"]) == ("1", "to 3")
     assert tags["promoted_at"].endswith("Z")
 
 
-def test_promoting_again_changes_nothing(store: Store) -> None:
-    make_versions("m", 2)
-    registry.promote("m", 2, reason="once", by="me")
-    before = state("m"), MlflowClient().get_model_version("m", "2").last_updated_timestamp
-    registry.promote("m", 2, reason="twice", by="me")
-    assert (state("m"), MlflowClient().get_model_version("m", "2").last_updated_timestamp) == before
+def test_promoting_again_changes_nothing(name: str) -> None:
+    promoted(name, 2)
+    before = state(name), MlflowClient().get_model_version(name, "2").last_updated_timestamp
+    production.promote(name, 2, reason="twice", by="me")
+    after = state(name), MlflowClient().get_model_version(name, "2").last_updated_timestamp
+    assert after == before
 
 
-def test_a_promotion_that_was_interrupted_is_completed_by_the_next_call() -> None:
-    make_versions("m", 2)
-    registry.promote("m", 1, reason="first", by="me")
-    MlflowClient().set_registered_model_alias("m", "champion", "2")  # and then the power went
-    registry.promote("m", 2, reason="again", by="me")
-    assert state("m") == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
-    assert [move.target for move in registry.history("m")] == [1, 2]
+def test_a_promotion_that_was_interrupted_is_completed_by_the_next_call(name: str) -> None:
+    make_versions(name, 2)
+    production.promote(name, 1, reason="first", by="me")
+    MlflowClient().set_registered_model_alias(name, "champion", "2")  # and then the power went
+    production.promote(name, 2, reason="again", by="me")
+    assert state(name) == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
+    assert [move.target for move in production.history(name)] == [1, 2]
 
 
-def test_a_rollback_that_was_interrupted_is_completed() -> None:
-    make_versions("m", 3)
-    for version in (1, 2, 3):
-        registry.promote("m", version, reason="on", by="me")
-    MlflowClient().set_registered_model_alias("m", "champion", "2")
-    registry.repair("m")
-    assert state("m") == (
-        {1: "Archived", 2: "Production", 3: "Archived"},
-        {"champion": 2, "previous": 1},
-    )
-    assert registry.history("m")[-1].action == "rollback"
+def test_a_rollback_that_was_interrupted_is_completed(name: str) -> None:
+    promoted(name, 1, 2, 3)
+    MlflowClient().set_registered_model_alias(name, "champion", "2")
+    production.repair(name)
+    stages = {1: "Archived", 2: "Production", 3: "Archived"}
+    assert state(name) == (stages, {"champion": 2, "previous": 1})
+    assert production.history(name)[-1].action == "rollback"
 
 
-def test_a_rollback_goes_back_along_the_history() -> None:
-    make_versions("m", 4)
-    for version in (1, 2, 3):
-        registry.promote("m", version, reason="on", by="me")
-    assert registry.rollback("m", reason="bad", by="me").target == 2
-    registry.promote("m", 4, reason="better", by="me")
-    assert [registry.rollback("m", reason="bad", by="me").target for _ in range(2)] == [2, 1]
+def test_a_rollback_goes_back_along_the_history(name: str) -> None:
+    promoted(name, 1, 2, 3)
+    assert back(name) == 2
+    MlflowClient().create_model_version(name, "s3://somewhere/m")
+    production.promote(name, 4, reason="better", by="me")
+    assert [back(name) for _ in range(2)] == [2, 1]
     with pytest.raises(BadInput, match="no version to go back to"):
-        registry.rollback("m", reason="bad", by="me")
+        back(name)
 
 
-def test_every_version_is_read_however_many_there_are() -> None:
+def test_an_archived_version_that_was_deleted_is_passed_over(name: str) -> None:
+    promoted(name, 1, 2, 3)
+    MlflowClient().delete_model_version(name, "2")
+    production.repair(name)
+    assert state(name)[1] == {"champion": 3, "previous": 1}
+    MlflowClient().create_model_version(name, "s3://somewhere/m")
+    production.promote(name, 4, reason="better", by="me")
+    assert [back(name), back(name)] == [3, 1]
+
+
+def test_where_the_version_in_production_was_deleted_the_one_before_is_put_back(name: str) -> None:
+    promoted(name, 1, 2)
+    MlflowClient().delete_model_version(name, "2")
+    assert production.champion(name) is None
+    move = production.restore(name, by="me")
+    assert move is not None and "version 2 was deleted" in move.reason
+    assert state(name) == ({1: "Production"}, {"champion": 1})
+    assert production.restore(name, by="me") is None
+
+
+def test_a_rollback_after_the_version_in_production_was_deleted_goes_back_one(name: str) -> None:
+    promoted(name, 1, 2, 3)
+    MlflowClient().delete_model_version(name, "3")
+    assert back(name) == 2
+    assert state(name)[1] == {"champion": 2, "previous": 1}
+
+
+def test_where_every_version_that_was_in_production_is_deleted_another_one_starts(
+    name: str,
+) -> None:
+    promoted(name, 1)
+    make = MlflowClient().create_model_version(name, "s3://somewhere/m")
+    MlflowClient().delete_model_version(name, "1")
+    assert production.restore(name, by="me") is None
+    production.promote(name, int(make.version), reason="new", by="me")
+    assert state(name) == ({2: "Production"}, {"champion": 2})
+
+
+def test_a_version_that_was_taken_out_by_hand_is_not_put_back(name: str) -> None:
+    promoted(name, 1, 2)
+    if registry.candidates(name)[1].stage:
+        set_stage(name, 2, "None")
+    MlflowClient().delete_registered_model_alias(name, "champion")
+    production.restore(name, by="me")
+    assert state(name)[1] == {"champion": 1}
+    assert "rolled_back_at" in MlflowClient().get_model_version(name, "2").tags
+
+
+def test_a_stage_that_was_moved_by_hand_follows_the_alias_again(name: str) -> None:
+    promoted(name, 1, 2)
+    set_stage(name, 1, "Production")
+    set_stage(name, 2, "Staging")
+    production.repair(name)
+    stages = {1: "Archived", 2: "Production"}
+    assert state(name) == (stages, {"champion": 2, "previous": 1})
+
+
+def test_without_the_alias_the_stage_says_what_is_in_production(name: str) -> None:
+    make_versions(name, 3)
+    set_stage(name, 1, "Production")
+    set_stage(name, 2, "Production")
+    assert production.champion(name) == 2
+    production.promote(name, 3, reason="better", by="me")
+    stages = {1: "Archived", 2: "Archived", 3: "Production"}
+    assert state(name) == (stages, {"champion": 3, "previous": 2})
+
+
+def test_the_new_stage_is_set_before_the_old_one_is_cleared(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(name, 1)
+    MlflowClient().create_model_version(name, "s3://somewhere/m")
+    set_stage(name, 2, "Staging")
+    real = MlflowClient.transition_model_version_stage
+
+    def stop_at_the_old(self: MlflowClient, name: str, version: str, stage: str) -> object:
+        if stage == "Archived":
+            raise KeyboardInterrupt
+        return real(self, name, version, stage)
+
+    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", stop_at_the_old)
+    with pytest.raises(KeyboardInterrupt):
+        production.promote(name, 2, reason="better", by="me")
+    assert state(name) == ({1: "Production", 2: "Production"}, {"champion": 2, "previous": 1})
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "no JSON", "[]", "{}", "null", '{"action": "promote"}'),
+        *(json.dumps({**dict.fromkeys(("source", "by", "reason"), ""), **changed}) for changed in (
+            {"action": "promote", "target": "2", "at": "2026-01-01T00:00:00.000000Z"},
+            {"action": "swap", "target": 2, "at": "2026-01-01T00:00:00.000000Z"},
+            {"action": "promote", "target": 2, "at": "yesterday"},
+            {"action": "promote", "target": 2, "at": "9999-12-31T23:59:59.999999Z"},
+        )),
+    ],
+)  # fmt: skip
+def test_a_move_that_cannot_be_read_is_named_and_passed_over(name: str, text: str) -> None:
+    promoted(name, 1, 2)
+    MlflowClient().set_registered_model_tag(name, "move_edited", text)
+    assert production.unreadable(name) == ["move_edited"]
+    assert [move.target for move in production.history(name)] == [1, 2]
+    assert back(name) == 1
+
+
+def test_times_that_a_person_wrote_into_tags_are_not_believed(name: str) -> None:
+    promoted(name, 1, 2, 3)
     client = MlflowClient()
-    client.create_registered_model("many")
-    for _ in range(210):
-        client.create_model_version("many", "somewhere/m")
-    assert [c.number for c in registry.candidates("many")] == list(range(1, 211))
+    client.set_model_version_tag(name, "2", "promoted_at", "yesterday")
+    client.set_model_version_tag(name, "3", "rolled_back_at", "zzz")
+    client.set_registered_model_alias(name, "champion", "2")
+    production.repair(name)
+    assert production.history(name)[-1].reason == "alias or stage set by hand"
+    assert state(name)[1] == {"champion": 2, "previous": 1}
 
 
-def test_an_unknown_model_is_named_and_guessed() -> None:
-    make_versions("churn", 1)
-    with pytest.raises(BadInput, match="did you mean 'churn'"):
-        registry.candidates("chrun")
-    assert registry.champion("chrun") is None
+def test_a_version_of_another_tool_in_production_becomes_the_previous_one(name: str) -> None:
+    client = MlflowClient()
+    client.create_registered_model(name)
+    client.create_model_version(name, "s3://somewhere/foreign")
+    client.set_registered_model_alias(name, "champion", "1")
+    client.create_model_version(name, "s3://somewhere/m")
+    assert production.champion(name) == 1
+    production.promote(name, 2, reason="better", by="me")
+    assert state(name) == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
+    assert back(name) == 1
 
 
-def test_a_quote_in_a_name_is_no_filter_syntax(tmp_path: Path) -> None:
-    make_versions("it's", 1)
-    assert [c.number for c in registry.candidates("it's")] == [1]
+def test_a_run_that_was_purged_leaves_its_version_without_metrics(name: str) -> None:
+    make_versions(name, 2)
+    run_id = registry.candidates(name)[0].run_id
+    MlflowClient().delete_run(run_id)
+    assert registry.candidates(name)[0].metrics == {"holdout_f1_macro": 0.0}
+    if not mlflow.get_tracking_uri().startswith("http"):
+        _get_store()._hard_delete_run(run_id)  # as `mlflow gc`
+        assert [c.metrics for c in registry.candidates(name)] == [{}, {"holdout_f1_macro": 0.1}]
 
 
-@pytest.mark.parametrize("uri", ["databricks-uc", "databricks", "uc:http://localhost:8080"])
-def test_a_registry_without_stages_or_aliases_is_refused(
-    uri: str, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_was_renamed_keeps_its_history(name: str) -> None:
+    promoted(name, 1, 2)
+    if isinstance(MlflowClient()._get_registry_client().store, Catalog):
+        pytest.skip("tags and aliases of a renamed model are Unity Catalog's own")
+    MlflowClient().rename_registered_model(name, f"{name} new")
+    assert production.restore(name, by="me") is None
+    assert back(f"{name} new") == 1
+
+
+def test_a_model_without_versions_is_told_from_one_that_is_not_there(name: str) -> None:
+    MlflowClient().create_registered_model(name)
+    with pytest.raises(BadInput, match=f"model '{name}' has no version; run `sweep`"):
+        registry.candidates(name)
+    with pytest.raises(BadInput, match=f"did you mean '{name}'"):
+        registry.candidates(f"{name}x")
+    assert production.champion(f"{name}x") is None
+    assert production.restore(f"{name}x", by="me") is None
+
+
+def test_every_version_is_read_however_many_there_are(name: str) -> None:
+    client = MlflowClient()
+    client.create_registered_model(name)
+    for _ in range(110):
+        client.create_model_version(name, "s3://somewhere/m")
+    assert [c.number for c in registry.candidates(name)] == list(range(1, 111))
+
+
+def test_a_name_of_three_parts_or_with_a_quote_is_a_name(name: str) -> None:
+    for other in (f"main.default.{name}", f"it's {name}"):
+        promoted(other, 1, 2)
+        assert state(other)[1] == {"champion": 2, "previous": 1}
+
+
+def test_a_history_longer_than_a_catalog_has_tags_for_goes_on(name: str) -> None:
+    make_versions(name, 2)
+    for turn in range(60 if not registry.candidates(name)[0].stage else 6):
+        production.promote(name, 1 + turn % 2, reason="reason " * 300, by="me")
+    moves = production.history(name)
+    assert [move.target for move in moves[-2:]] == [1, 2]
+    assert state(name)[1] == {"champion": 2, "previous": 1}
+    assert len(moves) >= 6
+
+
+def test_a_uri_is_resolved_by_alias_and_the_alias_is_named_where_a_stage_is_not_found(
+    name: str,
+) -> None:
+    promoted(name, 1, 2)
+    assert registry.resolve(f"models:/{name}@champion") == f"models:/{name}/2"
+    assert registry.resolve("runs:/abc/m") == "runs:/abc/m"
+    if registry.candidates(name)[0].stage:
+        assert registry.resolve(f"models:/{name}/Production") == f"models:/{name}/2"
+    with pytest.raises(BadInput, match=f"models:/{name}@champion is what") as caught:
+        registry.resolve(f"models:/{name}/Staging")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stage_that_the_registry_refuses_is_said_and_the_alias_moves(
+    store: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MlflowException("stages were removed")
+
+    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", refuse)
+    promoted("m", 1, 2)
+    assert state("m")[1] == {"champion": 2, "previous": 1}
+    assert "only the alias 'champion' was moved, as the registry refuses stages" in caplog.text
+
+
+@pytest.mark.parametrize("uri", ["databricks", "uc:http://localhost:8080"])
+def test_a_registry_without_aliases_is_refused(
+    uri: str, store: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
-    with pytest.raises(BadInput, match="cannot promote"):
-        registry.candidates("main.default.m")
+    for read in (registry.candidates, production.champion):
+        with pytest.raises(BadInput, match="has no aliases"):
+            read("main.default.m")
+
+
+def test_the_registry_of_these_tests_lacks_what_the_client_of_unity_catalog_lacks() -> None:
+    real = UcModelRegistryStore("databricks-uc", "sqlite://")
+    for call in (
+        lambda: real.get_latest_versions("m"),
+        lambda: real.transition_model_version_stage("m", "1", "Production", False),
+    ):
+        with pytest.raises(MlflowException, match="unsupported for models in the Unity Catalog"):
+            call()
