@@ -50,7 +50,8 @@ def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
     trained_on = read_of_run(model.run_id, "training_rows.parquet") if model.run_id else None
     if trained_on is None or ROW_HASH not in trained_on:
         return None
-    return np.isin(hash_rows(raw[list(model.table_columns)]), trained_on[ROW_HASH].to_numpy())
+    hashes = hash_rows(raw[list(model.table_columns)], model.columns)
+    return np.isin(hashes, trained_on[ROW_HASH].to_numpy())
 
 
 def describe_seen(model: Model, seen: np.ndarray | None, kept: np.ndarray) -> str:
