@@ -91,7 +91,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
         target = target or models[0].target or table.target
-        labels = true_labels(table, target, data)
+        labels = true_labels(table, target, data, models[0].classes)
         features = table.frame.drop(columns=target)
         for one in models:
             one.check_columns(features.columns, data)

@@ -112,7 +112,7 @@ def _current(model: Model, predicted: PredictedRows, table: RawTable) -> Current
         return CurrentPredictions(y_pred, proba, None)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
-        labels = true_labels(table, model.target, table.name)[predicted.scored]
+        labels = true_labels(table, model.target, table.name, model.classes)[predicted.scored]
     except BadInput:  # an empty column
         return CurrentPredictions(y_pred, proba, None)
     y_true = np.array(
