@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from tabular.models.model import Model, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
-from tabular.report.importance import column_importance, most_important
-from tabular.report.slices import Slice
-from tabular.stats.intervals import Estimate, GainEstimate, interval
+from tabular.report.importance import column_importance
+from tabular.stats.intervals import GainEstimate, interval
 from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
 from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.store.artifacts import download
@@ -36,6 +35,9 @@ from tabular.table.labels import true_labels
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
+SLICE_COLUMNS = (
+    "column", "values", "rows", "accuracy", "low", "high", "accuracy_elsewhere", "p_value"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
         target = target or models[0].target or table.target
-        labels = true_labels(table, target, data)
+        labels = true_labels(table, target, data, models[0].classes)
         features = table.frame.drop(columns=target)
         for one in models:
             one.check_columns(features.columns, data)
@@ -207,20 +209,13 @@ def _gains(
 def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict[str, float]:
     """Every figure by its name as a metric of the run."""
     metrics: dict[str, float] = {}
-
-    def put(name: str, one: Estimate | GainEstimate) -> None:
-        for ending, value in (("", one.value), ("_low", one.low), ("_high", one.high)):
-            if math.isfinite(value):
-                metrics[name + ending] = value
-
     for prefix, assessed in zip(("", "against_"), assessments, strict=False):
         for name, one in assessed.metrics.items():
-            put(prefix + name, one)
+            metrics |= one.named(prefix + name)
         for name, of_class in zip(metric_names(assessed.labels), assessed.classes, strict=True):
-            if of_class.rows:
-                put(f"{prefix}f1_class_{name}", of_class.f1)
+            metrics |= of_class.f1.named(f"{prefix}f1_class_{name}")
     for name, gained in gains.items():
-        put(f"gain_{name}", gained)
+        metrics |= gained.named(f"gain_{name}")
     return metrics
 
 
@@ -238,18 +233,13 @@ def _write(
     """Writes the pictures, the figures as JSON and CSV, and the page."""
     model, assessed = models[0], assessments[0]
     y_true, classes = dataset.codes, dataset.labels
-    figures = plots.of_predictions(y_true, y_pred, proba, classes)
-    important: list[str] = []
+    importance = None
     if model.predict_proba:
         rows = y_true < len(model.classes)
-        names, means, spreads = column_importance(
+        importance = column_importance(
             model.predict_proba, dataset.typed[rows], y_true[rows], seed=seed
         )
-        figures["feature_importance"] = plots.feature_importance(names, means, spreads)
-        important = most_important(names, means, spreads)
-    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
-    for name, picture in pictures:
-        (folder / f"{name}.png").write_bytes(picture)
+    figures = plots.pictures(y_true, y_pred, proba, classes, importance)
     by_model = {one.uri: of for one, of in zip(models, assessments, strict=True)}
     evaluation = {
         "cautions": cautions,
@@ -258,7 +248,11 @@ def _write(
     }
     text = json.dumps(evaluation, indent=1, default=str)
     (folder / "evaluation.json").write_text(text, encoding="utf-8")
-    pd.DataFrame(map(_row, assessed.slices)).to_csv(folder / "slices.csv", index=False)
+    slices = [
+        (one.column, one.values, one.rows, *astuple(one.accuracy), one.rest, one.p_value)
+        for one in assessed.slices
+    ]
+    pd.DataFrame(slices, columns=SLICE_COLUMNS).to_csv(folder / "slices.csv", index=False)
     page = report.Page(
         title=f"{model.uri} on {dataset.name}",
         summary=f"{model.uri} on {len(y_true)} labelled rows of {dataset.source}"
@@ -269,28 +263,15 @@ def _write(
         facts=report.facts(dataset, str(len(y_true))),
         notes=(),
         cautions=cautions,
-        pictures=pictures,
-        class_counts={"rows": np.bincount(y_true, minlength=len(classes)).tolist()},
+        pictures=plots.as_png(figures),
+        class_counts={"rows": np.bincount(y_true, minlength=len(classes))},
         others={
             one.uri: {name: estimate.value for name, estimate in of.metrics.items()}
             for one, of in zip(models[1:], assessments[1:], strict=True)
         },
         gains=gains,
-        importance=important,
+        importance=importance.most_important if importance else (),
         model_uri=model.uri,
         example=to_request(dataset.typed[:1])[0] if model.columns else {},
     )
-    (folder / "report.html").write_text(report.render(page), encoding="utf-8")
-
-
-def _row(part: Slice) -> dict[str, Any]:
-    return {
-        "column": part.column,
-        "values": part.values,
-        "rows": part.rows,
-        "accuracy": part.accuracy.value,
-        "low": part.accuracy.low,
-        "high": part.accuracy.high,
-        "accuracy_elsewhere": part.rest,
-        "p_value": part.p_value,
-    }
+    report.write_report(folder, page)
