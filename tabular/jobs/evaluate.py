@@ -257,14 +257,12 @@ def _write(
         title=f"{model.uri} on {dataset.name}",
         summary=f"{model.uri} on {len(y_true)} labelled rows of {dataset.source}"
         + (f", against {models[1].uri} on the same rows." if gains else "."),
-        target=dataset.target,
+        dataset=dataset,
         assessment=assessed,
         here="on this table",
-        facts=report.facts(dataset, str(len(y_true))),
-        notes=(),
         cautions=cautions,
         pictures=plots.as_png(figures),
-        class_counts={"rows": np.bincount(y_true, minlength=len(classes))},
+        sides={"rows": np.ones(len(y_true), dtype=bool)},
         others={
             one.uri: {name: estimate.value for name, estimate in of.metrics.items()}
             for one, of in zip(models[1:], assessments[1:], strict=True)

@@ -182,21 +182,15 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         seed=fitted.seed,
     )
     figures = plots.pictures(y_true, y_pred, proba, labels, importance)
-    sides = {"rows in training": split.train, "rows in the holdout": split.holdout}
-    n_train, n_holdout = split.train.sum(), split.holdout.sum()
     page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
         summary=fitted.summary,
-        target=dataset.target,
+        dataset=dataset,
         assessment=assess(y_true, y_pred, proba, labels, typed, dataset.columns, seed=fitted.seed),
         here="holdout",
-        facts=report.facts(dataset, f"{n_train} in training, {n_holdout} in the holdout"),
-        notes=report.notes(dataset, split),
         pictures=plots.as_png(figures),
-        class_counts={
-            side: np.bincount(dataset.codes[rows], minlength=len(labels))
-            for side, rows in sides.items()
-        },
+        sides={"rows in training": split.train, "rows in the holdout": split.holdout},
+        notes=report.notes(dataset, split),
         others={"cross-validation": fitted.recipe.metrics},
         importance=importance.most_important,
         model_uri=model_uri,
