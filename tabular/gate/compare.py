@@ -76,7 +76,8 @@ def with_holdout(contender: Contender) -> Contender:
     holdout = read_of_run(version.run_id, "holdout.parquet")
     if holdout is None or not len(contender.trained_on):
         raise BadInput(
-            f"version {version.number} cannot be compared: its held-out rows are gone from the tracking store"
+            f"version {version.number} cannot be compared: its held-out rows are gone from the "
+            "tracking store"
         )
     if np.isin(holdout.index.to_numpy(), contender.trained_on).any():
         raise BadInput(f"version {version.number} was trained on rows of its own holdout")
