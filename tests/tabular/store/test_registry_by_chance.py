@@ -16,10 +16,13 @@ from tabular.errors import BadInput
 from tabular.store import production, registry
 
 STAGES = ["None", "Staging", "Production", "Archived"]
+OURS = {"bundle_sha256": "0"}
+KEYS = ["promoted_at", "rolled_back_at", "bundle_sha256"]
 numbers = itertools.count()
 turns = st.integers(0, 99)
 texts = st.sampled_from(
     [
+        None,
         *("", "yesterday", "2999-12-31T23:59:59.999999Z", "2001-01-01T00:00:00.000000Z", "zzz"),
         '{"action": "promote", "source": 1, "target": 2, "at": "2030-01-01T00:00:00.000000Z", '
         '"by": "a person", "reason": "edited"}',
@@ -36,7 +39,7 @@ class Registry(RuleBasedStateMachine):
         self.name = f"m{next(numbers)}"
         self.experiment = self.client.search_experiments()[0].experiment_id
         self.client.create_registered_model(self.name)
-        self.add({"bundle_sha256": "0"})
+        self.add(OURS)
         self.stages = bool(registry.candidates(self.name)[0].stage)
 
     def add(self, tags: dict[str, str]) -> None:
@@ -107,73 +110,55 @@ class Registry(RuleBasedStateMachine):
 
     # --- what a person does --------------------------------------------------------------------
 
-    @rule()
-    def register(self) -> None:
-        self.add({"bundle_sha256": "0"})
-
-    @rule()
-    def register_of_another_maker(self) -> None:
-        self.client.create_model_version(self.name, "s3://foreign")
+    @rule(tags=st.sampled_from([OURS, {}]))
+    def register(self, tags: dict[str, str]) -> None:
+        self.add(tags)
 
     @precondition(has_versions)
-    @rule(turn=turns)
-    def delete(self, turn: int) -> None:
-        self.client.delete_model_version(self.name, self.pick(turn))
-
-    @rule()
-    def delete_the_champion(self) -> None:
+    @rule(turn=turns, in_production=st.booleans())
+    def delete(self, turn: int, in_production: bool) -> None:
         champion = production.champion(self.name)
-        if champion is not None:
-            self.client.delete_model_version(self.name, str(champion))
-
-    @precondition(lambda self: self.stages and self.has_versions())
-    @rule(turn=turns, stage=st.sampled_from(STAGES))
-    def move_a_stage(self, turn: int, stage: str) -> None:
-        with registry.stages_are_deprecated():
-            self.client.transition_model_version_stage(self.name, self.pick(turn), stage)
+        version = str(champion) if champion and in_production else self.pick(turn)
+        self.client.delete_model_version(self.name, version)
 
     @precondition(has_versions)
-    @rule(turn=turns, alias=st.sampled_from(["champion", "previous", "theirs"]))
-    def move_an_alias(self, turn: int, alias: str) -> None:
-        self.client.set_registered_model_alias(self.name, alias, self.pick(turn))
+    @rule(turn=turns, label=st.sampled_from(["champion", "previous", "theirs", *STAGES]))
+    def move_a_label(self, turn: int, label: str) -> None:
+        version = self.pick(turn)
+        if label not in STAGES:
+            self.client.set_registered_model_alias(self.name, label, version)
+        elif self.stages:
+            with registry.stages_are_deprecated():
+                self.client.transition_model_version_stage(self.name, version, label)
 
     @rule(alias=st.sampled_from(["champion", "previous"]))
     def delete_an_alias(self, alias: str) -> None:
         self.client.delete_registered_model_alias(self.name, alias)
 
-    @precondition(has_versions)
-    @rule(
-        turn=turns,
-        key=st.sampled_from(["promoted_at", "rolled_back_at", "bundle_sha256"]),
-        text=texts,
-    )
-    def retag_a_version(self, turn: int, key: str, text: str) -> None:
-        self.client.set_model_version_tag(self.name, self.pick(turn), key, text)
-
-    @rule(turn=turns, text=texts)
-    def edit_a_move(self, turn: int, text: str) -> None:
-        tags = sorted(self.client.get_registered_model(self.name).tags) or ["move_0"]
-        self.client.set_registered_model_tag(self.name, tags[turn % len(tags)], text)
-
-    @rule(turn=turns)
-    def delete_a_move(self, turn: int) -> None:
-        if tags := sorted(self.client.get_registered_model(self.name).tags):
-            self.client.delete_registered_model_tag(self.name, tags[turn % len(tags)])
-
-    @precondition(lambda self: self.stages)
-    @rule()
-    def rename(self) -> None:
-        new = f"m{next(numbers)}"
-        self.client.rename_registered_model(self.name, new)
-        self.name = new
+    @rule(turn=turns, key=st.sampled_from(["move", *KEYS]), text=texts)
+    def edit_a_tag(self, turn: int, key: str, text: str | None) -> None:
+        client, name = self.client, self.name
+        tags = sorted(client.get_registered_model(name).tags) or ["move_0"]
+        if key == "move" and text is None:
+            client.delete_registered_model_tag(name, tags[turn % len(tags)])
+        elif key == "move":
+            client.set_registered_model_tag(name, tags[turn % len(tags)], text)
+        elif self.has_versions() and text is None:
+            client.delete_model_version_tag(name, self.pick(turn), key)
+        elif self.has_versions():
+            client.set_model_version_tag(name, self.pick(turn), key, text)
 
     @precondition(has_versions)
     @rule(turn=turns)
-    def purge_a_run(self, turn: int) -> None:
+    def rename_and_purge_a_run(self, turn: int) -> None:
         run_id = self.client.get_model_version(self.name, self.pick(turn)).run_id
         with suppress(MlflowException):  # it was purged before
             _get_store()._hard_delete_run(run_id)
         assert registry.candidates(self.name)
+        if self.stages:  # aliases and tags of a renamed model are Unity Catalog's own
+            new = f"m{next(numbers)}"
+            self.client.rename_registered_model(self.name, new)
+            self.name = new
 
 
 def explore(examples: int) -> None:
