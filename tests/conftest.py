@@ -1,11 +1,13 @@
 """A real MLflow store for each test, and model servers that live for the whole session."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -242,3 +244,37 @@ def mixed_server(served: Store) -> Iterator[Server]:
     command = "mlflow models serve -m models:/mixed/Production --env-manager local"
     with serving(command, served.folder, served.environment) as server:
         yield server
+
+
+def tool(name: str) -> str:
+    """A program of PostgreSQL; Debian keeps them out of PATH."""
+    found = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), shutil.which(name)]
+    if found == [None]:
+        pytest.skip(f"PostgreSQL's {name} is neither in PATH nor in /usr/lib/postgresql/*/bin")
+    return str(found[-1] or found[-2])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URI of an empty database of PostgreSQL."""
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+    initdb, pg_ctl = tool("initdb"), tool("pg_ctl")
+    port = free_port()
+    who: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:  # which PostgreSQL refuses
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        data, log = f"{folder}/data", f"{folder}/log"
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+
+        def run(*command: str) -> None:
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **who)
+
+        run(initdb, "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync")
+        run(pg_ctl, "-D", data, "-w", "-l", log, "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://mlflow@127.0.0.1:{port}/postgres"
+        finally:
+            run(pg_ctl, "-D", data, "-m", "immediate", "stop")

@@ -2,13 +2,10 @@
 
 import itertools
 import os
-import pwd
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -43,40 +39,11 @@ def findable() -> Iterator[None]:
         yield
 
 
-def tool(name: str) -> str:
-    """A program of PostgreSQL; Debian keeps them out of PATH."""
-    found = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), shutil.which(name)]
-    if found == [None]:
-        pytest.skip(f"PostgreSQL's {name} is neither in PATH nor in /usr/lib/postgresql/*/bin")
-    return str(found[-1] or found[-2])
-
-
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """URI of a migrated database on a server that lives as long as this module's tests."""
-    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
-    initdb, pg_ctl = tool("initdb"), tool("pg_ctl")
-    port = free_port()
-    who: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid() == 0:  # which PostgreSQL refuses
-            owner = pwd.getpwnam("postgres")
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-            who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        data, log = f"{folder}/data", f"{folder}/log"
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-
-        def run(*command: str) -> None:
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **who)
-
-        run(initdb, "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync")
-        run(pg_ctl, "-D", data, "-w", "-l", log, "-o", options, "start")
-        try:
-            uri = f"postgresql+psycopg://mlflow@127.0.0.1:{port}/postgres"
-            MlflowClient(uri).search_experiments()
-            yield uri
-        finally:
-            run(pg_ctl, "-D", data, "-m", "immediate", "stop")
+def postgres(postgres_server: str) -> str:
+    """URI of a migrated database."""
+    MlflowClient(postgres_server).search_experiments()
+    return postgres_server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

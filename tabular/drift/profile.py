@@ -1,11 +1,11 @@
-"""What a table looked like: the profile that a version carries, and that later tables meet.
+"""What a table looked like: a version carries this profile, and later tables are compared with it.
 
 The bins of a column are chosen on one random part of the rows and counted on the others. So the
 counted rows and those of a later table are alike in every way if the table is, which keeps tests on
 the counts exact; bins that are quantiles, or the most frequent levels, of the counted rows
 themselves would make any other table look different.
 
-The answers are those on held-out rows: on its training rows a model is surer than on any other.
+The predictions are those for held-out rows: of its training rows a model is more certain.
 All rows with the same content are on one side of the split, so that a holdout of few different rows
 is a few draws, not many; its counts are reduced to the effective number (Kish 1965).
 """
@@ -13,36 +13,21 @@ is a few draws, not many; its counts are reduced to the effective number (Kish 1
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column, Label
+from tabular.stats.metrics import combinations
 
 BINNED_SHARE = 0.2  # of the rows choose the bins
 MOST_BINNED = 20_000
 BINS = 10  # of equal frequency, and one beyond either end
 MOST_LEVELS = 20  # of a category with a bin of their own
 MOST_KNOWN = 1000  # levels that are remembered by name
-CONFIDENCE_EDGES = (
-    0.3,
-    0.4,
-    0.5,
-    0.55,
-    0.6,
-    0.65,
-    0.7,
-    0.75,
-    0.8,
-    0.85,
-    0.9,
-    0.95,
-    0.98,
-    0.99,
-    0.999,
-)
+CONFIDENCE_EDGES = (0.3, 0.4, *(percent / 100 for percent in range(50, 100, 5)), 0.98, 0.99, 0.999)
 OTHER, UNSEEN = "(other levels)", "(levels not listed)"
 
 
@@ -67,11 +52,16 @@ class ColumnProfile:
     kind: str
     rows: int
     missing: int
-    edges: tuple[float, ...]
-    levels: tuple[str, ...]
-    known: tuple[str, ...]
-    listed: tuple[str, ...]
-    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def n_bins(self) -> int:
+        """How many bins the rows are counted in."""
+        return len(self.levels) + 2 if self.levels else len(self.edges) + 1
 
     @property
     def bin_names(self) -> list[str]:
@@ -90,12 +80,12 @@ def interval_names(ends: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class AnswerProfile:
-    """What a model answered on held-out rows.
+class PredictionProfile:
+    """What a model predicts for held-out rows.
 
     Args:
         labels: its classes.
-        rows: how many were asked.
+        rows: how many there are.
         effective: how many independent ones they are worth.
         pairs: (n_pairs, 3): code of the true class, of the predicted class, rows.
         confidence: (n_bins,) rows by the probability of the predicted class, binned by
@@ -111,15 +101,15 @@ class AnswerProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """A table and the answers of a model on held-out rows of it.
+    """A table, and what a model predicts for held-out rows of it.
 
     Args:
         columns: the features, in the order of the table.
-        answers: on the holdout.
+        answers: the predictions for the holdout.
     """
 
     columns: tuple[ColumnProfile, ...]
-    answers: AnswerProfile
+    answers: PredictionProfile
 
 
 def profile_columns(
@@ -139,44 +129,44 @@ def profile_columns(
     return tuple(_profile(typed[column.name], column, binned) for column in columns)
 
 
-def profile_answers(
-    codes: np.ndarray,
-    said: np.ndarray,
-    probabilities: np.ndarray | None,
+def profile_predictions(
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
     labels: Sequence[Label],
     row_hashes: np.ndarray,
-) -> AnswerProfile:
-    """Profiles a model's answers on rows that it has not seen.
+) -> PredictionProfile:
+    """Profiles a model's predictions for rows that it was not trained on.
 
     Args:
-        codes: (n_rows,) true classes.
-        said: (n_rows,) predicted classes.
-        probabilities: (n_rows, n_classes).
+        y_true: (n_rows,) true classes.
+        y_pred: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes).
         labels: the classes.
         row_hashes: (n_rows,) of the rows' content.
     """
     sizes = np.unique(row_hashes, return_counts=True)[1].astype(float)
-    pairs, counts = np.unique(np.stack([codes, said]), axis=1, return_counts=True)
-    return AnswerProfile(
+    pairs, counts = combinations(len(labels), y_true, y_pred)
+    return PredictionProfile(
         labels=tuple(labels),
-        rows=len(codes),
+        rows=len(y_true),
         effective=float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0,
-        pairs=tuple((int(t), int(s), int(n)) for t, s, n in zip(*pairs, counts, strict=True)),
-        confidence=() if probabilities is None else count_confidence(probabilities, said),
+        pairs=tuple(zip(*(c.tolist() for c in (*pairs, counts)), strict=True)),
+        confidence=() if proba is None else count_confidence(proba, y_pred),
     )
 
 
-def count_confidence(probabilities: np.ndarray, said: np.ndarray) -> tuple[int, ...]:
+def count_confidence(proba: np.ndarray, y_pred: np.ndarray) -> tuple[int, ...]:
     """Rows by the probability of the predicted class, in the bins of `CONFIDENCE_EDGES`.
 
     Args:
-        probabilities: (n_rows, n_classes).
-        said: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes).
+        y_pred: (n_rows,) predicted classes.
 
     Returns:
         (n_bins,) rows.
     """
-    sure = probabilities[np.arange(len(said)), said]
+    sure = proba[np.arange(len(y_pred)), y_pred]
     bins = np.searchsorted(CONFIDENCE_EDGES, sure, side="left")
     return tuple(np.bincount(bins, minlength=len(CONFIDENCE_EDGES) + 1).tolist())
 
@@ -189,7 +179,7 @@ def count(profile: ColumnProfile, cells: pd.Series) -> np.ndarray:
         cells: (n_rows,) typed.
     """
     present = cells[cells.notna().to_numpy(dtype=bool)]
-    n_bins = len(profile.counts)
+    n_bins = profile.n_bins
     if profile.levels:
         codes = dict.fromkeys(profile.listed, n_bins - 2)
         codes |= {level: code for code, level in enumerate(profile.levels)}
@@ -210,7 +200,7 @@ def from_json(text: str) -> Profile:
     """The profile of `to_json`."""
     spec: dict[str, Any] = json.loads(text)
     columns = tuple(ColumnProfile(**_tuples(column)) for column in spec["columns"])
-    return Profile(columns, AnswerProfile(**_tuples(spec["answers"])))
+    return Profile(columns, PredictionProfile(**_tuples(spec["answers"])))
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -219,38 +209,23 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 def _profile(cells: pd.Series, column: Column, binned: np.ndarray) -> ColumnProfile:
     present = cells.notna().to_numpy(dtype=bool)
-    choosing = cells[binned & present]
-    edges: tuple[float, ...] = ()
-    levels: tuple[str, ...] = ()
-    known: tuple[str, ...] = ()
-    listed: tuple[str, ...] = ()
+    choosing, counted = cells[binned & present], cells[~binned]
+    profile = ColumnProfile(column.name, column.kind, len(counted), int(counted.isna().sum()))
     if column.kind in ("category", "boolean"):
-        by_rows = choosing.astype("str").value_counts()
-        ordered = [str(level) for level in by_rows.index]
-        levels, listed = tuple(ordered[:MOST_LEVELS]) or (UNSEEN,), tuple(ordered[:MOST_KNOWN])
+        frequent = tuple(map(str, choosing.astype("str").value_counts().index))
         every = cells[present].astype("str").unique()
-        known = tuple(sorted(map(str, every))) if len(every) <= MOST_KNOWN else ()
+        profile = replace(
+            profile,
+            levels=frequent[:MOST_LEVELS] or (UNSEEN,),
+            known=tuple(sorted(map(str, every))) if len(every) <= MOST_KNOWN else (),
+            listed=frequent[:MOST_KNOWN],
+        )
     else:
-        numbers = _numbers(choosing, column.kind)
-        if not len(numbers):
-            numbers = np.zeros(1)
-        steps = np.arange(BINS + 1) / BINS
-        cuts = np.unique(np.quantile(numbers, steps, method="inverted_cdf"))
-        edges = tuple(float(cut) for cut in (np.nextafter(cuts[0], -np.inf), *cuts))
-    n_bins = len(levels) + 2 if levels else len(edges) + 1
-    counted = cells[~binned]
-    empty = ColumnProfile(
-        name=column.name,
-        kind=column.kind,
-        rows=len(counted),
-        missing=int(counted.isna().sum()),
-        edges=edges,
-        levels=levels,
-        known=known,
-        listed=listed,
-        counts=(0,) * n_bins,
-    )
-    return ColumnProfile(**{**empty.__dict__, "counts": tuple(count(empty, counted).tolist())})
+        numbers = _numbers(choosing, column.kind) if len(choosing) else np.zeros(1)
+        cuts = np.quantile(numbers, np.arange(BINS + 1) / BINS, method="inverted_cdf")
+        edges = np.unique([np.nextafter(cuts[0], -np.inf), *cuts])
+        profile = replace(profile, edges=tuple(edges.tolist()))
+    return replace(profile, counts=tuple(count(profile, counted).tolist()))
 
 
 def _numbers(cells: pd.Series, kind: str) -> np.ndarray:

@@ -1,9 +1,8 @@
 """Versions compared on rows that neither was trained on."""
 
-import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from tabular.gate.decide import Decision, Predictions, Rule, decide, evaluate_ve
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import Model
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
 from tabular.table.split import ROW_HASH
@@ -135,7 +134,7 @@ def compare(
             continue
         code_of = {label: code for code, label in enumerate(classes)}
         y_true = np.array([code_of[label] for label in rows[target].tolist()])
-        score = rank(rule.metric, evaluate_version(y_true, predictions))
+        score = rank_key(rule.metric, evaluate_version(y_true, predictions))
         scored.append((score, challenger, y_true, predictions, before))
     if not scored:
         raise NotComparable("no newer version can be compared with the one in production")
@@ -156,20 +155,6 @@ def compare(
         challengers=ranked,
     )
     return challenger, decision
-
-
-def rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
-    """The lower, the better: by the metric, the log loss among equals; undefined comes last.
-
-    Args:
-        metric: compared.
-        metrics: of a version.
-        prefix: of their names.
-    """
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    value = sign * metrics.get(prefix + metric, float("nan"))
-    loss = metrics.get(f"{prefix}log_loss", float("inf"))
-    return (float("inf") if math.isnan(value) else value), loss
 
 
 def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFrame:
@@ -227,11 +212,8 @@ def ask_version(
             f"version {number} cannot score the common rows; the first: row {row + 1}, {reason}"
         )
     known = {key(label) for label in classes}
-    for label in predicted.y_pred:
-        if key(label) not in known:
-            raise NotComparable(
-                f"version {number} predicts {label!r}, which is no class of its challenger"
-            )
+    if others := sorted({key(label) for label in predicted.y_pred} - known):
+        raise NotComparable(f"version {number} predicts {others[0]!r}, no class of its challenger")
     y_pred, proba = align(predicted.y_pred, predicted.proba, classes)
     # a version of this project as a server asks it, by the short way for a few rows
     ask = model.pyfunc.predict if model.columns else model.predict

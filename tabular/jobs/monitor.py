@@ -4,13 +4,12 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from tabular.drift.checks import Answered, Check, DriftRule
+from tabular.drift.checks import CurrentPredictions, DriftCheck, DriftRule
 from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare
 from tabular.errors import BadInput, choices
@@ -18,17 +17,12 @@ from tabular.jobs.preparation import Say
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import Model, PredictedRows
-from tabular.report import pages as report
-from tabular.report import plots
-from tabular.report.pages import share
+from tabular.report.drift import checks_table, write_drift
 from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
+from tabular.table.addresses import without_password
 from tabular.table.files import RawTable, read_table
 from tabular.table.labels import true_labels
-
-MOST_SHOWN = 100  # checks in the report; the table has all
-PANELS = 12  # pictures of single columns
-FEWEST_PANELS = 4  # of columns that have not drifted, those that changed most
 
 
 @dataclass(frozen=True)
@@ -75,11 +69,14 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
                     f"column {name!r} to ignore is not a feature; {choices(name, names)}"
                 )
         cells = loaded.read(table.frame, table.as_text)
-        asked = loaded.ask(cells)
+        predicted = loaded.ask(cells)
         typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
-        drift = compare(profile, typed, cells.unreadable, _answered(loaded, asked, table), rule)
+        current = _current(loaded, predicted, table)
+        drift = compare(profile, typed, cells.unreadable, current, rule)
         absent = tuple(
-            Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required)
+            DriftCheck(
+                name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required
+            )
             for name in cells.absent
             if name not in ignore
         )
@@ -87,140 +84,73 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
         cautions = list(table.notes)
         gone = [name for name in cells.absent if name in loaded.required]
-        refused = ~asked.scored
         if gone:
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
-        elif refused.any():
-            row = int(refused.argmax())
-            cautions.append(
-                f"{refused.sum()} of {len(refused)} rows cannot be scored; the first: "
-                f"row {row + 1}, {asked.reasons[row]}."
-            )
+        elif sentence := predicted.describe_refused():
+            cautions.append(sentence)
         sentence = _sentence(drift, rule)
-        given = {"model": model, "data": data, "ignore": ",".join(ignore)}
+        given = {"model": model, "data": without_password(data), "ignore": ",".join(ignore)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
-            _write(place, drift, rule, f"{table.name}: {drift.verdict}", sentence, cautions)
+            title = f"{table.name}: {drift.verdict}"
+            write_drift(place, drift, rule, title=title, sentence=sentence, cautions=cautions)
             log_results(
-                _metrics(drift, refused),
+                _metrics(drift, int((~predicted.scored).sum())),
                 tags={"verdict": drift.verdict, "watched_model": model},
                 folder=place,
-                tables={"drift.json": _table(drift.checks)},
+                tables={"drift.json": checks_table(drift.checks)},
             )
     for line in (*cautions, sentence):
         say(line)
     return Watch(run.info.run_id, drift, sentence)
 
 
-def _answered(model: Model, asked: PredictedRows, table: RawTable) -> Answered:
+def _current(model: Model, predicted: PredictedRows, table: RawTable) -> CurrentPredictions:
     """The predictions for the rows that can be scored, with their true classes if there are any."""
-    y_pred, proba = align(asked.y_pred, asked.proba, model.classes)
-    if model.target not in table.frame or not asked.scored.any():
-        return Answered(y_pred, proba, None)
+    y_pred, proba = align(predicted.y_pred, predicted.proba, model.classes)
+    if model.target not in table.frame or not predicted.scored.any():
+        return CurrentPredictions(y_pred, proba, None)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
-        labels = true_labels(table, model.target, table.name)[asked.scored]
+        labels = true_labels(table, model.target, table.name, model.classes)[predicted.scored]
     except BadInput:  # an empty column
-        return Answered(y_pred, proba, None)
+        return CurrentPredictions(y_pred, proba, None)
     y_true = np.array(
         [-1 if label is None else codes.get(key(label), len(codes)) for label in labels],
         dtype=np.int64,
     )
-    return Answered(y_pred, proba, y_true if (y_true >= 0).any() else None)
+    return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None)
 
 
-def _sentence(found: Drift, rule: DriftRule) -> str:
-    drifted = [check for check in found.checks if check.drift]
-    if found.verdict == "drift":
+def _sentence(drift: Drift, rule: DriftRule) -> str:
+    drifted = [check for check in drift.checks if check.drift]
+    if drift.verdict == "drift":
         first = ", ".join(f"{check.column or 'answers'} ({check.about})" for check in drifted[:5])
         more = f" and {len(drifted) - 5} more" if len(drifted) > 5 else ""
         return f"drift: {first}{more}"
     power = (
-        f"a shift of {found.detectable:.2f} standard deviations of one column would be found in "
+        f"a shift of {drift.detectable:.2f} standard deviations of one column would be found in "
         "four of five such tables"
-        if math.isfinite(found.detectable)
+        if math.isfinite(drift.detectable)
         else "no shift of one column would be found"
     )
-    if found.verdict == "fine":
-        return f"fine: no drift in {len(found.checks)} checks of {found.rows} rows; {power}"
+    if drift.verdict == "fine":
+        return f"fine: no drift in {len(drift.checks)} checks of {drift.rows} rows; {power}"
     return (
-        f"too few rows to tell: no drift is seen in {found.rows} rows against "
-        f"{found.reference_rows}, and {power}; {LARGE_SHIFT} is wanted"
+        f"too few rows to tell: no drift is seen in {drift.rows} rows against "
+        f"{drift.reference_rows}, and {power}; {LARGE_SHIFT} is wanted"
     )
 
 
-def _metrics(found: Drift, refused: np.ndarray) -> dict[str, float]:
+def _metrics(drift: Drift, n_refused: int) -> dict[str, float]:
     metrics = {
-        "rows": float(found.rows),
-        "rows_refused": float(refused.sum()),
-        "drifted": float(sum(check.drift for check in found.checks)),
+        "rows": float(drift.rows),
+        "rows_refused": float(n_refused),
+        "drifted": float(sum(check.drift for check in drift.checks)),
     }
-    values = [check.effect for check in found.checks if check.about == "values"]
+    values = [check.effect for check in drift.checks if check.about == "values"]
     if values:
         metrics["largest_stability_index"] = max(values)
-    if math.isfinite(found.detectable):
-        metrics["detectable_shift"] = found.detectable
-    if found.fall is not None:
-        metrics["metric_fall"] = found.fall.value
-        if math.isfinite(found.fall.low):
-            metrics |= {"metric_fall_low": found.fall.low, "metric_fall_high": found.fall.high}
-    return metrics
-
-
-def _table(checks: Sequence[Check]) -> pd.DataFrame:
-    shown = [field.name for field in fields(Check)][:7]
-    return pd.DataFrame([{name: getattr(check, name) for name in shown} for check in checks])
-
-
-def _write(
-    folder: Path,
-    found: Drift,
-    rule: DriftRule,
-    title: str,
-    sentence: str,
-    cautions: Sequence[str],
-) -> None:
-    _table(found.checks).to_csv(folder / "drift.csv", index=False)
-    drawn = [check for check in found.checks if check.bins]
-    answers = [check for check in drawn if not check.column]
-    columns = sorted(
-        (check for check in drawn if check.column), key=lambda c: (not c.drift, -c.effect)
-    )
-    changed = max(FEWEST_PANELS, sum(check.drift for check in columns))
-    pictures = [
-        (f"{check.column or 'answers'}: {check.about}", plots.png(plots.drifted(check)))
-        for check in [*answers, *columns[:changed]][:PANELS]
-    ]
-    (folder / "drift.png").write_bytes(
-        plots.png(plots.effects([c for c in found.checks if c.about == "values"]))
-    )
-    bad, good = "bad", "good"
-    tiles = [
-        (found.verdict, "is the verdict", {"drift": bad, "fine": good}.get(found.verdict, "")),
-        (
-            str(sum(check.drift for check in found.checks)),
-            f"of {len(found.checks)} checks are drift",
-            "",
-        ),
-        (str(found.rows), f"rows, against {found.reference_rows} of the training table", ""),
-    ]
-    if found.fall is not None:
-        between = (
-            f", {found.fall.low:+.4f} to {found.fall.high:+.4f} with {share(1 - rule.level)}"
-            if found.fall.low == found.fall.low
-            else ""
-        )
-        tiles.append((f"{found.fall.value:+.4f}", f"fall of {rule.metric}{between}", ""))
-    shown = found.checks[:MOST_SHOWN]
-    page = report.fill(
-        "drift.html",
-        title=title,
-        summary=sentence[0].upper() + sentence[1:] + ".",
-        cautions=cautions,
-        tiles=tiles,
-        checks=shown,
-        more_checks=len(found.checks) - len(shown),
-        rule=rule,
-        pictures=report.encoded(pictures),
-    )
-    (folder / "drift.html").write_text(page, encoding="utf-8")
+    if math.isfinite(drift.detectable):
+        metrics["detectable_shift"] = drift.detectable
+    return metrics | (drift.fall.named("metric_fall") if drift.fall else {})

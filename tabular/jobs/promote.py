@@ -16,13 +16,13 @@ from tabular.gate.compare import (
     NotComparable,
     compare,
     load_contender,
-    rank,
     with_holdout,
 )
 from tabular.gate.decide import Decision, Rule
 from tabular.gate.prove import prove, prove_start
 from tabular.jobs.preparation import Say
 from tabular.report import plots
+from tabular.stats.metrics import rank_key
 from tabular.store import production, registry
 from tabular.store.registry import Version
 from tabular.store.runs import start_run
@@ -179,7 +179,7 @@ def _challengers(
         say(f"left out: {line}")
     scored = sorted(
         (c for c in kept if not reasons[c.number]),
-        key=lambda c: rank(rule.metric, c.metrics, prefix="holdout_"),
+        key=lambda c: rank_key(rule.metric, c.metrics, prefix="holdout_"),
     )
     if left_out and not scored:
         reason = f"nothing can be compared: {left_out[-1]}"

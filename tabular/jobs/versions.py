@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities.run import Run
@@ -21,10 +20,11 @@ from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
-from tabular.report.importance import column_importance, most_important
-from tabular.stats.metrics import evaluate, f1_per_class, metric_names, predicted
+from tabular.report.importance import column_importance
+from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
+from tabular.store.runs import log_results
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
 
@@ -65,7 +65,7 @@ class Fitted:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        on_holdout = evaluate(self.y_true, self.proba, self.y_pred)
+        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred)
         on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
@@ -107,12 +107,11 @@ def register_version(
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),
     )
-    mlflow.log_metrics(metrics)
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
         _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
-        mlflow.log_artifacts(folder)
+        log_results(metrics, folder=folder)
     own_tags = {
         "dataset": dataset.name,
         "data_digest": dataset.digest,
@@ -135,7 +134,7 @@ def _profile(fitted: Fitted) -> profile.Profile:
     dataset = fitted.dataset
     return profile.Profile(
         profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed),
-        profile.profile_answers(
+        profile.profile_predictions(
             fitted.y_true,
             fitted.y_pred,
             fitted.proba,
@@ -176,22 +175,14 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
     dataset, split, labels = fitted.dataset, fitted.split, fitted.dataset.labels
     y_true, y_pred, proba = fitted.y_true, fitted.y_pred, fitted.proba
     typed = dataset.typed[split.holdout]
-    names, means, spreads = column_importance(
+    importance = column_importance(
         lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
         typed,
         y_true,
         seed=fitted.seed,
     )
-    figures = {
-        "confusion_matrix": plots.confusion_matrix(y_true, y_pred, labels),
-        "roc": plots.roc(y_true, proba, labels),
-        "precision_recall": plots.precision_recall(y_true, proba, labels),
-        "calibration": plots.calibration(y_true, proba, labels),
-        "feature_importance": plots.feature_importance(names, means, spreads),
-    }
-    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
-    for name, picture in pictures:
-        (folder / f"{name}.png").write_bytes(picture)
+    figures = plots.pictures(y_true, y_pred, proba, labels, importance)
+    sides = {"rows in training": split.train, "rows in the holdout": split.holdout}
     n_train, n_holdout = split.train.sum(), split.holdout.sum()
     page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
@@ -201,17 +192,14 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         here="holdout",
         facts=report.facts(dataset, f"{n_train} in training, {n_holdout} in the holdout"),
         notes=report.notes(dataset, split),
-        pictures=pictures,
+        pictures=plots.as_png(figures),
         class_counts={
-            where: np.bincount(dataset.codes[rows], minlength=len(labels)).tolist()
-            for where, rows in (
-                ("rows in training", split.train),
-                ("rows in the holdout", split.holdout),
-            )
+            side: np.bincount(dataset.codes[rows], minlength=len(labels))
+            for side, rows in sides.items()
         },
         others={"cross-validation": fitted.recipe.metrics},
-        importance=most_important(names, means, spreads),
+        importance=importance.most_important,
         model_uri=model_uri,
         example=to_request(typed[:1])[0],
     )
-    (folder / "report.html").write_text(report.render(page), encoding="utf-8")
+    report.write_report(folder, page)

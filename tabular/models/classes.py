@@ -11,14 +11,14 @@ from custom_model.served.columns import Label
 
 def key(label: object) -> str:
     """What makes two labels the same class, whatever their types: 1, 1.0, "1" and "1.0" are."""
-    text = str(label)
+    text = str(label).strip()
     return text.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", text) else text
 
 
 def align(
     y_pred: Sequence[Label], proba: pd.DataFrame | None, classes: Sequence[Label]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """PredictedRows as codes and probabilities of given classes.
+    """Predictions as codes and probabilities of given classes.
 
     Args:
         y_pred: (n_rows,) labels, each of them one of `classes`.

@@ -1,5 +1,6 @@
 """Files that the tracking server or the registry knows."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -54,11 +55,19 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
             f"model {uri!r} cannot be fetched: {first_line(error)}; give a URI such as "
             "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
         ) from None
+    if not any(path.iterdir()):
+        raise BadInput(f"{resolved} cannot be fetched: its artifact is gone")
     try:
-        if sha256 and bundle_sha256(path) != sha256:
-            raise BadInput(f"{resolved} is not what was registered: its files have another hash")
+        changed = sha256 and bundle_sha256(path) != sha256
     except OSError:
-        raise BadInput(f"{resolved} cannot be fetched: its artifact is gone") from None
+        changed = True
+    if changed:
+        raise BadInput(
+            f"{resolved} is not what was registered: a file of its artifact was changed, added or "
+            "removed"
+        )
+    # bytecode that MLflow has left there is not covered by the hash, and would run
+    shutil.rmtree(path / "__pycache__", ignore_errors=True)
     return resolved, path
 
 

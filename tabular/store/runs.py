@@ -7,7 +7,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities.run import Run
@@ -75,10 +76,13 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
 
 
 def fail_if_running(run_id: str) -> None:
-    """Ends a run that nobody else will end."""
+    """Ends a run and its children that nobody else will end."""
     client = MlflowClient()
-    if client.get_run(run_id).info.status == "RUNNING":
-        client.set_terminated(run_id, "FAILED")
+    run = client.get_run(run_id)
+    ours = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+    for each in [*client.search_runs([run.info.experiment_id], ours), run]:
+        if each.info.status == "RUNNING":
+            client.set_terminated(each.info.run_id, "FAILED")
 
 
 def log_results(
@@ -124,12 +128,18 @@ def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
         return next((kind for kind, test in tests.items() if test(field)), DataType.string)
 
     columns = Schema([ColSpec(kind(field.type), field.name) for field in schema])
-    with warnings.catch_warnings():
+    logged = MetaDataset(_source(source), name, digest, columns)  # type: ignore[abstract]
+    mlflow.log_input(logged, context="scoring")
+
+
+def _source(data: str) -> DatasetSource:
+    """Where a table came from; a tag says it where MLflow has no kind of source for it."""
+    with warnings.catch_warnings(), suppress(MlflowException):
         # MLflow finds its own source for local files twice
         warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
-        where = CodeDatasetSource(tags={}) if source in BUILT_IN else resolve_dataset_source(source)
-    logged = MetaDataset(where, name, digest, columns)  # type: ignore[abstract]
-    mlflow.log_input(logged, context="scoring")
+        if data not in BUILT_IN:
+            return resolve_dataset_source(data)
+    return CodeDatasetSource(tags={"data": data})
 
 
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
@@ -140,15 +150,12 @@ def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
         context: what it was used for: training or evaluation.
     """
     everything = np.ones(len(dataset.codes), dtype=bool)
-    source = None if dataset.source in BUILT_IN else dataset.source
     with warnings.catch_warnings():
-        # MLflow hints that integers cannot hold missing values; this schema is for the eye. It
-        # also finds its own source for local files twice.
+        # MLflow hints that integers cannot hold missing values; this schema is for the eye
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
-        warnings.filterwarnings("ignore", "The specified dataset source can be", UserWarning)
         logged = mlflow.data.from_pandas(  # type: ignore[attr-defined]
             dataset.labelled(everything),
-            source=source,
+            source=_source(dataset.source),
             targets=dataset.target,
             name=dataset.name,
             digest=dataset.digest,

@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -24,8 +24,8 @@ from tabular.table.chunks import Chunk, Unreadable
 
 BLOCK = 8 << 20  # bytes of a chunk
 HEAD = 1 << 20  # bytes that are looked at for the layout
-REPEATS = "repeats the heading"
 LOOKED_AT = 20  # rows that a separator has to fit
+SURE = 0.3  # a language that fits less is not known, nor letters of several bytes that are fewer
 SAMPLE = 64 << 10  # bytes by which an encoding is recognised
 _TRAILING = "__after_the_last_separator__"
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -86,8 +86,9 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 def encoding_of(path: Path) -> tuple[str, bool]:
     """The encoding of a text file as Python names it, and whether it has blank lines.
 
-    What is not UTF-8 and has no byte order mark is recognised by charset-normalizer; where Windows'
-    Western encoding (cp1252) is as likely as its best guess, it is that.
+    What is not UTF-8 and has no byte order mark is recognised by charset-normalizer. It is cp1252,
+    Windows' Western encoding, where that is as likely as the best guess, or where the letters are
+    too few to know their language by.
     """
     blank = False
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -115,15 +116,18 @@ def _recognised(sample: bytes) -> str:
     if best is None:
         raise BadInput("its encoding is not recognised; save it as UTF-8")
     equal = [m for m in matches if (m.chaos, m.coherence) == (best.chaos, best.coherence)]
-    names = {name for match in equal for name in match.could_be_from_charset}
-    return "cp1252" if "cp1252" in names else best.encoding
+    western = any("cp1252" in match.could_be_from_charset for match in equal)
+    if best.coherence < SURE and best.multi_byte_usage < SURE and b"\0" not in sample:
+        with suppress(UnicodeDecodeError):
+            western = bool(sample.decode("cp1252"))
+    return "cp1252" if western else best.encoding
 
 
 def read_layout(head: str, source: str) -> Layout:
     """The headings and the separator of a table.
 
-    The separator is the one that cuts the heading and the first rows into equally many cells: of
-    comma, semicolon, tab and bar the first that does, of a `.tsv` the tab.
+    The separator is the one of comma, semicolon, tab and bar that cuts the heading and the first
+    rows into equally many cells, and into most.
 
     Args:
         head: beginning of the file.
@@ -139,7 +143,8 @@ def read_layout(head: str, source: str) -> Layout:
         head, before = head[skipped.end() :], before + 1
     if not head:
         raise BadInput(f"{source} cannot be read: it is empty; its first line is the heading")
-    best = max((_cut(head, separator) for separator in separators), key=lambda cut: cut[0])[1]
+    cuts = [_cut(head, separator) for separator in separators]
+    _, best = max(cuts, key=lambda cut: (cut[0], len(cut[1].names)))
     names = [name or f"Unnamed: {position}" for position, name in enumerate(best.names)]
     if doubled := [name for name, times in Counter(names).items() if times > 1]:
         raise BadInput(f"column {doubled[0]!r} is in {source} more than once; rename one of them")
@@ -184,7 +189,7 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
 
     def skip(row: Any) -> str:
         cells = next(csv.reader([row.text], delimiter=layout.separator), [])
-        reason = f"has {row.actual_columns} cells, the heading {len(layout.names)}"
+        reason = _miscounted(row.actual_columns, layout)
         skipped.append(Unreadable(row.number - layout.before, reason, cells))
         return "skip"
 
@@ -227,17 +232,21 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
             done = ends
 
 
+def _miscounted(n_cells: int, layout: Layout) -> str:
+    return f"has {n_cells} cell{'s' * (n_cells != 1)}, the heading {len(layout.names)}"
+
+
 def _odd_rows(batch: pa.RecordBatch, layout: Layout) -> dict[int, str]:
     """Why a row with the right number of cells is none, by position: it is the heading again."""
     odd = {}
     if layout.trailing:
-        reason = f"has {len(layout.names) + 1} cells, the heading {len(layout.names)}"
+        reason = _miscounted(len(layout.names) + 1, layout)
         odd = dict.fromkeys(np.flatnonzero(pc.not_equal(batch.column(-1), "")).tolist(), reason)
     same = pc.equal(batch.column(0), layout.names[0])
     if pc.any(same).as_py():
         for name, cells in zip(layout.names, batch.columns, strict=False):
             same = pc.and_(same, pc.equal(cells, name))
-        odd |= dict.fromkeys(np.flatnonzero(same).tolist(), REPEATS)
+        odd |= dict.fromkeys(np.flatnonzero(same).tolist(), "repeats the heading")
     return odd
 
 

@@ -34,7 +34,7 @@ from tabular.table.chunks import (
     of_arrow,
     rows_per_chunk,
 )
-from tabular.table.delimited import REPEATS, layout_of, read_rows
+from tabular.table.delimited import layout_of, read_rows
 from tabular.table.joined import joined, partition
 from tabular.table.spool import is_database, spool_excel, spool_json, spool_query
 
@@ -99,21 +99,15 @@ def read_table(data: str, download: Download | None = None) -> RawTable:
         frame = whole.drop_columns(_unnamed_index(whole)).to_pandas(
             types_mapper=NULLABLE.get, ignore_metadata=True, split_blocks=True, self_destruct=True
         )
-        return RawTable(
-            frame, table.as_text, table.name, unreadable, (*table.notes, *_told(unreadable))
-        )
-
-
-def _told(unreadable: tuple[Unreadable, ...]) -> list[str]:
-    """What to say of lines that are left out."""
-    repeated = [line for line in unreadable if line.reason.endswith(REPEATS)]
-    broken = [line for line in unreadable if not line.reason.endswith(REPEATS)]
-    notes = []
-    for lines, what in ((broken, "cannot be read"), (repeated, "repeat the heading")):
-        if lines:
-            count = f"{len(lines)} lines" if len(lines) > 1 else "1 line"
-            notes.append(f"{count} {what}: left out; the first: {lines[0].reason}.")
-    return notes
+        notes = table.notes
+        if unreadable:
+            count = (
+                "1 line is no row"
+                if len(unreadable) == 1
+                else f"{len(unreadable)} lines are no rows"
+            )
+            notes += (f"{count}: left out; the first: {unreadable[0].reason}.",)
+        return RawTable(frame, table.as_text, table.name, unreadable, notes)
 
 
 def _unnamed_index(table: pa.Table) -> list[str]:

@@ -42,11 +42,14 @@ def spool(rows: Iterable[Row], folder: Path, names: Sequence[str] = ()) -> Path:
 
 
 def _array(cells: list[Any]) -> pa.Array:
-    """Cells in their common type, as text where there is none."""
+    """Cells in their common type; as text where there is none, or one that files do not have."""
     try:
-        return pa.array(cells)
+        array = pa.array(cells)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        array = None
+    if array is None or isinstance(array.type, pa.BaseExtensionType):  # such as UUIDs
         return pa.array([None if cell is None else _text(cell) for cell in cells], pa.string())
+    return array
 
 
 def _text(cell: Any) -> str:
@@ -112,6 +115,8 @@ def spool_json(path: Path, folder: Path) -> Path:
         columns = {k: list(c.values()) if isinstance(c, dict) else c for k, c in document.items()}
         rows = zip(*columns.values(), strict=True)
         document = [dict(zip(columns, row, strict=True)) for row in rows]
+    elif isinstance(document, dict):  # the only line
+        document = [document]
     if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise BadInput(f"{path} cannot be read: expected a list of records, or a record a line")
     return spool(document, folder)
@@ -163,7 +168,7 @@ def spool_query(address: str, folder: Path) -> Path:
     try:
         if query.lower().endswith(".sql"):
             query = Path(query).read_text(encoding="utf-8")
-        engine = sqlalchemy.create_engine(url)
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
         options = {"stream_results": True, "max_row_buffer": ROWS, "no_parameters": True}
         with engine.connect().execution_options(**options) as connection:
             result = connection.exec_driver_sql(query)

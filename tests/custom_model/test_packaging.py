@@ -1,6 +1,8 @@
 """The artifact stands alone: without the repo, without pickle, beside another version of itself."""
 
+import importlib.util
 import json
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from custom_model import packaging
 from custom_model.packaging import bundle_sha256
 from custom_model.served.model import load_pipeline
 from tabular.families.pipeline import make_model
+from tabular.models.load import load_model
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.conftest import Store
 
@@ -140,6 +143,29 @@ def test_a_compiled_model_that_fails_is_replaced_by_the_pipeline(
     assert "the pipeline answers" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("trees.py", "from sklearn.tree._tree import Tree\n"),  # a module that is gone
+        ("compiled.py", "    return _compile(model, behind_preprocessor=False).proba\n"),
+    ],
+)
+def test_a_model_that_does_not_compile_is_answered_by_the_pipeline(
+    packed: packaging.Packed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+    line: str,
+) -> None:
+    wrong = line.replace("_tree ", "_nowhere ").replace("_compile(model", "_compile(model.renamed")
+    monkeypatch.setattr(packaging, "SERVED_FOLDER", changed_code(tmp_path, file, line, wrong))
+    model = mlflow.pyfunc.load_model(log(load_dataset("iris"), "random_forest").info.model_uri)
+    assert model.unwrap_python_model().few is None
+    assert "could not be compiled" in caplog.text
+    assert model.predict([[5.1, 3.5, 1.4, 0.2]])["prediction"].tolist() == ["setosa"]
+
+
 def test_a_model_server_gets_rows_and_python_a_frame(
     packed: packaging.Packed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,3 +283,19 @@ def test_a_column_that_looks_like_a_doubled_heading_is_served(store: Store) -> N
     dataset = make_dataset(table, "x.1", name="t", source="t")
     model = mlflow.pyfunc.load_model(log(dataset, "logistic_regression").info.model_uri)
     assert len(model.predict(table)) == 150
+
+
+def test_bytecode_that_was_left_in_the_store_is_never_run(
+    packed: packaging.Packed, store: Store, tmp_path: Path
+) -> None:
+    mlflow.register_model(packed.info.model_uri, "iris")
+    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
+    planted = tmp_path / "planted.py"
+    planted.write_text("raise SystemExit('the planted bytecode has run')")
+    place = Path(importlib.util.cache_from_source(str(local(packed) / "bundle.py")))
+    place.parent.mkdir(exist_ok=True)
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(planted), str(place), invalidation_mode=unchecked)
+    with pytest.raises(SystemExit, match="planted"):
+        mlflow.pyfunc.load_model(str(local(packed)))
+    assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"
