@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, evaluates, prints the metrics."""
     parser = Parser(__doc__)
     parser.option(
-        "model", "models:/iris/Production", str, "URI of any classifier that MLflow loads"
+        "model", "models:/iris@champion", str, "URI of any classifier that MLflow loads"
     )
     parser.option("data", "iris", str, TABLE)
     parser.option("target", "", str, "column of the labels; empty for the one the model predicts")

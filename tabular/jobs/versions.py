@@ -110,7 +110,7 @@ def register_version(
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
-        _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
+        _write_report(Path(folder), fitted, f"models:/{model_name}@champion")
         log_results(metrics, folder=folder)
     own_tags = {
         "dataset": dataset.name,

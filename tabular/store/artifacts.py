@@ -53,7 +53,7 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
     except Exception as error:  # stores raise many kinds
         raise BadInput(
             f"model {uri!r} cannot be fetched: {first_line(error)}; give a URI such as "
-            "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
+            "models:/iris@champion, models:/iris/3 or runs:/<run id>/model"
         ) from None
     if not any(path.iterdir()):
         raise BadInput(f"{resolved} cannot be fetched: its artifact is gone")
