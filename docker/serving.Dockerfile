@@ -10,6 +10,8 @@ RUN pip install --no-cache-dir --require-hashes -r /tmp/serving.txt \
 
 RUN useradd --uid 10001 --no-create-home mlflow
 COPY docker/serve.py docker/ping.py /srv/
+# the one module that tells whether a version's files are those that were registered
+COPY custom_model/artifact.py /srv/custom_model/
 USER 10001
 WORKDIR /tmp
 CMD ["python", "/srv/serve.py"]

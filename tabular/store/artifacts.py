@@ -7,7 +7,7 @@ import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from custom_model.packaging import bundle_sha256
+from custom_model.artifact import Changed, check
 from tabular.errors import BadInput, first_line
 from tabular.store import registry
 
@@ -46,7 +46,7 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
         BadInput: there is no such model, or it is not what was registered.
     """
     resolved = registry.resolve(uri)
-    sha256 = registry.tags_of(resolved).get("bundle_sha256")
+    tags = registry.tags_of(resolved)
     try:
         path = Path(mlflow.artifacts.download_artifacts(resolved, dst_path=str(folder)))
     except Exception as error:  # stores raise many kinds
@@ -55,10 +55,9 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
             "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
         ) from None
     try:
-        if sha256 and bundle_sha256(path) != sha256:
-            raise BadInput(f"{resolved} is not what was registered: its files have another hash")
-    except OSError:
-        raise BadInput(f"{resolved} cannot be fetched: its artifact is gone") from None
+        check(path, tags)
+    except Changed as error:
+        raise BadInput(f"{resolved} {error}") from None
     return resolved, path
 
 
