@@ -27,8 +27,9 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from tabular.gate.decide import Predictions, Rule, decide, level_of
+from tabular.stats.formulas import log_losses
 from tabular.stats.metrics import predicted
-from tabular.stats.paired import Paired, gain, log_losses
+from tabular.stats.paired import Paired, gain
 
 ROOT = Path(__file__).resolve().parents[1]
 RULE = Rule(resamples=1000)

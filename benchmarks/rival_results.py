@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.rival_runner import RIVALS
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import METRICS
 
 TABLES = {
     "titanic": "Survived",
@@ -103,7 +103,7 @@ def ranks_table(results: Sequence[Result], tools: Sequence[str]) -> list[str]:
         )
         wide = frame.pivot(index=["table", "seed"], columns="tool", values="score")
         everyone = frame.groupby(["table", "seed"]).size() == len(tools)
-        lower = score in LOWER_IS_BETTER
+        lower = METRICS[score].lower_is_better
         ranks = wide[everyone].rank(axis=1, ascending=lower, na_option="bottom")
         name = f"{score} when asked for {objective}, {len(ranks)} tables"
         columns[name] = ranks.mean()

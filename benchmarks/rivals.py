@@ -46,7 +46,7 @@ from benchmarks.rival_results import (
 )
 from benchmarks.rival_runner import CLASS, CORES, RIVALS
 from benchmarks.tables import default_models
-from tabular.stats.metrics import METRICS
+from tabular.stats.metrics import compute_metric
 from tabular.table.dataset import Dataset, load_dataset
 from tabular.table.split import Split, split_rows
 
@@ -87,8 +87,7 @@ class Task:
         codes = self.dataset.codes[self.split.holdout]
         shares = np.asarray(probabilities, dtype=np.float64)
         shares = shares / shares.sum(axis=1, keepdims=True)  # sums of float32 are off by 1e-7
-        every = np.arange(len(self.dataset.labels))
-        return {name: METRICS[name](codes, predicted, shares, every) for name in SCORES}
+        return {name: compute_metric(name, codes, shares, predicted) for name in SCORES}
 
 
 def run(command: Sequence[str | Path], limit: float, **settings: Any) -> Spent:

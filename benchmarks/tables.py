@@ -18,7 +18,7 @@ from pathlib import Path
 import mlflow
 
 from tabular.families.pipeline import make_model
-from tabular.stats.metrics import evaluate
+from tabular.stats.metrics import compute_metrics
 from tabular.table.dataset import load_dataset
 from tabular.table.split import split_rows
 
@@ -46,7 +46,7 @@ def default_models(data: str, target: str, seed: int = 42) -> dict[str, dict[str
         model = make_model(dataset.columns, classifier, {}, seed=seed)
         model.fit(dataset.expanded[split.train], dataset.codes[split.train])
         shares = model.predict_proba(dataset.expanded[split.holdout])
-        scores[classifier] = evaluate(dataset.codes[split.holdout], shares)
+        scores[classifier] = compute_metrics(dataset.codes[split.holdout], shares)
     return scores
 
 

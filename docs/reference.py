@@ -21,7 +21,7 @@ import yaml
 from custom_model.served.columns import Column
 from steps import Parser
 from tabular.drift.checks import Check
-from tabular.stats.metrics import LOWER_IS_BETTER, MEANING, METRICS
+from tabular.stats.metrics import METRICS
 from tabular.store.history import Move
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,8 +47,8 @@ def page(text: str) -> str:
     default, place = settings(), ("## Environment variables", "in `.env`")
     rows = [(name, _code(default[name]), is_) for name, is_ in described(*place, text).items()]
     _fill(blocks, place[0], (place[1], "default", "is"), rows)
-    better = {name: "lower" if name in LOWER_IS_BETTER else "higher" for name in METRICS}
-    metrics = [(name, MEANING[name], better[name]) for name in METRICS]
+    better = {False: "higher", True: "lower"}
+    metrics = [(one.name, one.meaning, better[one.lower_is_better]) for one in METRICS.values()]
     _fill(blocks, "## Metrics", ("metric", "is", "better"), metrics)
 
     _fill(blocks, "Members of a move:", ("member", "is"), members(Move).items())

@@ -12,7 +12,7 @@ from steps import TABLE, Parser, one_of, real, run_step, whole
 from tabular.drift.checks import DriftRule
 from tabular.drift.verdict import Verdict
 from tabular.jobs.monitor import Watch, monitor
-from tabular.stats.paired import OF_LABELS
+from tabular.stats.metrics import OF_LABELS
 
 EXIT: dict[Verdict, int] = {"fine": 0, "drift": 3, "too few rows to tell": 4}
 

@@ -178,7 +178,7 @@ def test_numbers_that_stand_as_text_in_parquet_are_refused_by_every_command(
     assert (len(reasons), len(rows)) == (150, 0)
     with pytest.raises(BadInput) as refused:
         evaluated("iris.parquet", "models:/iris/1", target)
-    assert f"150 of 150 rows cannot be scored and are left out; the first: row 1, {reasons[1]}" in (
+    assert f"150 of 150 rows cannot be scored; the first: row 1, {reasons[1]}" in (
         str(refused.value)
     )
     watch = monitor(

@@ -18,7 +18,7 @@ from docs.reference import described
 from steps import evaluate, monitor, promote, rollback, score, sweep, train
 from tabular.families.classifiers import CLASSIFIERS, hyperparameters
 from tabular.search.cross_validation import Trial
-from tabular.stats.metrics import MEANING, METRICS
+from tabular.stats.metrics import METRICS
 from tabular.store.trials import log_trial
 from tests.conftest import ROOT, use_store
 from tests.tables import mixed_table
@@ -75,10 +75,6 @@ def test_a_table_that_is_gone_from_the_page_is_missed() -> None:
     text = reference.FILE.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="no table 'metric' after '## Metrics'"):
         reference.page(text.replace("| metric | is | better |", "| name | is | better |"))
-
-
-def test_every_metric_has_its_meaning() -> None:
-    assert list(MEANING) == list(METRICS)
 
 
 def test_every_variable_that_is_read_is_described() -> None:

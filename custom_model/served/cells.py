@@ -3,19 +3,19 @@
 raw frame --read_cells--> one typed column per feature --expand--> what the pipeline takes
 """
 
-import math
 import numbers
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .columns import ISO_DATE, LARGEST, NULL_SPELLINGS, Column, Kind, canonical
+from .columns import NULL_SPELLINGS, Column, Kind, canonical
+from .dates import date_example, read_dates
+from .each import Read, each
+from .numbers import read_numbers
+from .times import CLOCK
 
 
 class DoubledColumn(ValueError):
@@ -88,7 +88,7 @@ class Cells:
             return f"column {name!r}: the table lacks it"
         if self.unreadable[name].iloc[row]:
             found = describe(self.raw[name].iloc[row])
-            return f"column {name!r}: expected {_READERS[column.kind][1]}, found {found}"
+            return f"column {name!r}: expected {expected(column)}, found {found}"
         return (
             f"column {name!r}: no value found, and this column needs one (it was never empty in "
             "training)"
@@ -122,7 +122,7 @@ def read_cells(frame: pd.DataFrame, columns: Sequence[Column], *, as_text: bool 
             absent.append(name)
             refused |= column.required
         cells = frame[name] if name in present else pd.Series([None] * len(frame), dtype=object)
-        typed[name], unreadable[name] = _READERS[column.kind][0](cells, column, as_text)
+        typed[name], unreadable[name] = _READERS[column.kind](cells, column, as_text)
         refused |= unreadable[name]
         if column.required:
             refused |= np.asarray(pd.isna(typed[name]), dtype=bool)
@@ -137,75 +137,17 @@ def read_cells(frame: pd.DataFrame, columns: Sequence[Column], *, as_text: bool 
     )
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NaT or value is pd.NA or value != value
-
-
-# Each reader below takes one raw column and returns its typed values and, for every row, whether
-# the cell could not be read; such a one is missing among the values. A missing cell is not a bad
-# one; an empty text is one only where no cell was missing in training.
-Read = tuple[Any, "np.ndarray[Any, np.dtype[np.bool_]]"]
-
-
-def _each(cells: pd.Series, read: Callable[[Any], Any], missing: Any) -> tuple[list[Any], Any]:
-    """Reads cell by cell; `read` raises an error of Python's own on a bad one."""
-    values, bad = [], np.zeros(len(cells), dtype=bool)
-    for row, cell in enumerate(cells.array):
-        try:
-            if isinstance(cell, (list, tuple, dict, np.ndarray)):
-                raise TypeError("not a single value")
-            values.append(missing if _is_missing(cell) else read(cell))
-        except (ValueError, TypeError, AttributeError, LookupError, OverflowError):
-            values.append(missing)
-            bad[row] = True
-    return values, bad
-
-
-def _read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
-    dtype = cells.dtype
-    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
-        return np.full(len(cells), np.nan), cells.notna().to_numpy()
-    if pd.api.types.is_numeric_dtype(dtype):
-        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        if any("inf" in word.lower() for word in column.missing):
-            values = np.where(np.isinf(values), np.nan, values)
-        return _bounded(values, np.zeros(len(cells), dtype=bool))
-    is_text = np.array([isinstance(cell, str) for cell in cells.array], dtype=bool)
-    texts = cells[is_text].astype("str").str.strip()
-    absent = texts.isin(column.missing) | ((texts == "") & (as_text or not column.required))
-    values, bad = np.full(len(cells), np.nan), is_text.copy()
-    bad[is_text] = ~absent
-    if as_text or column.text:
-        parsed = pd.to_numeric(texts.mask(absent), errors="coerce")
-        values[is_text] = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
-        bad[is_text] = np.isnan(values[is_text]) & ~absent.to_numpy(dtype=bool)
-
-    def read(cell: Any) -> float:
-        if isinstance(cell, (bool, np.bool_)) or not isinstance(cell, (numbers.Real, Decimal)):
-            raise TypeError("not a number")
-        return float(cell)
-
-    values[~is_text], bad[~is_text] = _each(cells[~is_text], read, math.nan)
-    return _bounded(values, bad)
-
-
-def _bounded(values: np.ndarray, bad: np.ndarray) -> Read:
-    if (large := np.abs(values) > LARGEST).any():
-        values, bad = np.where(large, np.nan, values), bad | large
-    return values, bad
-
-
 def _read_categories(cells: pd.Series, column: Column, as_text: bool) -> Read:
     plain = isinstance(cells.dtype, pd.StringDtype) or pd.api.types.is_numeric_dtype(cells.dtype)
     if isinstance(cells.dtype, pd.CategoricalDtype):
         cells, plain = cells.astype(object), False
     if plain:  # all cells of one type: read each distinct one once
         codes, distinct = pd.factorize(cells, use_na_sentinel=True)
-        levels, bad_levels = _each(pd.Series(distinct, dtype=object), canonical, None)
+        levels, bad_levels = each(pd.Series(distinct, dtype=object), canonical, None)
         values = pd.Series(np.asarray([*levels, None], dtype=object)[codes], dtype=object)
         bad = np.append(bad_levels, False)[codes]
     else:
-        listed, bad = _each(cells, canonical, None)
+        listed, bad = each(cells, canonical, None)
         values = pd.Series(listed, dtype=object)
     values = values.mask(values.isin(NULL_SPELLINGS) | (values == ""))
     if column.null_level is not None:
@@ -227,33 +169,8 @@ def _read_booleans(cells: pd.Series, column: Column, as_text: bool) -> Read:
 
     if pd.api.types.is_bool_dtype(cells.dtype):
         return cells.astype("boolean").array, np.zeros(len(cells), dtype=bool)
-    values, bad = _each(cells, read, None)
+    values, bad = each(cells, read, None)
     return pd.array(values, dtype="boolean"), bad
-
-
-def _read_dates(cells: pd.Series, column: Column, as_text: bool) -> Read:
-    """ISO dates and date-times, as UTC without a zone."""
-    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
-        moments = pd.to_datetime(cells, utc=True)
-        bad = np.zeros(len(cells), dtype=bool)
-    else:
-
-        def read(cell: Any) -> str | None:
-            if isinstance(cell, (datetime, date)):
-                return cell.isoformat()
-            text = cell.strip()
-            if not text and (as_text or not column.required):
-                return None
-            if not re.fullmatch(ISO_DATE, text):
-                raise ValueError("not an ISO date")
-            return text
-
-        texts, bad = _each(cells, read, None)
-        moments = pd.to_datetime(
-            pd.Series(texts, dtype=object), format="ISO8601", utc=True, errors="coerce"
-        )
-        bad |= moments.isna().to_numpy() & np.array([text is not None for text in texts], bool)
-    return moments.dt.tz_localize(None).dt.as_unit("us").array, bad
 
 
 def _read_texts(cells: pd.Series, column: Column, as_text: bool) -> Read:
@@ -261,17 +178,33 @@ def _read_texts(cells: pd.Series, column: Column, as_text: bool) -> Read:
         text = canonical(cell)
         return None if text in NULL_SPELLINGS else text
 
-    values, bad = _each(cells, read, None)
+    values, bad = each(cells, read, None)
     return pd.array(values, dtype="str"), bad
 
 
-_READERS: dict[Kind, tuple[Callable[[pd.Series, Column, bool], Read], str]] = {
-    "number": (_read_numbers, "a finite number"),
-    "category": (_read_categories, "a category"),
-    "boolean": (_read_booleans, "true or false"),
-    "date": (_read_dates, "a date such as 2024-01-31 or 2024-01-31T08:00:00Z"),
-    "text": (_read_texts, "a text"),
+_READERS: dict[Kind, Callable[[pd.Series, Column, bool], Read]] = {
+    "number": read_numbers,
+    "category": _read_categories,
+    "boolean": _read_booleans,
+    "date": read_dates,
+    "text": _read_texts,
 }
+
+
+def expected(column: Column) -> str:
+    """What a cell of a column has to be, in words.
+
+    Args:
+        column: as inferred in training.
+    """
+    if column.kind == "date":
+        unit = {"s": "in seconds since 1970 ", "ms": "in milliseconds since 1970 "}
+        return f"a date {unit.get(column.notation, '')}such as {date_example(column.notation)}"
+    if column.notation == CLOCK:
+        return "a time such as 13:30:00 or 1 days 02:30:00, or a number of seconds"
+    if column.kind == "number":
+        return f"a number such as {column.notation}" if column.notation else "a finite number"
+    return "true or false" if column.kind == "boolean" else f"a {column.kind}"
 
 
 def describe(value: Any) -> str:

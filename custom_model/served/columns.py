@@ -39,12 +39,16 @@ class Column:
         name: heading of the column.
         kind: how its cells are read.
         required: no cell was missing in training, so a missing one cannot be scored.
-        missing: spellings, other than an empty cell, that stood for "no value" (numbers only).
+        missing: spellings, other than an empty cell, that stood for "no value" (numbers, dates).
         text: numbers stood as text in a typed file, or beside words that a CSV reader takes for
             text; a text is read as a number then.
         null_level: the category that an absent value stands for, where the training table used a
             word such as `None` as a value; a CSV request cannot tell the two apart.
         time: dates carry a time of day.
+        notation: how the training table writes its cells, "" for plain numbers and ISO dates. Of a
+            number, how 1234.5 is written (`1.234,5 €`), or `%H:%M:%S` for times of day and
+            durations, which are read as seconds; of a date, its format for `strptime`, or `s` or
+            `ms` for seconds or milliseconds since 1970.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Column:
     null_level: str | None = None
     time: bool = False
     text: bool = False
+    notation: str = ""
 
 
 def canonical(cell: Any) -> str:

@@ -2,12 +2,8 @@
 
 scikit-learn spends milliseconds on one row: it checks and copies a frame at each step, and a forest
 of 300 trees is 300 calls. `compile_model` takes a fitted model apart once and does the same sums in
-the same order on plain arrays. All trees of a forest are joined into one, in which a further
-feature, the number of the tree, leads from the root to each of them; scikit-learn's own compiled
-walk then goes through all of them in one call.
-
-This file is copied into every model artifact and loaded from there beside `bundle.py`, so it
-imports libraries only. Whether its answers are the pipeline's is proved when a model is logged.
+the same order on plain arrays. Whether the result is the pipeline's is proved when a model is
+logged.
 """
 
 from collections.abc import Callable
@@ -107,31 +103,31 @@ def _calibrated(model: CalibratedClassifierCV, *, behind_preprocessor: bool) -> 
 
     def scores(rows: Any) -> np.ndarray:
         if inner.decision is not None:
-            found = inner.decision(rows)
+            values = inner.decision(rows)
         else:
-            found = inner.proba(rows)
-            found = found[:, 1] if n_classes == 2 else found
-        return found.reshape(-1, 1) if found.ndim == 1 else found
+            values = inner.proba(rows)
+            values = values[:, 1] if n_classes == 2 else values
+        return values.reshape(-1, 1) if values.ndim == 1 else values
 
     def by_class(rows: Any) -> np.ndarray:
-        found = scores(rows)
-        shares = np.zeros((len(found), n_classes))
+        values = scores(rows)
+        proba = np.zeros((len(values), n_classes))
         if n_classes == 2:
-            shares[:, 1] = calibrators[0].predict(found[:, 0])
-            shares[:, 0] = 1.0 - shares[:, 1]
+            proba[:, 1] = calibrators[0].predict(values[:, 0])
+            proba[:, 0] = 1.0 - proba[:, 1]
         else:
             for code, calibrator in enumerate(calibrators):
-                shares[:, code] = calibrator.predict(found[:, code])
-            total = np.sum(shares, axis=1)[:, np.newaxis]
-            even = np.full_like(shares, 1 / n_classes)
-            shares = np.divide(shares, total, out=even, where=total != 0)
-        return _at_most_one(shares)
+                proba[:, code] = calibrator.predict(values[:, code])
+            total = np.sum(proba, axis=1)[:, np.newaxis]
+            even = np.full_like(proba, 1 / n_classes)
+            proba = np.divide(proba, total, out=even, where=total != 0)
+        return _at_most_one(proba)
 
     def by_temperature(rows: Any) -> np.ndarray:
-        found = scores(rows)
+        values = scores(rows)
         if n_classes == 2 and inner.decision is None:
-            found = np.concatenate([1 - found, found], axis=1)
-        return _at_most_one(calibrators[0].predict(found))
+            values = np.concatenate([1 - values, values], axis=1)
+        return _at_most_one(calibrators[0].predict(values))
 
     methods = {"sigmoid": by_class, "isotonic": by_class, "temperature": by_temperature}
     if calibrated.method not in methods:
@@ -139,9 +135,9 @@ def _calibrated(model: CalibratedClassifierCV, *, behind_preprocessor: bool) -> 
     return Compiled(methods[calibrated.method])
 
 
-def _at_most_one(shares: np.ndarray) -> np.ndarray:
-    shares[(shares > 1.0) & (shares <= 1.0 + 1e-5)] = 1.0
-    return shares
+def _at_most_one(proba: np.ndarray) -> np.ndarray:
+    proba[(proba > 1.0) & (proba <= 1.0 + 1e-5)] = 1.0
+    return proba
 
 
 def _linear(model: LogisticRegression) -> Compiled:
@@ -149,17 +145,17 @@ def _linear(model: LogisticRegression) -> Compiled:
     binary = len(model.classes_) == 2
 
     def decision(matrix: np.ndarray) -> np.ndarray:
-        found = matrix @ weights + intercept
-        return found.ravel() if binary else found
+        scores = matrix @ weights + intercept
+        return scores.ravel() if binary else scores
 
     def proba(matrix: np.ndarray) -> np.ndarray:
-        found = decision(matrix)
+        scores = decision(matrix)
         if binary:
-            share = expit(found)
-            return np.stack([1 - share, share], axis=1)
-        found -= found.max(axis=1, keepdims=True)
-        np.exp(found, out=found)
-        found /= found.sum(axis=1, keepdims=True)
-        return found
+            second = expit(scores)
+            return np.stack([1 - second, second], axis=1)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=1, keepdims=True)
+        return scores
 
     return Compiled(proba, decision)

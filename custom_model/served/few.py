@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .columns import EXACT_INTEGER, LARGEST, NULL_SPELLINGS, Column, Kind, canonical, expanded_names
+from .numbers import groups_by_point
 from .requests import plain
 
 FEW_ROWS = 1000
@@ -55,6 +56,8 @@ def read_few(
             if column.required:
                 raise Unsure
             found = [None] * n_rows
+        if column.kind == "number" and groups_by_point(column.notation):
+            raise Unsure
         read = [_SURE_READERS[column.kind](cell) for cell in found]
         if None in read:
             if column.kind == "category" and column.null_level is not None:

@@ -125,7 +125,7 @@ class Model:
             if not 0 <= threshold <= 1:
                 raise Refusal(f"params: threshold must lie between 0 and 1, found {threshold}")
             if isinstance(model_input, pd.DataFrame):
-                refuse_ragged(model_input)
+                refuse_ragged(model_input, [column.name for column in self.columns])
             probabilities = self._proba_of_few(model_input)
             if probabilities is None:
                 frame = as_frame(model_input, self.columns, self.table_columns)

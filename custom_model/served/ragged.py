@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -18,11 +19,16 @@ import pandas as pd
 from .requests import Refusal
 
 _PARSER = "mlflow.pyfunc.scoring_server"
+SHORT = 100_000  # characters that are read once more in less than a millisecond
 _ADVICE = "quote a cell that holds a comma, and write decimals with a point"
 
 
-def refuse_ragged(frame: pd.DataFrame) -> None:
+def refuse_ragged(frame: pd.DataFrame, features: Sequence[str]) -> None:
     """Refuses a frame that was made of a ragged CSV; any other passes.
+
+    Args:
+        frame: (n_rows, n_columns) as MLflow hands it over.
+        features: names that the model reads; a heading has one of them.
 
     Raises:
         Refusal: a row has more or fewer cells than the heading, or repeats it.
@@ -30,16 +36,17 @@ def refuse_ragged(frame: pd.DataFrame) -> None:
     caller = _caller()
     if caller is None or "csv" not in str(caller.f_locals.get("content_type")):
         return
-    # a first row that is too long makes an index, one that is too short a missing value at its end
-    suspicious = frame.iloc[:, -1:].isna().to_numpy().any()
-    _refuse_widths(_text(caller), rows=None if suspicious else 1)
-    if not frame.index.equals(pd.RangeIndex(len(frame))):
+    if not any(name in frame for name in features):
+        return  # no heading, which is refused elsewhere
+    text = _text(caller)
+    heading = text[: text.find("\n", 1)]
+    # without reading all rows: a short one leaves a missing value at its end, a long one that is
+    # not the first is MLflow's to refuse
+    whole = len(text) <= SHORT or heading in text[len(heading) :]
+    whole = whole or bool(len(frame) and frame.iloc[:, -1].isna().any())
+    _refuse_rows(text, rows=None if whole else 1)
+    if not isinstance(frame.index, pd.RangeIndex):
         raise Refusal(f"a row has more cells than the heading; {_ADVICE}")
-    for row in (
-        (frame.iloc[:, :1].astype(object) == list(frame.columns[:1])).to_numpy().nonzero()[0]
-    ):
-        if frame.iloc[row].tolist() == frame.columns.tolist():
-            raise Refusal(f"row {row + 1} repeats the heading; leave it out")
 
 
 def _caller() -> FrameType | None:
@@ -58,19 +65,22 @@ def _text(caller: FrameType) -> str:
     return Path(path).read_text("utf-8-sig") if path else ""  # of `mlflow models predict`
 
 
-def _refuse_widths(text: str, rows: int | None) -> None:
-    """Refuses a row among the first ones that is wider or narrower than the heading."""
-    widths = (
-        len(cells)
+def _refuse_rows(text: str, rows: int | None) -> None:
+    """Refuses one of the first rows that does not fit the heading."""
+    lines = (
+        cells
         for cells in csv.reader(io.StringIO(text, newline=""))
         if len(cells) > 1 or "".join(cells).strip()  # pandas leaves blank lines out
     )
     try:
-        heading = next(widths, 0)
-        for row, width in enumerate(itertools.islice(widths, rows), start=1):
-            if width != heading:
+        heading = next(lines, [])
+        for row, cells in enumerate(itertools.islice(lines, rows), start=1):
+            if len(cells) != len(heading):
                 raise Refusal(
-                    f"row {row}: found {width} cells, the heading has {heading}; {_ADVICE}"
+                    f"row {row}: found {len(cells)} cells, the heading has {len(heading)}; "
+                    f"{_ADVICE}"
                 )
+            if cells == heading:
+                raise Refusal(f"row {row} repeats the heading; leave it out")
     except csv.Error:  # a cell of more than 128 KB
         return

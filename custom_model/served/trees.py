@@ -1,4 +1,8 @@
-"""Many trees joined into one, so that one call walks through all of them."""
+"""Many trees joined into one, so that one call walks through all of them.
+
+A further feature, the number of the tree, leads from the root to each tree. The walk itself is
+scikit-learn's own compiled one.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,6 +20,9 @@ from .compiled_types import Compiled, Uncompiled
 
 MOST_NODES = 4_000_000
 """A larger forest stays with the pipeline: joined trees take as much memory again, 64 B a node."""
+
+FEW_FOR_BOOSTING = 100
+"""For more rows scikit-learn's own loop over the trees of boosting is faster."""
 
 
 class _Joined(NamedTuple):
@@ -96,13 +103,13 @@ def compile_forest(model: RandomForestClassifier | ExtraTreesClassifier) -> Comp
             "values": np.zeros((len(every), 1, 1)),
         }
     )
-    shares = np.concatenate(
+    leaf_proba = np.concatenate(
         [np.zeros((n_trees - 1, n_classes)), *(state["values"][:, 0, :] for state in states)]
     )
 
     def proba(matrix: np.ndarray) -> np.ndarray:
         leaves = tree.apply(_once_per_tree(matrix, n_trees, np.float32))
-        per_tree = shares.take(leaves, axis=0).reshape(n_trees, len(matrix), n_classes)
+        per_tree = leaf_proba.take(leaves, axis=0).reshape(n_trees, len(matrix), n_classes)
         return np.add.accumulate(per_tree, axis=0)[-1] / n_trees  # one after the other, as a loop
 
     return Compiled(proba)
@@ -138,6 +145,7 @@ def compile_boosting(model: HistGradientBoostingClassifier) -> Compiled:
     recode = _recoder(model)
 
     def raw(matrix: np.ndarray) -> np.ndarray:
+        """(n_rows, n_trees_per_iteration) sums of the leaves' values."""
         n_rows = len(matrix)
         rows = _once_per_tree(recode(matrix), n_trees, np.float64)
         leaves = tree.predict(rows, known, positions, 1)
@@ -146,10 +154,17 @@ def compile_boosting(model: HistGradientBoostingClassifier) -> Compiled:
         return np.add.accumulate(np.concatenate([start, per_tree]), axis=0)[-1]
 
     def decision(matrix: np.ndarray) -> np.ndarray:
-        found = raw(matrix)
-        return found.ravel() if per_iteration == 1 else found
+        if len(matrix) > FEW_FOR_BOOSTING:
+            return np.asarray(model.decision_function(matrix))
+        scores = raw(matrix)
+        return scores.ravel() if per_iteration == 1 else scores
 
-    return Compiled(lambda matrix: np.asarray(model._loss.predict_proba(raw(matrix))), decision)
+    def proba(matrix: np.ndarray) -> np.ndarray:
+        if len(matrix) > FEW_FOR_BOOSTING:
+            return np.asarray(model.predict_proba(matrix))
+        return np.asarray(model._loss.predict_proba(raw(matrix)))
+
+    return Compiled(proba, decision)
 
 
 def _recoder(model: HistGradientBoostingClassifier) -> Callable[[np.ndarray], np.ndarray]:

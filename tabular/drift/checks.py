@@ -15,7 +15,7 @@ from tabular.drift.profile import (
     interval_names,
 )
 from tabular.stats.intervals import Estimate, interval
-from tabular.stats.paired import OF_LABELS
+from tabular.stats.metrics import weighted
 from tabular.stats.two_sample import (
     chi_squared,
     kolmogorov_smirnov,
@@ -33,7 +33,7 @@ class DriftRule:
         level: most probable false alarm, of all checks together.
         min_psi: population stability index that a change of a distribution has to reach.
         min_share: change of the share of missing, unreadable or unlisted values that matters.
-        metric: watched where the table has labels; a key of `OF_LABELS`.
+        metric: watched where the table has labels; one of `OF_LABELS`.
         max_fall: of the metric that is no drift yet.
         seed: of the tests' draws.
     """
@@ -145,7 +145,7 @@ def of_column(
                     about,
                     change if more else abs(change),
                     rule.min_share,
-                    share_test(before, of, now, of_now, only_more=more),
+                    float(share_test(before, of, now, of_now, only_more=more)),
                     note=f"{before / of:.1%} before, {now / of_now:.1%} now{note}",
                 )
             )
@@ -260,12 +260,7 @@ def of_metric(
     reference = np.round(reference)
     kinds = np.nonzero(reference + current)
     old, new = reference[kinds], current[kinds]
-    every = np.eye(n_classes)
-    truth, answer = every[kinds[0]], every[kinds[1]]
-    metric = OF_LABELS[rule.metric]
-
-    def score(counts: np.ndarray) -> np.ndarray:
-        return metric(counts @ (truth * answer), counts @ truth, counts @ answer)
+    score = weighted(rule.metric, kinds[0], kinds[1], n_classes)
 
     def falls(current: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return score(reference) - score(current)

@@ -10,8 +10,8 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.stats.metrics import LOWER_IS_BETTER, evaluate
-from tabular.stats.paired import OF_LABELS, Gain, Paired, gain, mcnemar
+from tabular.stats.metrics import OF_LABELS, compute_metrics, sign
+from tabular.stats.paired import Gain, Paired, gain, mcnemar
 
 Mode = Literal["superior", "best"]
 
@@ -111,7 +111,7 @@ def evaluate_version(y_true: np.ndarray, predictions: Predictions) -> dict[str, 
         y_true: (n_rows,) true classes.
         predictions: of the version.
     """
-    scores = evaluate(y_true, predictions.proba, predictions.y_pred)
+    scores = compute_metrics(y_true, predictions.proba, predictions.y_pred)
     return {k: v for k, v in scores.items() if k in OF_LABELS or not predictions.labels_only}
 
 
@@ -228,7 +228,7 @@ def _floor(value: float, rule: Rule) -> Check:
         return Check("floor", False, f"{rule.metric} is undefined on these rows")
     if rule.floor is None:
         return Check("floor", True, "no floor is set")
-    below = value > rule.floor if rule.metric in LOWER_IS_BETTER else value < rule.floor
+    below = sign(rule.metric) * (value - rule.floor) < 0
     side = "worse than" if below else "within"
     return Check("floor", not below, f"{rule.metric} {value:.4f} is {side} the floor {rule.floor}")
 

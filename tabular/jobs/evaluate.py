@@ -16,24 +16,17 @@ from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
-from tabular.models.labelled import (
-    classes_of,
-    describe_refused,
-    describe_seen,
-    features_of,
-    seen_rows,
-)
+from tabular.models.labelled import classes_of, describe_seen, features_of, seen_rows
 from tabular.models.load import load_model
 from tabular.models.model import Model, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
 from tabular.report.importance import column_importance, most_important
-from tabular.report.pages import GainEstimate
 from tabular.report.slices import Slice
-from tabular.stats.intervals import Estimate, interval
-from tabular.stats.metrics import METRICS, metric_names
-from tabular.stats.paired import OF_LABELS, Paired, gain, mcnemar
+from tabular.stats.intervals import Estimate, GainEstimate, interval
+from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
+from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.table.addresses import without_password
@@ -47,14 +40,14 @@ MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Args:
         run_id: of its run.
         assessment: of the model.
         against: of the second model, None without one.
         gains: of the model over the second one, by metric.
-        cautions: what must be known before believing the figures.
+        cautions: what to know before believing the figures.
     """
 
     run_id: str
@@ -101,15 +94,15 @@ def evaluate(
         for one in models:
             one.check_columns(features.columns, data)
         cells = [one.read(features, table.as_text) for one in models]
-        asked = [one.ask(read) for one, read in zip(models, cells, strict=True)]
-        kept, cautions = _rows_to_keep(models, asked, table, labels, rows)
-        asked = [predictions.among(kept) for predictions in asked]
+        predicted = [one.ask(read) for one, read in zip(models, cells, strict=True)]
+        kept, cautions = _rows_to_keep(models, predicted, table, labels, rows)
+        predicted = [one.among(kept) for one in predicted]
         typed, columns = features_of(models[0], cells[0], table, target)
         typed = typed[kept].reset_index(drop=True)
         y_true = labels[kept].tolist()
-        classes, caution = classes_of(models, asked, y_true, data, target)
-        aligned = [align(one.y_pred, one.proba, classes) for one in asked]
-        codes, _ = align(y_true, None, classes)
+        classes, caution = classes_of(models, predicted, y_true, data, target)
+        aligned = [align(one.y_pred, one.proba, classes) for one in predicted]
+        codes = align(y_true, None, classes)[0]
         options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
         assessments = [
             assess(codes, y_pred, proba, classes, typed, columns, **options)
@@ -152,7 +145,7 @@ def evaluate(
 
 def _rows_to_keep(
     models: Sequence[Model],
-    asked: Sequence[PredictedRows],
+    predicted: Sequence[PredictedRows],
     table: RawTable,
     labels: np.ndarray,
     rows: str,
@@ -162,8 +155,8 @@ def _rows_to_keep(
     kept, cautions = labelled.copy(), list(table.notes)
     if not labelled.all():
         cautions.append(f"{(~labelled).sum()} rows have no label and are left out.")
-    for model, predictions in zip(models, asked, strict=True):
-        if sentence := describe_refused(model, predictions, labelled):
+    for model, predictions in zip(models, predicted, strict=True):
+        if sentence := predictions.describe_refused(labelled):
             cautions.append(sentence if model is models[0] else f"{model.uri}: {sentence}")
         kept &= predictions.scored
     for model in models:
@@ -178,50 +171,47 @@ def _rows_to_keep(
 
 
 def _gains(
-    codes: np.ndarray,
+    y_true: np.ndarray,
     aligned: list[tuple[np.ndarray, np.ndarray | None]],
-    labels: tuple[Label, ...],
+    classes: tuple[Label, ...],
     confidence: float,
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, GainEstimate], str]:
     """Gains of the first model over the second, and McNemar's test in words."""
-    (said, shares), (other_said, other_shares) = aligned
-    every = np.eye(len(labels))
-    of_labels = Paired(codes, every[other_said], every[said])
-    of_shares = (
-        Paired(codes, other_shares, shares)
-        if shares is not None and other_shares is not None
-        else None
-    )
+    (y_pred, proba), (other_pred, other_proba) = aligned
+    one_hot = np.eye(len(classes))
+    of_labels = Paired(y_true, one_hot[other_pred], one_hot[y_pred])
+    of_proba = None
+    if proba is not None and other_proba is not None:
+        of_proba = Paired(y_true, other_proba, proba)
     gains = {}
     for metric in METRICS:
-        paired = of_labels if metric in OF_LABELS else of_shares
-        if paired is None:
-            continue
-        times = resamples
+        paired, times = of_labels, resamples
         if metric not in OF_LABELS:
-            times = max(200, min(resamples, MOST_DRAWN // len(codes)))
-        found = gain(paired, metric, resamples=times, seed=seed)
-        if math.isfinite(found.value):
-            one = interval(found.value, found.resampled, confidence)
-            gains[metric] = GainEstimate(found.value, one.low, one.high, found.p_value)
-    only = ((said == codes) & (other_said != codes)).sum()
-    other = ((said != codes) & (other_said == codes)).sum()
+            if of_proba is None:
+                continue
+            paired, times = of_proba, max(200, min(resamples, MOST_DRAWN // len(y_true)))
+        gained = gain(paired, metric, resamples=times, seed=seed)
+        if math.isfinite(gained.value):
+            ends = interval(gained.value, gained.resampled, confidence)
+            gains[metric] = GainEstimate(gained.value, ends.low, ends.high, gained.p_value)
+    right, other_right = y_pred == y_true, other_pred == y_true
     return gains, (
-        f"Of {len(codes)} rows, {only} are answered right by the first model alone and {other} by "
-        f"the second alone (McNemar's exact p-value {mcnemar(of_labels):.4f})."
+        f"Of {len(y_true)} rows, {(right & ~other_right).sum()} are predicted right by the first "
+        f"model alone and {(other_right & ~right).sum()} by the second alone (McNemar's exact "
+        f"p-value {mcnemar(of_labels):.4f})."
     )
 
 
 def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict[str, float]:
     """Every figure by its name as a metric of the run."""
-    flat: dict[str, float] = {}
+    metrics: dict[str, float] = {}
 
     def put(name: str, one: Estimate | GainEstimate) -> None:
         for ending, value in (("", one.value), ("_low", one.low), ("_high", one.high)):
             if math.isfinite(value):
-                flat[name + ending] = value
+                metrics[name + ending] = value
 
     for prefix, assessed in zip(("", "against_"), assessments, strict=False):
         for name, one in assessed.metrics.items():
@@ -229,9 +219,9 @@ def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> d
         for name, of_class in zip(metric_names(assessed.labels), assessed.classes, strict=True):
             if of_class.rows:
                 put(f"{prefix}f1_class_{name}", of_class.f1)
-    for name, found in gains.items():
-        put(f"gain_{name}", found)
-    return flat
+    for name, gained in gains.items():
+        put(f"gain_{name}", gained)
+    return metrics
 
 
 def _write(
@@ -241,68 +231,54 @@ def _write(
     assessments: list[Assessment],
     gains: dict[str, GainEstimate],
     cautions: list[str],
-    said: np.ndarray,
-    probabilities: np.ndarray | None,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
     seed: int,
 ) -> None:
+    """Writes the pictures, the figures as JSON and CSV, and the page."""
     model, assessed = models[0], assessments[0]
-    codes, labels = dataset.codes, dataset.labels
-    figures = {"confusion_matrix": plots.confusion_matrix(codes, said, labels)}
-    if probabilities is not None:
-        figures["roc"] = plots.roc(codes, probabilities, labels)
-        figures["precision_recall"] = plots.precision_recall(codes, probabilities, labels)
-        figures["calibration"] = plots.calibration(codes, probabilities, labels)
+    y_true, classes = dataset.codes, dataset.labels
+    figures = plots.of_predictions(y_true, y_pred, proba, classes)
     important: list[str] = []
     if model.predict_proba:
-        known = codes < len(model.classes)
+        rows = y_true < len(model.classes)
         names, means, spreads = column_importance(
-            model.predict_proba, dataset.typed[known], codes[known], seed=seed
+            model.predict_proba, dataset.typed[rows], y_true[rows], seed=seed
         )
         figures["feature_importance"] = plots.feature_importance(names, means, spreads)
         important = most_important(names, means, spreads)
     pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
     for name, picture in pictures:
         (folder / f"{name}.png").write_bytes(picture)
-    (folder / "evaluation.json").write_text(
-        json.dumps(
-            {
-                "cautions": cautions,
-                "gains": {name: asdict(found) for name, found in gains.items()},
-                "models": {
-                    one.uri: asdict(found) for one, found in zip(models, assessments, strict=True)
-                },
-            },
-            indent=1,
-            default=str,
-        ),
-        encoding="utf-8",
-    )
-    pd.DataFrame([_row(part) for part in assessed.slices]).to_csv(
-        folder / "slices.csv", index=False
-    )
-    example: dict[str, Any] = {}
-    if model.columns:
-        example = to_request(dataset.typed[:1])[0]
+    by_model = {one.uri: of for one, of in zip(models, assessments, strict=True)}
+    evaluation = {
+        "cautions": cautions,
+        "gains": {name: asdict(one) for name, one in gains.items()},
+        "models": {uri: asdict(one) for uri, one in by_model.items()},
+    }
+    text = json.dumps(evaluation, indent=1, default=str)
+    (folder / "evaluation.json").write_text(text, encoding="utf-8")
+    pd.DataFrame(map(_row, assessed.slices)).to_csv(folder / "slices.csv", index=False)
     page = report.Page(
         title=f"{model.uri} on {dataset.name}",
-        summary=f"{model.uri} on {len(codes)} labelled rows of {dataset.source}"
+        summary=f"{model.uri} on {len(y_true)} labelled rows of {dataset.source}"
         + (f", against {models[1].uri} on the same rows." if gains else "."),
         target=dataset.target,
         assessment=assessed,
         here="on this table",
-        facts=report.facts(dataset, str(len(codes))),
+        facts=report.facts(dataset, str(len(y_true))),
         notes=(),
         cautions=cautions,
         pictures=pictures,
-        class_counts={"rows": np.bincount(codes, minlength=len(labels)).tolist()},
+        class_counts={"rows": np.bincount(y_true, minlength=len(classes)).tolist()},
         others={
-            one.uri: {name: estimate.value for name, estimate in found.metrics.items()}
-            for one, found in list(zip(models, assessments, strict=True))[1:]
+            one.uri: {name: estimate.value for name, estimate in of.metrics.items()}
+            for one, of in zip(models[1:], assessments[1:], strict=True)
         },
         gains=gains,
         importance=important,
         model_uri=model.uri,
-        example=example,
+        example=to_request(dataset.typed[:1])[0] if model.columns else {},
     )
     (folder / "report.html").write_text(report.render(page), encoding="utf-8")
 

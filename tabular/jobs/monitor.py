@@ -23,6 +23,7 @@ from tabular.report import plots
 from tabular.report.pages import share
 from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
+from tabular.table.addresses import without_password
 from tabular.table.files import RawTable, read_table
 from tabular.table.labels import true_labels
 
@@ -75,9 +76,10 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
                     f"column {name!r} to ignore is not a feature; {choices(name, names)}"
                 )
         cells = loaded.read(table.frame, table.as_text)
-        asked = loaded.ask(cells)
+        predicted = loaded.ask(cells)
         typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
-        drift = compare(profile, typed, cells.unreadable, _answered(loaded, asked, table), rule)
+        answered = _answered(loaded, predicted, table)
+        drift = compare(profile, typed, cells.unreadable, answered, rule)
         absent = tuple(
             Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required)
             for name in cells.absent
@@ -87,22 +89,17 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
         cautions = list(table.notes)
         gone = [name for name in cells.absent if name in loaded.required]
-        refused = ~asked.scored
         if gone:
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
-        elif refused.any():
-            row = int(refused.argmax())
-            cautions.append(
-                f"{refused.sum()} of {len(refused)} rows cannot be scored; the first: "
-                f"row {row + 1}, {asked.reasons[row]}."
-            )
+        elif sentence := predicted.describe_refused():
+            cautions.append(sentence)
         sentence = _sentence(drift, rule)
-        given = {"model": model, "data": data, "ignore": ",".join(ignore)}
+        given = {"model": model, "data": without_password(data), "ignore": ",".join(ignore)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
             _write(place, drift, rule, f"{table.name}: {drift.verdict}", sentence, cautions)
             log_results(
-                _metrics(drift, refused),
+                _metrics(drift, int((~predicted.scored).sum())),
                 tags={"verdict": drift.verdict, "watched_model": model},
                 folder=place,
                 tables={"drift.json": _table(drift.checks)},
@@ -112,14 +109,14 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     return Watch(run.info.run_id, drift, sentence)
 
 
-def _answered(model: Model, asked: PredictedRows, table: RawTable) -> Answered:
+def _answered(model: Model, predicted: PredictedRows, table: RawTable) -> Answered:
     """The predictions for the rows that can be scored, with their true classes if there are any."""
-    y_pred, proba = align(asked.y_pred, asked.proba, model.classes)
-    if model.target not in table.frame or not asked.scored.any():
+    y_pred, proba = align(predicted.y_pred, predicted.proba, model.classes)
+    if model.target not in table.frame or not predicted.scored.any():
         return Answered(y_pred, proba, None)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
-        labels = true_labels(table, model.target, table.name)[asked.scored]
+        labels = true_labels(table, model.target, table.name)[predicted.scored]
     except BadInput:  # an empty column
         return Answered(y_pred, proba, None)
     y_true = np.array(
@@ -129,41 +126,41 @@ def _answered(model: Model, asked: PredictedRows, table: RawTable) -> Answered:
     return Answered(y_pred, proba, y_true if (y_true >= 0).any() else None)
 
 
-def _sentence(found: Drift, rule: DriftRule) -> str:
-    drifted = [check for check in found.checks if check.drift]
-    if found.verdict == "drift":
+def _sentence(drift: Drift, rule: DriftRule) -> str:
+    drifted = [check for check in drift.checks if check.drift]
+    if drift.verdict == "drift":
         first = ", ".join(f"{check.column or 'answers'} ({check.about})" for check in drifted[:5])
         more = f" and {len(drifted) - 5} more" if len(drifted) > 5 else ""
         return f"drift: {first}{more}"
     power = (
-        f"a shift of {found.detectable:.2f} standard deviations of one column would be found in "
+        f"a shift of {drift.detectable:.2f} standard deviations of one column would be found in "
         "four of five such tables"
-        if math.isfinite(found.detectable)
+        if math.isfinite(drift.detectable)
         else "no shift of one column would be found"
     )
-    if found.verdict == "fine":
-        return f"fine: no drift in {len(found.checks)} checks of {found.rows} rows; {power}"
+    if drift.verdict == "fine":
+        return f"fine: no drift in {len(drift.checks)} checks of {drift.rows} rows; {power}"
     return (
-        f"too few rows to tell: no drift is seen in {found.rows} rows against "
-        f"{found.reference_rows}, and {power}; {LARGE_SHIFT} is wanted"
+        f"too few rows to tell: no drift is seen in {drift.rows} rows against "
+        f"{drift.reference_rows}, and {power}; {LARGE_SHIFT} is wanted"
     )
 
 
-def _metrics(found: Drift, refused: np.ndarray) -> dict[str, float]:
+def _metrics(drift: Drift, n_refused: int) -> dict[str, float]:
     metrics = {
-        "rows": float(found.rows),
-        "rows_refused": float(refused.sum()),
-        "drifted": float(sum(check.drift for check in found.checks)),
+        "rows": float(drift.rows),
+        "rows_refused": float(n_refused),
+        "drifted": float(sum(check.drift for check in drift.checks)),
     }
-    values = [check.effect for check in found.checks if check.about == "values"]
+    values = [check.effect for check in drift.checks if check.about == "values"]
     if values:
         metrics["largest_stability_index"] = max(values)
-    if math.isfinite(found.detectable):
-        metrics["detectable_shift"] = found.detectable
-    if found.fall is not None:
-        metrics["metric_fall"] = found.fall.value
-        if math.isfinite(found.fall.low):
-            metrics |= {"metric_fall_low": found.fall.low, "metric_fall_high": found.fall.high}
+    if math.isfinite(drift.detectable):
+        metrics["detectable_shift"] = drift.detectable
+    if drift.fall is not None:
+        metrics["metric_fall"] = drift.fall.value
+        if math.isfinite(drift.fall.low):
+            metrics |= {"metric_fall_low": drift.fall.low, "metric_fall_high": drift.fall.high}
     return metrics
 
 
@@ -174,14 +171,14 @@ def _table(checks: Sequence[Check]) -> pd.DataFrame:
 
 def _write(
     folder: Path,
-    found: Drift,
+    drift: Drift,
     rule: DriftRule,
     title: str,
     sentence: str,
     cautions: Sequence[str],
 ) -> None:
-    _table(found.checks).to_csv(folder / "drift.csv", index=False)
-    drawn = [check for check in found.checks if check.bins]
+    _table(drift.checks).to_csv(folder / "drift.csv", index=False)
+    drawn = [check for check in drift.checks if check.bins]
     answers = [check for check in drawn if not check.column]
     columns = sorted(
         (check for check in drawn if check.column), key=lambda c: (not c.drift, -c.effect)
@@ -192,26 +189,26 @@ def _write(
         for check in [*answers, *columns[:changed]][:PANELS]
     ]
     (folder / "drift.png").write_bytes(
-        plots.png(plots.effects([c for c in found.checks if c.about == "values"]))
+        plots.png(plots.effects([c for c in drift.checks if c.about == "values"]))
     )
-    bad, good = "bad", "good"
+    colour = {"drift": "bad", "fine": "good"}.get(drift.verdict, "")
     tiles = [
-        (found.verdict, "is the verdict", {"drift": bad, "fine": good}.get(found.verdict, "")),
+        (drift.verdict, "is the verdict", colour),
         (
-            str(sum(check.drift for check in found.checks)),
-            f"of {len(found.checks)} checks are drift",
+            str(sum(check.drift for check in drift.checks)),
+            f"of {len(drift.checks)} checks are drift",
             "",
         ),
-        (str(found.rows), f"rows, against {found.reference_rows} of the training table", ""),
+        (str(drift.rows), f"rows, against {drift.reference_rows} of the training table", ""),
     ]
-    if found.fall is not None:
+    if drift.fall is not None:
         between = (
-            f", {found.fall.low:+.4f} to {found.fall.high:+.4f} with {share(1 - rule.level)}"
-            if found.fall.low == found.fall.low
+            f", {drift.fall.low:+.4f} to {drift.fall.high:+.4f} with {share(1 - rule.level)}"
+            if drift.fall.low == drift.fall.low
             else ""
         )
-        tiles.append((f"{found.fall.value:+.4f}", f"fall of {rule.metric}{between}", ""))
-    shown = found.checks[:MOST_SHOWN]
+        tiles.append((f"{drift.fall.value:+.4f}", f"fall of {rule.metric}{between}", ""))
+    shown = drift.checks[:MOST_SHOWN]
     page = report.fill(
         "drift.html",
         title=title,
@@ -219,7 +216,7 @@ def _write(
         cautions=cautions,
         tiles=tiles,
         checks=shown,
-        more_checks=len(found.checks) - len(shown),
+        more_checks=len(drift.checks) - len(shown),
         rule=rule,
         pictures=report.encoded(pictures),
     )

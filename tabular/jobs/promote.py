@@ -18,7 +18,7 @@ from tabular.gate.decide import Decision, Rule, decide, evaluate_version
 from tabular.gate.prove import prove
 from tabular.jobs.preparation import Say
 from tabular.report import plots
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.metrics import sign
 from tabular.store import production, registry
 from tabular.store.registry import Version
 from tabular.store.runs import start_run
@@ -183,8 +183,7 @@ def _why_not(candidate: Version, metric: str) -> str:
 
 def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
     """The lower, the better: by the metric, the log loss among equals; undefined comes last."""
-    sign = 1 if metric in LOWER_IS_BETTER else -1
-    value = sign * metrics.get(prefix + metric, float("nan"))
+    value = -sign(metric) * metrics.get(prefix + metric, float("nan"))
     loss = metrics.get(f"{prefix}log_loss", float("inf"))
     return (float("inf") if math.isnan(value) else value), loss
 

@@ -46,6 +46,7 @@ class SparkTable:
         as_text: it is a CSV, whose cells are not interpreted.
         digest: 16 hex digits of its files' bytes, "unknown" where this machine cannot read them.
         head: its first rows.
+        notes: how it was read, a sentence each.
     """
 
     name: str
@@ -54,6 +55,7 @@ class SparkTable:
     as_text: bool
     digest: str
     head: pa.RecordBatch
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager

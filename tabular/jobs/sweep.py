@@ -28,7 +28,7 @@ from tabular.search.loop import Budget, evaluate_again, ranked, search
 from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
-from tabular.stats.metrics import evaluate_one
+from tabular.stats.metrics import compute_metric
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_dataset, start_run
@@ -196,7 +196,7 @@ def _with_oof(
     for trial in pool(trials, plan.metric):
         oof = kept.get(trial.number)
         if oof is not None and oof.shape == (len(folds.y), folds.n_classes):
-            again = evaluate_one(plan.metric, folds.y_true, oof)
+            again = compute_metric(plan.metric, folds.y_true, oof)
             if math.isclose(again, trial.metrics[plan.metric], rel_tol=1e-9):
                 trial = dataclasses.replace(trial, oof=oof)
         best.append(trial)

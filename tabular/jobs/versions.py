@@ -22,7 +22,7 @@ from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance, most_important
-from tabular.stats.metrics import evaluate, f1_per_class, metric_names, predicted
+from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.table.dataset import Dataset, digest
@@ -65,7 +65,7 @@ class Fitted:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        on_holdout = evaluate(self.y_true, self.proba, self.y_pred)
+        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred)
         on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
@@ -182,13 +182,8 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         y_true,
         seed=fitted.seed,
     )
-    figures = {
-        "confusion_matrix": plots.confusion_matrix(y_true, y_pred, labels),
-        "roc": plots.roc(y_true, proba, labels),
-        "precision_recall": plots.precision_recall(y_true, proba, labels),
-        "calibration": plots.calibration(y_true, proba, labels),
-        "feature_importance": plots.feature_importance(names, means, spreads),
-    }
+    figures = plots.of_predictions(y_true, y_pred, proba, labels)
+    figures["feature_importance"] = plots.feature_importance(names, means, spreads)
     pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
     for name, picture in pictures:
         (folder / f"{name}.png").write_bytes(picture)

@@ -18,7 +18,7 @@ def key(label: object) -> str:
 def align(
     y_pred: Sequence[Label], proba: pd.DataFrame | None, classes: Sequence[Label]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """PredictedRows as codes and probabilities of given classes.
+    """Predictions as codes and probabilities of given classes.
 
     Args:
         y_pred: (n_rows,) labels, each of them one of `classes`.

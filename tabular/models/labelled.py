@@ -38,24 +38,6 @@ def features_of(
     return read_cells(features, columns, as_text=table.as_text).typed, columns
 
 
-def describe_refused(model: Model, predictions: PredictedRows, labelled: np.ndarray) -> str:
-    """What to say of labelled rows that a model cannot score, "" where there are none.
-
-    Args:
-        model: that was asked.
-        predictions: for all rows.
-        labelled: (n_rows,) bool.
-    """
-    refused = labelled & ~predictions.scored
-    if not refused.any():
-        return ""
-    row = int(refused.argmax())
-    return (
-        f"{refused.sum()} of {labelled.sum()} rows cannot be scored and are left out; the first: "
-        f"row {row + 1}, {predictions.reasons[row]}."
-    )
-
-
 def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
     """Which rows the model was trained on, (n_rows,) bool; None where that is not known.
 
@@ -68,7 +50,8 @@ def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
     trained_on = read_of_run(model.run_id, "training_rows.parquet") if model.run_id else None
     if trained_on is None or ROW_HASH not in trained_on:
         return None
-    return np.isin(hash_rows(raw[list(model.table_columns)]), trained_on[ROW_HASH].to_numpy())
+    hashes = hash_rows(raw[list(model.table_columns)], model.columns)
+    return np.isin(hashes, trained_on[ROW_HASH].to_numpy())
 
 
 def describe_seen(model: Model, seen: np.ndarray | None, kept: np.ndarray) -> str:

@@ -59,6 +59,22 @@ class PredictedRows:
         table = self.table[rows[self.scored]].reset_index(drop=True)
         return replace(self, table=table, scored=self.scored & rows)
 
+    def describe_refused(self, rows: np.ndarray | None = None) -> str:
+        """How many rows are refused, and why the first of them is; "" where none is.
+
+        Args:
+            rows: (n_rows,) bool: those that are looked at; None for all.
+        """
+        rows = np.ones(len(self.scored), dtype=bool) if rows is None else rows
+        refused = rows & ~self.scored
+        if not refused.any():
+            return ""
+        row = int(refused.argmax())
+        return (
+            f"{refused.sum()} of {rows.sum()} rows cannot be scored; the first: row {row + 1}, "
+            f"{self.reasons[row]}."
+        )
+
     @property
     def y_pred(self) -> list[Label]:
         """Predicted labels, (n_scored,).

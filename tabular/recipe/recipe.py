@@ -16,7 +16,8 @@ from tabular.recipe import calibration, ensemble, threshold
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
-from tabular.stats.metrics import evaluate, evaluate_one, log_losses, sign
+from tabular.stats.formulas import log_losses
+from tabular.stats.metrics import METRICS, compute_metric, compute_metrics, sign
 
 POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
@@ -160,14 +161,14 @@ class _Judge:
         """The candidate with calibration and threshold where they make it better."""
         for new in self._calibrated(candidate):
             candidate = new if self.better(new, candidate) else candidate
-        if candidate.oof.shape[1] == 2 and self.metric in threshold.TUNABLE:
+        if candidate.oof.shape[1] == 2 and METRICS[self.metric].tunable:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics."""
-        metrics = evaluate(self.y_true, candidate.oof, candidate.y_pred)
+        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred)
         return dataclasses.replace(
             candidate.recipe, metrics=metrics, spread=self._spread(candidate)
         )
@@ -189,7 +190,7 @@ class _Judge:
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
     def _score(self, candidate: _Candidate) -> float:
-        return evaluate_one(self.metric, self.y_true, candidate.oof, candidate.y_pred)
+        return compute_metric(self.metric, self.y_true, candidate.oof, candidate.y_pred)
 
     def _spread(self, candidate: _Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""
@@ -197,5 +198,7 @@ class _Judge:
         for fold in np.unique(self.folds):
             rows = self.folds == fold
             y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
-            scores.append(evaluate_one(self.metric, self.y_true[rows], candidate.oof[rows], y_pred))
+            scores.append(
+                compute_metric(self.metric, self.y_true[rows], candidate.oof[rows], y_pred)
+            )
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0

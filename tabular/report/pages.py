@@ -10,30 +10,15 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from custom_model.served.cells import expected
 from tabular.report.assessment import Assessment
 from tabular.report.slices import FEWEST_ROWS
-from tabular.stats.metrics import LOWER_IS_BETTER
+from tabular.stats.intervals import GainEstimate
+from tabular.stats.metrics import METRICS
 from tabular.table.dataset import Dataset
 from tabular.table.split import Split
 
 MOST_CLASSES = 100
-
-
-@dataclass(frozen=True)
-class GainEstimate:
-    """How much better one model is than another on the same rows; below 0 it is worse.
-
-    Args:
-        value: by a metric.
-        low: end of the two-sided interval, NaN where there is none.
-        high: the other end.
-        p_value: one-sided, of a gain at least as high by chance.
-    """
-
-    value: float
-    low: float
-    high: float
-    p_value: float
 
 
 @dataclass(frozen=True)
@@ -82,9 +67,12 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
     if dataset.unlabelled:
         said.append(f"{dataset.unlabelled} rows have no {dataset.target!r}: left out.")
     for column in dataset.columns:
+        if column.notation:
+            said.append(f"Column {column.name!r}: each cell is {expected(column)}.")
         if column.missing:
             words = ", ".join(repr(word) for word in column.missing)
-            said.append(f"Column {column.name!r} is a number; {words} in it means a missing value.")
+            kind = f"{column.name!r} is a {column.kind}"
+            said.append(f"Column {kind}; {words} in it means a missing value.")
         if column.null_level is not None:
             said.append(
                 f"Column {column.name!r} has the value {column.null_level!r}, which CSV readers "
@@ -146,7 +134,7 @@ def render(page: Page) -> str:
         assessment=assessed,
         others=page.others,
         gains=page.gains,
-        lower_is_better=LOWER_IS_BETTER,
+        lower_is_better={name for name, one in METRICS.items() if one.lower_is_better},
         class_counts=page.class_counts,
         classes=classes,
         more_classes=len(order) - len(classes),
@@ -208,9 +196,8 @@ def _points(assessed: Assessment, importance: Sequence[str]) -> list[str]:
     if one.recall.value < 1:
         found = f"{share(one.recall.value)} of its {one.rows} rows are found"
         right = f", and {share(one.precision.value)} of the predictions of it are right"
-        said.append(
-            f"Hardest class: {str(assessed.labels[weakest])!r}; {found}{right if one.said else ''}."
-        )
+        right = right if one.predicted else ""
+        said.append(f"Hardest class: {str(assessed.labels[weakest])!r}; {found}{right}.")
     worst = [part for part in assessed.slices if part.p_value < 0.05][:1]
     for part in worst:
         said.append(

@@ -25,6 +25,25 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def of_predictions(
+    y_true: np.ndarray, y_pred: np.ndarray, proba: np.ndarray | None, labels: Sequence[Label]
+) -> dict[str, Figure]:
+    """The figures of a classifier, by the names of their files.
+
+    Args:
+        y_true: (n_rows,) true classes.
+        y_pred: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes); None where the model gives none.
+        labels: the classes.
+    """
+    figures = {"confusion_matrix": confusion_matrix(y_true, y_pred, labels)}
+    if proba is not None:
+        figures["roc"] = roc(y_true, proba, labels)
+        figures["precision_recall"] = precision_recall(y_true, proba, labels)
+        figures["calibration"] = calibration(y_true, proba, labels)
+    return figures
+
+
 def confusion_matrix(codes: np.ndarray, said: np.ndarray, labels: Sequence[Label]) -> Figure:
     """Rows by true and predicted class.
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 from custom_model.served.columns import Column
 from tabular.stats.intervals import Estimate, wilson
-from tabular.stats.two_sample import holm
+from tabular.stats.two_sample import holm, share_test
 
 FEWEST_ROWS = 30
 BANDS = 4  # of a number or date, by quantiles
@@ -24,8 +23,8 @@ class Slice:
         column: its heading.
         values: which of its values, in words.
         rows: how many.
-        accuracy: share of right answers, with its interval.
-        rest: share of right answers among the other rows.
+        accuracy: share of its rows that are predicted correctly, with its interval.
+        rest: the same share of the other rows.
         p_value: that the slice is wrong no more often than the rest, by Fisher's exact test,
             one-sided, corrected for the number of slices (Holm 1979).
     """
@@ -41,48 +40,47 @@ class Slice:
 def worst_slices(
     typed: pd.DataFrame,
     columns: Sequence[Column],
-    right: np.ndarray,
+    correct: np.ndarray,
     *,
     confidence: float,
     most: int = 10,
 ) -> list[Slice]:
-    """The slices with the lowest share of right answers.
+    """The slices with the lowest accuracy.
 
     Args:
         typed: (n_rows, n_columns) from `conform`.
         columns: the features; a text is no slice, but for its absence.
-        right: (n_rows,) bool, whether the answer is.
+        correct: (n_rows,) bool, whether the prediction is.
         confidence: of the intervals.
         most: how many are wanted.
 
     Returns:
         Slices of at least `FEWEST_ROWS` rows that are wrong more often than the rest, worst first.
     """
-    found = []
-    n_rows, n_right = len(right), int(right.sum())
+    names, counts = [], []
     for column in columns:
         for values, inside in _parts(typed[column.name], column):
-            rows, hits = int(inside.sum()), int(right[inside].sum())
-            if FEWEST_ROWS <= rows < n_rows:
-                found.append((column.name, values, rows, hits))
-    if not found:
+            if FEWEST_ROWS <= (rows := int(inside.sum())) < len(correct):
+                names.append((column.name, values))
+                counts.append((rows, int(correct[inside].sum())))
+    if not counts:
         return []
-    rows_of, hits_of = (np.array(numbers) for numbers in list(zip(*found, strict=True))[2:])
-    chances = hypergeom.sf(rows_of - hits_of - 1, n_rows, n_rows - n_right, rows_of)
-    p_values = holm(chances)
-    slices = [
+    n_in, correct_in = np.array(counts).T
+    n_out, correct_out = len(correct) - n_in, correct.sum() - correct_in
+    p_values = holm(share_test(n_out - correct_out, n_out, n_in - correct_in, n_in, only_more=True))
+    accuracy, elsewhere = correct_in / n_in, correct_out / n_out
+    worst = [i for i in np.lexsort([-n_in, accuracy]) if accuracy[i] < elsewhere[i]]
+    return [
         Slice(
-            name,
-            values,
-            rows,
-            wilson(hits, rows, confidence),
-            (n_right - hits) / (n_rows - rows),
-            float(p_value),
+            column=names[i][0],
+            values=names[i][1],
+            rows=int(n_in[i]),
+            accuracy=wilson(int(correct_in[i]), int(n_in[i]), confidence),
+            rest=float(elsewhere[i]),
+            p_value=float(p_values[i]),
         )
-        for (name, values, rows, hits), p_value in zip(found, p_values, strict=True)
+        for i in worst[:most]
     ]
-    worse = [part for part in slices if part.accuracy.value < part.rest]
-    return sorted(worse, key=lambda part: (part.accuracy.value, -part.rows))[:most]
 
 
 def _parts(cells: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:

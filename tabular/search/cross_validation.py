@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
-from tabular.stats.metrics import evaluate, evaluate_one, sign
+from tabular.stats.metrics import compute_metric, compute_metrics, sign
 
 if TYPE_CHECKING:
     from tabular.search.folds import Folds
@@ -177,13 +177,13 @@ def evaluate_configuration(
                     raise ValueError("its probabilities are not all numbers")
                 y_true.append(y_outside)
                 oof.append(proba)
-                scores.append(evaluate_one(task.metric, y_outside, proba))
+                scores.append(compute_metric(task.metric, y_outside, proba))
                 if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)
-    metrics = evaluate(np.concatenate(y_true), np.concatenate(oof))
+    metrics = compute_metrics(np.concatenate(y_true), np.concatenate(oof))
     if task.metric not in metrics:
         reason = f"{task.metric} is undefined on this table"
         return task.failed(reason, time.monotonic() - started)

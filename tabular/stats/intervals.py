@@ -1,10 +1,10 @@
-"""How sure each metric of one classifier is: bootstrap intervals over the rows it was asked.
+"""How sure each metric of one classifier is: bootstrap intervals over the rows it predicted.
 
 The percentile bootstrap (Efron & Tibshirani 1993, ch. 13) draws as many rows as there are, with
-replacement. Metrics of labels depend on the counts of (true, said) alone, so their resamples are
-multinomial draws; the others weight each row by how often it was drawn. The share of right answers
-has Wilson's interval (1927), which also holds where no row or every row is wrong; there the
-bootstrap cannot tell anything, and a metric gets no interval.
+replacement. Metrics of predicted classes depend on the counts of (true, predicted) alone, so their
+resamples are multinomial draws; the others weight each row by how often it was drawn. A share has
+Wilson's interval (1927), which also holds where no row or every row is wrong; there the resamples
+do not differ, and any other metric gets no interval.
 """
 
 import math
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binomtest
 
-from tabular.stats.metrics import METRICS, evaluate_one
-from tabular.stats.paired import OF_LABELS, PER_ROW
+from tabular.stats.formulas import f1_by_class, weigh_classes
+from tabular.stats.metrics import METRICS, OF_LABELS, combinations, compute_metric, weighted
 
 METHOD = "percentile bootstrap of the rows; accuracy and shares: Wilson"
 CHUNK = 4_000_000  # cells of the matrix of weights that are held at once
@@ -39,39 +39,47 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class GainEstimate(Estimate):
+    """How much better one model is than another on the same rows; below 0 it is worse.
+
+    Args:
+        p_value: one-sided, of a gain at least as high by chance.
+    """
+
+    p_value: float = math.nan
+
+
+@dataclass(frozen=True)
 class ClassEstimates:
-    """What a classifier does with one class.
+    """How well one class is predicted.
 
     Args:
         rows: that are of this class.
-        said: rows for which it was predicted.
-        precision: share of the predictions of this class that are right, NaN without any.
-        recall: share of its rows that were found, NaN without any.
-        f1: their harmonic mean.
+        predicted: rows for which it was predicted.
+        precision: share of its predictions that are right, NaN without any.
+        recall: share of its rows that are predicted as it, NaN without any.
+        f1: their harmonic mean, NaN without a row.
     """
 
     rows: int
-    said: int
+    predicted: int
     precision: Estimate
     recall: Estimate
     f1: Estimate
 
 
-def wilson(hits: int, rows: int, confidence: float) -> Estimate:
+def wilson(count: int, rows: int, confidence: float) -> Estimate:
     """A share with Wilson's score interval (Wilson 1927, doi 10.2307/2276774).
 
     Args:
-        hits: of `rows`.
+        count: of `rows`.
         rows: 0 gives NaN.
         confidence: two-sided.
     """
     if not rows:
         return Estimate(math.nan)
-    z = float(norm.ppf((1 + confidence) / 2))
-    share, width = hits / rows, z * z / rows
-    middle = (share + width / 2) / (1 + width)
-    half = z / (1 + width) * math.sqrt(share * (1 - share) / rows + width / (4 * rows))
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+    ends = binomtest(count, rows).proportion_ci(confidence, method="wilson")
+    return Estimate(count / rows, float(ends.low), float(ends.high))
 
 
 def interval(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
@@ -90,9 +98,9 @@ def interval(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
 
 
 def estimates(
-    codes: np.ndarray,
-    said: np.ndarray,
-    probabilities: np.ndarray | None,
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
     n_classes: int,
     *,
     confidence: float,
@@ -102,9 +110,9 @@ def estimates(
     """All metrics that are defined, and each class, with their intervals.
 
     Args:
-        codes: (n_rows,) true classes, 0 to n_classes - 1.
-        said: (n_rows,) predicted classes.
-        probabilities: (n_rows, n_classes); None where the model gives labels only.
+        y_true: (n_rows,) true classes, 0 to n_classes - 1.
+        y_pred: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes) probabilities; None where the model gives labels only.
         n_classes: number of classes.
         confidence: two-sided.
         resamples: fewer are drawn from very many rows.
@@ -114,73 +122,52 @@ def estimates(
         The estimates by metric, and one for each class.
     """
     rng = np.random.default_rng(seed)
-    hits, true, named = _counted(codes, said, n_classes, resamples, rng)
-    found = {}
-    for name, metric in OF_LABELS.items():
-        drawn = metric(hits, true, named)
-        found[name] = interval(float(drawn[0]), drawn[1:], confidence)
-    found["accuracy"] = wilson(int((codes == said).sum()), len(codes), confidence)
-    if probabilities is not None:
-        drawn_by_name = _weighted(codes, probabilities, resamples, rng)
-        for name in (*PER_ROW, "roc_auc"):
-            value = evaluate_one(name, codes, probabilities)
+    (true, pred), counts = combinations(n_classes, y_true, y_pred)
+    weights = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    # the first row is that of the rows as they are
+    weights = np.concatenate([counts[None], weights]).astype(float)
+    tables = weigh_classes(weights, true, pred, n_classes)
+    metrics = {}
+    for name, metric in METRICS.items():
+        if metric.by_counts:
+            values = metric.by_counts(*tables)
+            metrics[name] = interval(float(values[0]), values[1:], confidence)
+    metrics["accuracy"] = wilson(int((y_true == y_pred).sum()), len(y_true), confidence)
+    if proba is not None:
+        drawn = _resampled(y_true, proba, resamples, rng)
+        for name in set(METRICS) - set(OF_LABELS):
+            value = compute_metric(name, y_true, proba)
             if math.isfinite(value):
-                drawn = drawn_by_name.get(name, np.empty(0))
-                found[name] = interval(value, drawn, confidence)
-    f1 = np.divide(2 * hits, true + named, out=np.zeros_like(hits), where=true + named > 0)
+                metrics[name] = interval(value, drawn.get(name, np.empty(0)), confidence)
+    f1 = f1_by_class(*tables)
     classes = []
-    for code in range(n_classes):
-        right, rows, times = (int(table[0, code]) for table in (hits, true, named))
+    for y in range(n_classes):
+        hits, rows, predictions = (int(table[0, y]) for table in tables)
         classes.append(
             ClassEstimates(
                 rows,
-                times,
-                wilson(right, times, confidence),
-                wilson(right, rows, confidence),
-                interval(float(f1[0, code]), f1[1:, code], confidence)
-                if rows
-                else Estimate(math.nan),
+                predictions,
+                precision=wilson(hits, predictions, confidence),
+                recall=wilson(hits, rows, confidence),
+                f1=interval(float(f1[0, y]), f1[1:, y], confidence) if rows else Estimate(math.nan),
             )
         )
-    return {name: found[name] for name in METRICS if name in found}, classes
+    return {name: metrics[name] for name in METRICS if name in metrics}, classes
 
 
-def _counted(
-    codes: np.ndarray, said: np.ndarray, n_classes: int, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Right answers, rows and predictions of each class, (1 + n_resamples, n_classes) each.
-
-    The first row is that of the rows as they are.
-    """
-    kinds, counts = np.unique(np.stack([codes, said]), axis=1, return_counts=True)
-    drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    weights = np.concatenate([counts[None], drawn]).astype(float)
-    every = np.eye(n_classes)
-    truth, answer = every[kinds[0]], every[kinds[1]]
-    return weights @ (truth * answer), weights @ truth, weights @ answer
-
-
-def _weighted(
-    codes: np.ndarray, probabilities: np.ndarray, resamples: int, rng: np.random.Generator
+def _resampled(
+    y_true: np.ndarray, proba: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Resamples of the metrics of probabilities, by name."""
-    n_rows, n_classes = probabilities.shape
-    curves = 1 if n_classes == 2 else n_classes
-    losses = {name: metric(codes, probabilities) for name, metric in PER_ROW.items()}
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in losses}
-    times = min(resamples, max(FEWEST_RESAMPLES, MOST_CELLS // (n_rows * curves)))
-    with_area = len(np.unique(codes)) == n_classes and n_rows * curves * times <= 2 * MOST_CELLS
-    if with_area:
-        drawn["roc_auc"] = []
-        scores = probabilities[:, 1:] if n_classes == 2 else probabilities
-        sorted_by = [_sorted(scores[:, c], codes == c + n_classes - curves) for c in range(curves)]
-    for weights in _weights(n_rows, times, rng):
-        for name, loss in losses.items():
-            drawn[name].append(weights @ loss / n_rows)
-        if with_area:
-            areas = [_areas(weights, *curve) for curve in sorted_by]
-            drawn["roc_auc"].append(np.mean(areas, axis=0))
-    return {name: np.concatenate(parts) for name, parts in drawn.items()}
+    n_rows, n_classes = proba.shape
+    cells = n_rows * (1 if n_classes == 2 else n_classes)
+    times = min(resamples, max(FEWEST_RESAMPLES, MOST_CELLS // cells))
+    names = [name for name in METRICS if name not in OF_LABELS]
+    if len(np.unique(y_true)) < n_classes or cells * times > 2 * MOST_CELLS:
+        names.remove("roc_auc")
+    metrics = [weighted(name, y_true, proba, n_classes) for name in names]
+    drawn = [[metric(weights) for metric in metrics] for weights in _weights(n_rows, times, rng)]
+    return dict(zip(names, np.hstack(drawn), strict=True))
 
 
 def _weights(n_rows: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -191,23 +178,3 @@ def _weights(n_rows: int, resamples: int, rng: np.random.Generator) -> Iterator[
         rows = rng.integers(0, n_rows, (many, n_rows)) + np.arange(many)[:, None] * n_rows
         times = np.bincount(rows.ravel(), minlength=many * n_rows)
         yield times.reshape(many, n_rows).astype(np.float64)
-
-
-def _sorted(scores: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows by falling score, where each run of equal scores starts, and which are of the class."""
-    order = np.argsort(-scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf) != 0)
-    return order, starts, inside[order]
-
-
-def _areas(
-    weights: np.ndarray, order: np.ndarray, starts: np.ndarray, inside: np.ndarray
-) -> np.ndarray:
-    """Area under the ROC curve for each row of weights, by trapezoids; NaN where undefined."""
-    sorted_weights = weights[:, order]
-    hits = np.add.reduceat(sorted_weights * inside, starts, axis=1)
-    misses = np.add.reduceat(sorted_weights, starts, axis=1) - hits
-    found = hits.cumsum(axis=1)
-    wide, high = misses.sum(axis=1), found[:, -1]
-    below = (misses * (found - hits / 2)).sum(axis=1)
-    return np.divide(below, wide * high, out=np.full(len(weights), np.nan), where=wide * high > 0)

@@ -1,148 +1,219 @@
-"""Metrics of classifiers, under the names that versions carry. All of them are scikit-learn's."""
+"""Metrics of classifiers: one record for each, under the name that versions carry.
+
+The values are scikit-learn's. They are computed here because scikit-learn computes one sample at a
+time, while intervals and tests need thousands of resamples. A resample is a weight for each row.
+"""
 
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn import metrics as sk
+
+from tabular.stats import formulas
+from tabular.stats.formulas import Counts, Weighted
 
 if TYPE_CHECKING:  # worker processes import this file and need no MLflow
     from custom_model.served.columns import Label
 
-# Each takes the true codes (n_rows,), the predicted codes (n_rows,), the probabilities (n_rows,
-# n_classes) and all codes, and raises ValueError where it is undefined.
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]] = {
-    "f1_macro": lambda y, p, P, k: sk.f1_score(y, p, average="macro", zero_division=0),
-    "f1_weighted": lambda y, p, P, k: sk.f1_score(y, p, average="weighted", zero_division=0),
-    "accuracy": lambda y, p, P, k: sk.accuracy_score(y, p),
-    "balanced_accuracy": lambda y, p, P, k: sk.recall_score(
-        y, p, labels=np.unique(y), average="macro", zero_division=0
-    ),
-    "precision_macro": lambda y, p, P, k: sk.precision_score(
-        y, p, average="macro", zero_division=0
-    ),
-    "recall_macro": lambda y, p, P, k: sk.recall_score(y, p, average="macro", zero_division=0),
-    "log_loss": lambda y, p, P, k: sk.log_loss(y, P, labels=k),
-    "roc_auc": lambda y, p, P, k: _roc_auc(y, P, k),
-    "brier": lambda y, p, P, k: sk.brier_score_loss(y, P, labels=k),
-}
-
-MEANING = {
-    "f1_macro": "mean over the classes of F1, the harmonic mean of precision and recall",
-    "f1_weighted": "the same mean, each class weighted by its rows",
-    "accuracy": "share of rows whose predicted class is the true one",
-    "balanced_accuracy": "mean recall of the classes that have rows",
-    "precision_macro": "mean over the classes of precision: of what is said to be it, the share "
-    "that is",
-    "recall_macro": "mean over the classes of recall: of what is it, the share that is said to be",
-    "log_loss": "mean of -log of the probability of the true class",
-    "roc_auc": "area under the ROC curve; of more than two classes the mean of each against the "
-    "rest",
-    "brier": "mean squared distance of the probabilities from the truth: of two classes 0 to 1, "
-    "of more 0 to 2",
-}
-"""Of `METRICS`, in a few words; a class that nobody predicts has precision 0."""
-
 LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters in all
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is called, which way is better, and how it is computed.
+
+    A metric has `by_counts` or `per_row`, or else is the area under the ROC curve.
+
+    Args:
+        name: that versions carry.
+        meaning: in a few words; a class that is never predicted has precision 0.
+        by_counts: takes the correct rows, the rows and the predictions of each class,
+            (n_resamples, n_classes) each, and gives (n_resamples,).
+        per_row: takes the true classes (n_rows,) and the probabilities (n_rows, n_classes), and
+            gives (n_rows,), of which the metric is the mean.
+        lower_is_better: as of a loss.
+        tunable: may choose the threshold of two classes: both kinds of error count in it.
+    """
+
+    name: str
+    meaning: str
+    by_counts: Callable[[Counts, Counts, Counts], np.ndarray] | None = None
+    per_row: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    lower_is_better: bool = False
+    tunable: bool = False
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "f1_macro",
+            "mean over the classes of F1, the harmonic mean of precision and recall",
+            formulas.f1_macro,
+            tunable=True,
+        ),
+        Metric(
+            "f1_weighted",
+            "the same mean, each class weighted by its rows",
+            formulas.f1_weighted,
+            tunable=True,
+        ),
+        Metric(
+            "accuracy",
+            "share of rows whose predicted class is the true one",
+            formulas.accuracy,
+            tunable=True,
+        ),
+        Metric(
+            "balanced_accuracy",
+            "mean recall of the classes that have rows",
+            formulas.balanced_accuracy,
+            tunable=True,
+        ),
+        Metric(
+            "precision_macro",
+            "mean over the classes of precision: the share of a class's predictions that are right",
+            formulas.precision_macro,
+        ),
+        Metric(
+            "recall_macro",
+            "mean over the classes of recall: the share of a class's rows that are predicted as it",
+            formulas.recall_macro,
+        ),
+        Metric(
+            "log_loss",
+            "mean of -log of the probability of the true class",
+            per_row=formulas.log_losses,
+            lower_is_better=True,
+        ),
+        Metric(
+            "roc_auc",
+            "area under the ROC curve; of more than two classes the mean of each against the rest",
+        ),
+        Metric(
+            "brier",
+            "mean squared distance of the probabilities from the truth: of two classes 0 to 1, of "
+            "more 0 to 2",
+            per_row=formulas.briers,
+            lower_is_better=True,
+        ),
+    )
+}
+OF_LABELS = tuple(name for name, metric in METRICS.items() if metric.by_counts)
+"""Names of the metrics of predicted classes, which need no probabilities."""
 
 
 def sign(metric: str) -> int:
     """1 where higher is better and -1 where lower is: `sign(metric) * value` is to be high."""
-    return -1 if metric in LOWER_IS_BETTER else 1
+    return -1 if METRICS[metric].lower_is_better else 1
 
 
-def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Log loss of each row, (n_rows,); as scikit-learn, a probability of 0 counts as the least.
+def predicted(proba: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """The class of each row, (n_rows,): the most probable, the first of equals.
 
     Args:
-        y_true: (n_rows,) true classes, 0 to n_classes - 1.
         proba: (n_rows, n_classes) probabilities.
-    """
-    eps = np.finfo(proba.dtype).eps
-    return np.asarray(-np.log(np.clip(proba[np.arange(len(y_true)), y_true], eps, 1 - eps)))
-
-
-def predicted(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """The class of each row, (n_rows,) codes: the most probable, the first of equals.
-
-    Args:
-        probabilities: (n_rows, n_classes).
         threshold: of two classes, the second is predicted where its probability is above this.
     """
     if threshold != 0.5:
-        return (probabilities[:, 1] > threshold).astype(np.intp)
-    return np.asarray(probabilities.argmax(axis=1))
+        return (proba[:, 1] > threshold).astype(np.intp)
+    return np.asarray(proba.argmax(axis=1))
 
 
-def evaluate(
-    codes: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None = None
+def compute_metrics(
+    y_true: np.ndarray, proba: np.ndarray, y_pred: np.ndarray | None = None
 ) -> dict[str, float]:
-    """All metrics that are defined.
+    """Value by name; a metric that is undefined on these rows is left out.
 
     Args:
-        codes: (n_rows,) true classes, 0 to n_classes - 1.
-        probabilities: (n_rows, n_classes), rows sum to 1.
-        said: (n_rows,) predicted classes; None for the most probable ones.
-
-    Returns:
-        Value by name; a metric that is undefined on these rows is left out.
+        y_true: (n_rows,) true classes, 0 to n_classes - 1.
+        proba: (n_rows, n_classes) probabilities, rows sum to 1.
+        y_pred: (n_rows,) predicted classes; None for the most probable ones.
     """
-    results = {}
-    for name in METRICS:
-        value = evaluate_one(name, codes, probabilities, said)
-        if math.isfinite(value):
-            results[name] = value
-    return results
+    values = {name: compute_metric(name, y_true, proba, y_pred) for name in METRICS}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def evaluate_one(
-    name: str, codes: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None = None
+def compute_metric(
+    name: str, y_true: np.ndarray, proba: np.ndarray, y_pred: np.ndarray | None = None
 ) -> float:
     """One metric, NaN where it is undefined.
 
     Args:
         name: a key of `METRICS`.
-        codes: (n_rows,) true classes.
-        probabilities: (n_rows, n_classes).
-        said: (n_rows,) predicted classes; None for the most probable ones.
+        y_true: (n_rows,) true classes.
+        proba: (n_rows, n_classes) probabilities.
+        y_pred: (n_rows,) predicted classes; None for the most probable ones.
     """
-    every = np.arange(probabilities.shape[1])
-    said = predicted(probabilities) if said is None else said
-    try:
-        return float(METRICS[name](codes, said, probabilities, every))
-    except ValueError:
+    metric = METRICS[name]
+    if not len(y_true):
         return math.nan
+    if metric.by_counts:
+        y_pred = predicted(proba) if y_pred is None else y_pred
+        return float(metric.by_counts(*_counted(y_true, y_pred, proba.shape[1]))[0])
+    if not ((proba >= 0) & (proba <= 1)).all():
+        return math.nan
+    if metric.per_row:
+        return float(metric.per_row(y_true, proba).mean())
+    return float(weighted(name, y_true, proba, proba.shape[1])(np.ones((1, len(y_true))))[0])
 
 
-def _roc_auc(codes: np.ndarray, probabilities: np.ndarray, every: np.ndarray) -> float:
-    if len(np.unique(codes)) < len(every):
-        raise ValueError("undefined: a class has no row")
-    if len(every) == 2:
-        return float(sk.roc_auc_score(codes, probabilities[:, 1]))
-    return float(
-        sk.roc_auc_score(codes, probabilities, multi_class="ovr", average="macro", labels=every)
-    )
+def _counted(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> list[Counts]:
+    """Correct rows, rows and predictions of each class, (1, n_classes) each."""
+    columns = (y_true[y_true == y_pred], y_true, y_pred)
+    return [np.bincount(column, minlength=n_classes)[None] for column in columns]
+
+
+def combinations(n_classes: int, *columns: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The combinations of classes that occur in the rows of some columns, and how often each does.
+
+    Args:
+        n_classes: number of classes.
+        columns: (n_rows,) classes each.
+    """
+    shape = (n_classes,) * len(columns)
+    cells, times = np.unique(np.ravel_multi_index(columns, shape), return_counts=True)
+    return np.unravel_index(cells, shape), times
+
+
+def weighted(name: str, y_true: np.ndarray, predictions: np.ndarray, n_classes: int) -> Weighted:
+    """A metric as a function of the rows' weights, which gives NaN where it is undefined.
+
+    Args:
+        name: a key of `METRICS`.
+        y_true: (n_rows,) true classes.
+        predictions: (n_rows,) classes for a metric of `OF_LABELS`, (n_rows, n_classes)
+            probabilities for any other.
+        n_classes: number of classes.
+    """
+    metric = METRICS[name]
+    if by_counts := metric.by_counts:
+        return lambda weights: by_counts(
+            *formulas.weigh_classes(weights, y_true, predictions, n_classes)
+        )
+    if metric.per_row:
+        rows = metric.per_row(y_true, predictions)
+        return lambda weights: np.asarray(weights @ rows / weights.sum(axis=1))
+    return formulas.roc_auc(y_true, predictions)
 
 
 def f1_per_class(
-    codes: np.ndarray, said: np.ndarray, labels: "Sequence[Label]"
+    y_true: np.ndarray, y_pred: np.ndarray, labels: "Sequence[Label]"
 ) -> dict[str, float]:
     """F1 of each class that has rows, by the name `f1_class_<class>`.
 
     Args:
-        codes: (n_rows,) true classes.
-        said: (n_rows,) predicted classes.
+        y_true: (n_rows,) true classes.
+        y_pred: (n_rows,) predicted classes.
         labels: the classes.
     """
-    every = np.arange(len(labels))
-    scores = sk.f1_score(codes, said, labels=every, average=None, zero_division=0)
-    present = set(codes.tolist())
-    names = metric_names(labels)
-    return {f"f1_class_{names[c]}": float(scores[c]) for c in every if c in present}
+    correct, true, pred = _counted(y_true, y_pred, len(labels))
+    scores = formulas.f1_by_class(correct, true, pred)[0]
+    named = zip(metric_names(labels), scores, true[0], strict=True)
+    return {f"f1_class_{name}": float(score) for name, score, rows in named if rows}
 
 
 def metric_names(labels: "Sequence[Label]") -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from tabular.stats.metrics import LOWER_IS_BETTER, predicted
+from tabular.stats.metrics import METRICS, OF_LABELS, combinations, predicted, sign, weighted
 
 EXCEEDED = 20  # draws beyond the gain, expected where the p-value is just the level
 CELLS = 200_000  # of a matrix of draws, to stay in the processor's cache
@@ -87,8 +87,9 @@ def gain(
             p-value, for as long as it may still be reached (Besag & Clifford 1991).
     """
     rng = np.random.default_rng(seed)
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    value, width, draw = _of_means(paired, metric) if metric in PER_ROW else _of(paired, metric)
+    better = sign(metric)
+    difference = _of_means if METRICS[metric].per_row else _of_weights
+    value, width, draw = difference(paired, metric)
     if np.isnan(value):
         return Gain(value, np.empty(0), 1.0)
     wanted = max(resamples, round(EXCEEDED / level)) if level else resamples
@@ -97,11 +98,11 @@ def gain(
     while done < resamples or (level and done < wanted and (at_least + 1) / (wanted + 1) <= level):
         size = min(resamples, wanted - done, max(1, CELLS // width))
         resampled, by_chance = draw(size, rng)
-        drawn.append(sign * resampled)
-        at_least += int((sign * (by_chance - value) >= -1e-12).sum())
+        drawn.append(better * resampled)
+        at_least += int((better * (by_chance - value) >= -1e-12).sum())
         done += size
     resampled = np.concatenate(drawn)
-    return Gain(sign * value, resampled[np.isfinite(resampled)], (at_least + 1) / (done + 1))
+    return Gain(better * value, resampled[np.isfinite(resampled)], (at_least + 1) / (done + 1))
 
 
 def mcnemar(paired: Paired) -> float:
@@ -117,23 +118,18 @@ Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 Difference = tuple[float, int, Draw]
 
 
-def _of(paired: Paired, metric: str) -> Difference:
+def _of_weights(paired: Paired, metric: str) -> Difference:
     """Of a metric of labels or ranks. A draw is a weight for each row."""
+    n_classes = paired.champion.shape[1]
     if metric in OF_LABELS:
-        rows = np.stack([paired.y_true, *paired.y_pred])
-        (y_true, one, other), counts = np.unique(rows, axis=1, return_counts=True)
+        (y_true, one, other), counts = combinations(n_classes, paired.y_true, *paired.y_pred)
     else:
         y_true, one, other = paired.y_true, paired.champion, paired.challenger
         counts = np.ones(len(y_true), dtype=int)
-    n_classes = paired.champion.shape[1]
-
-    def scorer(y_true: np.ndarray, predictions: np.ndarray) -> Weighted:
-        if metric in OF_LABELS:
-            return _of_labels(OF_LABELS[metric], y_true, predictions, n_classes)
-        return _area(y_true, predictions)
-
-    champion, challenger = scorer(y_true, one), scorer(y_true, other)
-    both = scorer(np.concatenate([y_true, y_true]), np.concatenate([one, other]))
+    champion, challenger = (weighted(metric, y_true, part, n_classes) for part in (one, other))
+    both = weighted(
+        metric, np.concatenate([y_true, y_true]), np.concatenate([one, other]), n_classes
+    )
     frequencies = counts / counts.sum()
 
     def draw(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -149,7 +145,9 @@ def _of(paired: Paired, metric: str) -> Difference:
 
 def _of_means(paired: Paired, metric: str) -> Difference:
     """Of a metric that is a mean over the rows."""
-    before, after = (PER_ROW[metric](paired.y_true, proba) for proba in paired.proba)
+    per_row = METRICS[metric].per_row
+    assert per_row is not None
+    before, after = (per_row(paired.y_true, proba) for proba in paired.proba)
     gaps = after - before
 
     def draw(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -158,114 +156,3 @@ def _of_means(paired: Paired, metric: str) -> Difference:
         return gaps[rows].mean(axis=1), gaps.mean() - 2 * (swapped @ gaps) / len(gaps)
 
     return float(gaps.mean()), 2 * len(gaps), draw
-
-
-# --- metrics of labels --------------------------------------------------------------------------
-
-Table = np.ndarray  # (n_resamples, n_classes) of counts
-OfLabels = Callable[[Table, Table, Table], np.ndarray]
-Weighted = Callable[[np.ndarray], np.ndarray]  # weights (n_resamples, n_rows) to (n_resamples,)
-
-
-def _f1(hits: Table, true: Table, pred: Table) -> np.ndarray:
-    # as scikit-learn: the mean over the classes that occur or were predicted
-    return _mean(_ratio(2 * hits, true + pred), true + pred > 0)
-
-
-def _recall(hits: Table, true: Table, pred: Table) -> np.ndarray:
-    return _mean(_ratio(hits, true), true + pred > 0)
-
-
-def _balanced(hits: Table, true: Table, pred: Table) -> np.ndarray:
-    return _mean(_ratio(hits, true), true > 0)
-
-
-def _precision(hits: Table, true: Table, pred: Table) -> np.ndarray:
-    return _mean(_ratio(hits, pred), true + pred > 0)
-
-
-def _weighted(hits: Table, true: Table, pred: Table) -> np.ndarray:
-    frequencies = true / true.sum(axis=1, keepdims=True)
-    return np.asarray((_ratio(2 * hits, true + pred) * frequencies).sum(axis=1))
-
-
-def _accuracy(hits: Table, true: Table, pred: Table) -> np.ndarray:
-    return np.asarray(hits.sum(axis=1) / true.sum(axis=1))
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros(above.shape, dtype=float), where=below > 0)
-
-
-def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    return np.asarray((values * counted).sum(axis=1) / counted.sum(axis=1))
-
-
-def _of_labels(
-    metric: OfLabels, y_true: np.ndarray, y_pred: np.ndarray, n_classes: int
-) -> Weighted:
-    true, pred = np.eye(n_classes)[y_true], np.eye(n_classes)[y_pred]
-    return lambda weights: metric(weights @ (true * pred), weights @ true, weights @ pred)
-
-
-OF_LABELS: dict[str, OfLabels] = {
-    "f1_macro": _f1,
-    "f1_weighted": _weighted,
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced,
-    "precision_macro": _precision,
-    "recall_macro": _recall,
-}
-
-
-# --- metrics that are means over the rows -------------------------------------------------------
-
-PerRow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Log loss of each row, (n_rows,).
-
-    Args:
-        y_true: (n_rows,) true classes.
-        proba: (n_rows, n_classes) probabilities.
-    """
-    eps = np.finfo(proba.dtype).eps
-    return np.asarray(-np.log(np.clip(proba, eps, 1 - eps)[np.arange(len(y_true)), y_true]))
-
-
-def _briers(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    squares = ((proba - np.eye(proba.shape[1])[y_true]) ** 2).sum(axis=1)
-    return np.asarray(squares / 2 if proba.shape[1] == 2 else squares)
-
-
-PER_ROW: dict[str, PerRow] = {"log_loss": log_losses, "brier": _briers}
-
-
-# --- the area under the ROC curve ---------------------------------------------------------------
-
-
-def _area(y_true: np.ndarray, proba: np.ndarray) -> Weighted:
-    """One-vs-rest macro, by the ranks of the rows (Mann & Whitney 1947); NaN if undefined."""
-    true = np.eye(proba.shape[1])[y_true]
-    if proba.shape[1] == 2:
-        true, proba = true[:, 1:], proba[:, 1:]
-    curves = []
-    for inside, scores in zip(true.T, proba.T, strict=True):
-        order = np.argsort(scores)
-        new = np.diff(scores[order], prepend=-np.inf) > 0  # a score is equal to the one before
-        curves.append((inside[order], order, np.flatnonzero(new)))
-
-    def areas(weights: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(weights))
-        for inside, order, starts in curves:
-            ranked = weights[:, order]
-            positive = np.add.reduceat(ranked * inside, starts, axis=1)
-            negative = np.add.reduceat(ranked, starts, axis=1) - positive
-            below = np.cumsum(negative, axis=1) - negative / 2
-            pairs = positive.sum(axis=1) * negative.sum(axis=1)
-            with np.errstate(invalid="ignore"):
-                total += np.einsum("ij,ij->i", positive, below) / pairs
-        return total / len(curves)
-
-    return areas

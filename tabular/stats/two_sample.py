@@ -100,20 +100,25 @@ def _at_most(counts: np.ndarray) -> np.ndarray:
 
 
 def share_test(
-    reference: int, of_reference: int, current: int, of_current: int, *, only_more: bool = False
-) -> float:
-    """Fisher's exact p-value that a share differs only by chance (Fisher 1935).
+    reference: np.ndarray | int,
+    of_reference: np.ndarray | int,
+    current: np.ndarray | int,
+    of_current: np.ndarray | int,
+    *,
+    only_more: bool = False,
+) -> np.ndarray:
+    """Fisher's exact p-values that a share differs only by chance (Fisher 1935).
 
     Args:
-        reference: rows of the first sample that count.
+        reference: rows of the first sample that count; a number, or (n_tests,) as the others.
         of_reference: rows of the first sample.
         current: rows of the second sample that count.
         of_current: rows of the second sample.
         only_more: one-sided, that the share has not risen; else twice the smaller side.
     """
-    counted = hypergeom(of_reference + of_current, reference + current, of_current)
-    more = float(counted.sf(current - 1))
-    return min(1.0, more) if only_more else min(1.0, 2 * min(more, float(counted.cdf(current))))
+    in_current = hypergeom(of_reference + of_current, reference + current, of_current)
+    more = in_current.sf(current - 1)
+    return np.minimum(1, more if only_more else 2 * np.minimum(more, in_current.cdf(current)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

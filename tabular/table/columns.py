@@ -10,22 +10,20 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from custom_model.served.columns import ISO_DATE, NULL_SPELLINGS, Column, expanded_names
+from custom_model.served.columns import LARGEST, NULL_SPELLINGS, Column, expanded_names
+from custom_model.served.dates import read_dates
+from custom_model.served.times import CLOCK
 from tabular.errors import BadInput
+from tabular.table.dates import number_format, read_format
+from tabular.table.numbers import TOO_LARGE, read_notation, read_plain, read_seconds
+from tabular.table.words import STRAY_SPELLINGS, Reading
 
-NULL_WORDS = frozenset(
-    {"?", "-", "--", ".", "na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "<na>"}
-    | {"#n/a", "#na", "#value!", "#div/0!", "inf", "-inf", "+inf", "infinity", "-infinity"}
-)
-"""Words that mean "no number" in a column of numbers, in lower case."""
-
-STRAY_SHARE = 0.05  # other words are read as missing if they are at most so many of the cells
-STRAY_SPELLINGS = 3
+ROW_SHARE = 0.5  # a column without a heading has more values than this if it names the rows
 UNIQUE_SHARE = 0.9  # a text column with more distinct values than this is an identifier
 WORDS_OF_TEXT = 3.0  # free text has on average at least so many words
 CODES_AT_MOST = 20  # an integer-coded category has few codes, each of them in many rows
@@ -34,6 +32,11 @@ ROWS_PER_CODE = 10
 COMMA_NUMBER = r"[+-]?[\d.]*,\d+|[+-]?\d+"
 OTHER_DATE = r"\d{1,2}[./]\d{1,2}[./]\d{4}"
 
+NO_HEADING = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+_OF_ROWS = re.compile(
+    r".*(?:^|[^a-z])id|.*Id|row[._ ]?names?|row[._ ]?(?:no|nr|number|index)|index|idx|obs",
+    re.IGNORECASE,
+)
 _LEADING_ZERO = r"0\d+"
 
 
@@ -62,12 +65,16 @@ def infer_columns(frame: pd.DataFrame) -> tuple[list[Column], list[LeftOut]]:
     Raises:
         BadInput: no feature is left, or a heading is the name of a part of a date column.
     """
-    markers = missing_markers(frame)
-    typed = not all(is_text(frame[name]) for name in frame.columns)
+    texts = {str(name): _texts(frame[name]) for name in frame.columns if is_text(frame[name])}
+    markers = _markers(texts.values())
+    typed = len(texts) < len(frame.columns)
     columns: list[Column] = []
     left_out: list[LeftOut] = []
-    for name in frame.columns:
-        found = _infer(str(name), frame[name], markers, typed)
+    for name in map(str, frame.columns):
+        if name in texts:
+            found = _infer_text(name, frame[name], texts[name], markers, typed)
+        else:
+            found = _infer(name, frame[name], markers)
         (columns if isinstance(found, Column) else left_out).append(found)  # type: ignore[arg-type]
     if not columns:
         why = "; ".join(f"{left.name!r} {left.reason}" for left in left_out[:5]) or "no others"
@@ -84,11 +91,12 @@ def missing_markers(frame: pd.DataFrame) -> frozenset[str]:
     Whoever wrote the table marked missing values with them, so they mean the same in its other
     columns too.
     """
-    found: set[str] = set()
-    for name in frame.columns:
-        if is_text(frame[name]):
-            found |= _number_spellings(_stripped(frame[name])) or set()
-    return frozenset(found)
+    return _markers(_texts(frame[name]) for name in frame.columns if is_text(frame[name]))
+
+
+def _markers(columns: Iterable["_Texts"]) -> frozenset[str]:
+    numbers = [column.numbers for column in columns]
+    return frozenset().union(*(one.missing for one in numbers if isinstance(one, Reading)))
 
 
 def is_text(cells: pd.Series) -> bool:
@@ -100,36 +108,42 @@ def _types(cells: pd.Series) -> set[type]:
     return {type(cell) for cell in cells.dropna()} if cells.dtype == object else set()
 
 
-def _stripped(cells: pd.Series) -> pd.Series:
-    """The distinct, non-empty texts of a column with their numbers of rows."""
-    texts = cells.dropna().astype("str").str.strip()
-    return texts[texts != ""].value_counts()
+@dataclass(frozen=True)
+class _Texts:
+    """The distinct, non-empty texts of a column.
+
+    Args:
+        counts: rows of each, stripped.
+        numbers: what they are as plain numbers, see `read_plain`.
+    """
+
+    counts: pd.Series
+    numbers: Reading | str | None
 
 
-def _number_spellings(counts: pd.Series) -> set[str] | None:
-    """Spellings of "no number" in a column of numbers; None if it is not one."""
-    texts = counts.index.to_series()
-    if texts.str.fullmatch(_LEADING_ZERO).any():
-        return None  # written like codes
-    parsed = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
-    spelled = counts[~np.isfinite(parsed)]
-    strays = spelled[~spelled.index.str.lower().isin(NULL_WORDS)]
-    if len(spelled) == len(counts) or len(strays) > STRAY_SPELLINGS:
-        return None
-    return set(spelled.index) if strays.sum() <= STRAY_SHARE * counts.sum() else None
+def _texts(cells: pd.Series) -> _Texts:
+    counts = cells.value_counts()
+    texts = counts.index.astype("str").str.strip()
+    if not texts.equals(counts.index):
+        counts = counts.groupby(texts, sort=False).sum()
+    counts = counts[counts.index != ""]
+    return _Texts(counts, read_plain(counts))
 
 
-def _infer(name: str, cells: pd.Series, markers: frozenset[str], typed: bool) -> Column | LeftOut:
+def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | LeftOut:
+    """The kind of a column that a file has types for."""
     if cells.isna().all():
         return LeftOut(name, "is empty")
-    if is_text(cells):
-        return _infer_text(name, cells, markers, typed)
     dtype, types = cells.dtype, _types(cells)
     required = not cells.isna().any()
     if types and not all(issubclass(t, _SCALARS) for t in types):
         return LeftOut(name, "holds lists, objects or bytes")
     if required and cells.nunique() == 1:
         return LeftOut(name, f"has one value only ({cells.iloc[0]})")
+    if pd.api.types.is_timedelta64_dtype(dtype) or (
+        types and (types <= {datetime.time} or types <= {datetime.timedelta})
+    ):
+        return Column(name, "number", required, text=True, notation=CLOCK)
     if isinstance(dtype, pd.CategoricalDtype) or len(types) > 1:
         return _category(name, cells.astype(object).where(cells.notna(), ""), markers)
     if pd.api.types.is_bool_dtype(dtype) or types == {bool}:
@@ -137,65 +151,78 @@ def _infer(name: str, cells: pd.Series, markers: frozenset[str], typed: bool) ->
     if pd.api.types.is_datetime64_any_dtype(dtype) or (
         types and all(issubclass(t, datetime.date) for t in types)
     ):
-        moments = pd.to_datetime(cells, utc=True)
-        return Column(name, "date", required, time=bool((moments != moments.dt.normalize()).any()))
+        return _date(name, required, pd.to_datetime(cells, utc=True).dropna())
     if pd.api.types.is_numeric_dtype(dtype) or (types and types <= _NUMBERS):
         values = cells.dropna().astype(np.float64)
-        if np.isinf(values).any():
-            return Column(name, "number", required=False, missing=("inf",))
-        if pd.api.types.is_integer_dtype(dtype):
-            return _infer_integers(name, values, required)
-        return Column(name, "number", required)
+        infinite = np.unique(values[np.abs(values) > LARGEST])
+        if len(infinite) > STRAY_SPELLINGS:
+            return LeftOut(name, TOO_LARGE)
+        if len(infinite):
+            return Column(name, "number", False, tuple(str(value) for value in infinite))
+        whole = pd.api.types.is_integer_dtype(dtype) or (
+            types == {decimal.Decimal} and bool((values == values.round()).all())
+        )
+        return _infer_numbers(name, values, required, whole=whole)
     return LeftOut(name, f"holds values of type {dtype}, which is not supported")
 
 
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
 _NUMBERS = {int, float, decimal.Decimal}
-_SCALARS = (str, bool, int, float, decimal.Decimal, datetime.date)
+_SCALARS = (str, bool, int, float, decimal.Decimal, *_TIMES)
 
 
 def _infer_text(
-    name: str, cells: pd.Series, markers: frozenset[str], typed: bool
+    name: str, cells: pd.Series, texts: _Texts, markers: frozenset[str], typed: bool
 ) -> Column | LeftOut:
-    counts = _stripped(cells)
+    """The kind of a column of texts."""
+    counts, numbers = texts.counts, texts.numbers
     n_cells = int(counts.sum())
     required = n_cells == len(cells)
     if counts.empty:
         return LeftOut(name, "is empty")
     if required and len(counts) == 1:
         return LeftOut(name, f"has one value only ({counts.index[0]!r})")
-    spellings = _number_spellings(counts)
-    if spellings is not None:
-        values = pd.to_numeric(counts.index.to_series(), errors="coerce")
-        values = values[np.isfinite(values)].repeat(counts[np.isfinite(values)])
-        if all(re.fullmatch(r"[+-]?\d+", text) for text in set(counts.index) - spellings):
-            found = _infer_integers(name, values, required and not spellings)
-            if not isinstance(found, Column) or found.kind == "category":
-                return found
+    if isinstance(numbers, Reading):
+        known = ~counts.index.isin(numbers.missing)
+        values = pd.Series(numbers.values[known].repeat(counts[known]))
+        whole = bool(counts.index[known].str.fullmatch(r"[+-]?\d+").all())
+        found = _infer_numbers(name, values, required and not numbers.missing, whole=whole)
+        if not isinstance(found, Column) or found.kind == "category":
+            return found
         # what a CSV reader does not take for a missing number makes it read the column as text
-        odd = not spellings <= NULL_SPELLINGS or bool(cells.astype("str").str.isspace().any())
-        return Column(
-            name, "number", required and not spellings, tuple(sorted(spellings)), text=odd or typed
-        )
-    texts = counts.index.to_series()
-    if set(texts.str.lower()) == {"true", "false"}:
+        odd = not numbers.missing <= NULL_SPELLINGS or bool(cells.astype("str").str.isspace().any())
+        return replace(found, missing=tuple(sorted(numbers.missing)), text=odd or typed)
+    return _infer_words(name, cells, texts, required, markers)
+
+
+def _infer_words(
+    name: str, cells: pd.Series, texts: _Texts, required: bool, markers: frozenset[str]
+) -> Column | LeftOut:
+    """The kind of a column of texts that are not plain numbers."""
+    counts = texts.counts
+    words = pd.Series(counts.index, dtype="str")
+    if set(words.str.lower()) == {"true", "false"}:
         return Column(name, "boolean", required)
-    if texts.str.fullmatch(ISO_DATE).all():
-        moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
-        if moments.notna().all():
-            time = bool((moments != moments.dt.normalize()).any())
-            return Column(name, "date", required, time=time)
-    dates = texts.str.fullmatch(OTHER_DATE).all()
-    if dates and len(counts) > CODES_AT_MOST:
-        return LeftOut(name, "holds dates that are not written as year-month-day")
+    found = texts.numbers or read_format(counts) or read_seconds(counts) or read_notation(counts)
+    if isinstance(found, str):
+        return LeftOut(name, found)
+    if isinstance(found, Reading):
+        required, missing = required and not found.missing, tuple(sorted(found.missing))
+        if found.values.dtype.kind == "M":
+            column = _date(name, required, pd.Series(found.values).dropna())
+        else:
+            column = Column(name, "number", required, text=True)
+        return replace(column, missing=missing, notation=found.notation)
+    n_cells = counts.sum()
     distinct = len(counts) / n_cells
-    words = float((texts.str.count(r"\s+") + 1).mean())
-    written = texts.str.contains(r"\w").all()
-    if words >= WORDS_OF_TEXT and len(counts) > CODES_AT_MOST and distinct > 0.1 and written:
-        return Column(name, "text", required and not texts.isin(NULL_SPELLINGS).any())
+    if NO_HEADING.fullmatch(name) and distinct > ROW_SHARE:
+        return LeftOut(name, "has no heading and names the rows")
+    length = float((words.str.count(r"\s+") + 1).mean())
+    written = words.str.contains(r"\w").all()
+    if length >= WORDS_OF_TEXT and len(counts) > CODES_AT_MOST and distinct > 0.1 and written:
+        return Column(name, "text", required and not words.isin(NULL_SPELLINGS).any())
     if distinct > UNIQUE_SHARE and len(counts) > CODES_AT_MOST:
         return LeftOut(name, f"is an identifier ({len(counts)} values in {n_cells} rows)")
-    if texts.str.fullmatch(COMMA_NUMBER).all() and texts.str.contains(",").any():
-        return LeftOut(name, "holds numbers with a comma; write them as 1234.5")
     return _category(name, cells.fillna(""), markers)
 
 
@@ -208,15 +235,31 @@ def _category(name: str, cells: pd.Series, markers: Iterable[str]) -> Column:
     return Column(name, "category", not absent.any(), null_level=level)
 
 
-def _infer_integers(name: str, values: pd.Series, required: bool) -> Column | LeftOut:
-    """Integers are numbers, unless they are row numbers, identifiers or codes."""
+def _date(name: str, required: bool, moments: pd.Series) -> Column:
+    """A date; `moments` are those that are there."""
+    return Column(name, "date", required, time=bool((moments != moments.dt.normalize()).any()))
+
+
+def _infer_numbers(
+    name: str, values: pd.Series, required: bool, *, whole: bool
+) -> Column | LeftOut:
+    """Numbers, unless they are dates, or whole and row numbers, identifiers or codes."""
     distinct = np.unique(values)
-    if len(distinct) == len(values) > CODES_AT_MOST:
-        counted = distinct[-1] - distinct[0] == len(values) - 1
-        if counted or re.search(r"(?:^|[^a-z])id$", name, re.IGNORECASE) or name.endswith("Id"):
-            return LeftOut(name, f"is an identifier ({len(values)} values in {len(values)} rows)")
     if required and len(distinct) == 1:
         return LeftOut(name, f"has one value only ({distinct[0]:g})")
+    if notation := number_format(name, distinct):
+        moments = np.unique(
+            read_dates(pd.Series(distinct), Column("", "date", notation=notation), False)[0]
+        )
+        return replace(_date(name, required, pd.Series(moments)), notation=notation)
+    if not whole:
+        return Column(name, "number", required)
+    if NO_HEADING.fullmatch(name) and len(distinct) > ROW_SHARE * len(values):
+        return LeftOut(name, "has no heading and numbers the rows")
+    if len(distinct) == len(values) > CODES_AT_MOST:
+        counted = distinct[-1] - distinct[0] == len(values) - 1
+        if counted or _OF_ROWS.fullmatch(name):
+            return LeftOut(name, f"is an identifier ({len(values)} values in {len(values)} rows)")
     return Column(name, "category" if _are_codes(values, distinct) else "number", required)
 
 

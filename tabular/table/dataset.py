@@ -16,6 +16,7 @@ from tabular.table.columns import LeftOut, infer_columns, is_text, missing_marke
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
 from tabular.table.split import Hashes, hash_rows
+from tabular.table.suspicious import describe_suspicious
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def make_dataset(
         typed=cells.typed,
         codes=codes,
         labels=classes,
-        row_hashes=hash_rows(features),
+        row_hashes=hash_rows(features, columns),
         left_out=tuple(left_out),
         unlabelled=int((~known).sum()),
-        notes=notes,
+        notes=(*notes, *describe_suspicious(cells.typed, columns)),
     )

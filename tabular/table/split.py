@@ -5,14 +5,17 @@ version of the table. That makes versions trained months apart comparable on row
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from custom_model.served.columns import ISO_DATE
-from tabular.table.columns import NULL_WORDS
+from custom_model.served.cells import read_cells
+from custom_model.served.columns import ISO_DATE, Column
+from custom_model.served.dates import COMPACT, EPOCHS
+from tabular.table.words import NULL_WORDS
 
 HOLDOUT_SHARE = 0.2
 
@@ -42,7 +45,7 @@ class Split:
         return ~self.holdout
 
 
-def hash_rows(frame: pd.DataFrame) -> Hashes:
+def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     """Hashes each row's content, whatever the order of columns and the format it was read from.
 
     A number hashes by its value ("5.10" as 5.1), a date by its moment, true by its meaning, "?" or
@@ -50,11 +53,23 @@ def hash_rows(frame: pd.DataFrame) -> Hashes:
 
     Args:
         frame: (n_rows, n_columns), raw, without the target.
+        columns: the features; a text in a notation of its column hashes by its value too.
 
     Returns:
         (n_rows,) uint64.
     """
-    cells = {str(name): _hash_cells(frame[name]) for name in sorted(frame.columns, key=str)}
+    noted = [
+        column
+        for column in columns
+        if getattr(column, "notation", "") not in ("", COMPACT, *EPOCHS)  # older columns have none
+        and not pd.api.types.is_numeric_dtype(frame[column.name].dtype)
+    ]
+    read = read_cells(frame, noted, as_text=True)
+    values = {c.name: read.typed[c.name] for c in noted if not read.unreadable[c.name].all()}
+    cells = {
+        str(name): _hash_cells(values.get(name, frame[name]))
+        for name in sorted(frame.columns, key=str)
+    }
     rows = pd.util.hash_pandas_object(pd.DataFrame(cells, index=frame.index), index=False)
     return rows.to_numpy()
 

@@ -15,6 +15,7 @@ from custom_model.served import requests
 from custom_model.served.columns import Column, Kind, expand
 from custom_model.served.few import FEW_ROWS, Unsure, read_few
 from custom_model.served.requests import Refusal, conform, refuse_doubled
+from custom_model.served.times import CLOCK
 
 KINDS: list[Kind] = ["number", "category", "boolean", "date", "text"]
 
@@ -24,7 +25,17 @@ DATES = st.sampled_from(
         *("2024-05-01T08:30", "2024-05-01 08:30:15", "2024-05-01T08:30:15.5", " 2024-05-01"),
         *("2024-05-01T08:30:15.123456Z", "2024-05-01T08:30:15.1234567", "2024-05-01T24:00"),
         *("2024-05-01T08:60", "1969-12-31T23:59:59.9", "2024-05-01T10:30:00+02:00", "20240501"),
-        *("2024-5-1", "\u0662\u0660\u0662\u0664-05-01"),
+        *(
+            "2024-5-1",
+            "01.05.2024",
+            "1706659200",
+            "7:30 pm",
+            "1.234,5",
+            "$5",
+            "(5)",
+            "12:75",
+            "\u0662\u0660\u0662\u0664-05-01",
+        ),
     ]
 )
 WORDS = st.sampled_from(
@@ -61,6 +72,7 @@ CELLS = st.none() | st.booleans() | NUMBERS | WORDS | DATES | st.text(max_size=5
 @st.composite
 def column(draw: st.DrawFn) -> Column:
     kind = draw(st.sampled_from(KINDS))
+    notations = {"number": ["", "1.234,5", "$1,234.5", CLOCK], "date": ["", "%d.%m.%Y", "s"]}
     return Column(
         "x",
         kind,
@@ -69,6 +81,7 @@ def column(draw: st.DrawFn) -> Column:
         null_level=draw(st.sampled_from([None, "None"])) if kind == "category" else None,
         time=draw(st.booleans()),
         text=draw(st.booleans()),
+        notation=draw(st.sampled_from(notations.get(kind, [""]))),
     )
 
 

@@ -140,6 +140,29 @@ def test_a_compiled_model_that_fails_is_replaced_by_the_pipeline(
     assert "the pipeline answers" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("trees.py", "from sklearn.tree._tree import Tree\n"),  # a module that is gone
+        ("compiled.py", "    return _compile(model, behind_preprocessor=False).proba\n"),
+    ],
+)
+def test_a_model_that_does_not_compile_is_answered_by_the_pipeline(
+    packed: packaging.Packed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+    line: str,
+) -> None:
+    wrong = line.replace("_tree ", "_nowhere ").replace("_compile(model", "_compile(model.renamed")
+    monkeypatch.setattr(packaging, "SERVED_FOLDER", changed_code(tmp_path, file, line, wrong))
+    model = mlflow.pyfunc.load_model(log(load_dataset("iris"), "random_forest").info.model_uri)
+    assert model.unwrap_python_model().few is None
+    assert "could not be compiled" in caplog.text
+    assert model.predict([[5.1, 3.5, 1.4, 0.2]])["prediction"].tolist() == ["setosa"]
+
+
 def test_a_model_server_gets_rows_and_python_a_frame(
     packed: packaging.Packed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.recipe import as_it_is, finish, pool
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.stats.metrics import evaluate, evaluate_one
+from tabular.stats.metrics import compute_metric, compute_metrics
 
 N_ROWS, N_FOLDS = 3000, 5
 RNG = np.random.default_rng(0)
@@ -76,17 +76,6 @@ def test_the_tuned_threshold_scores_better_on_rows_it_was_not_tuned_on() -> None
     assert f1_score(TRUTH, said, average="macro") > f1_score(TRUTH, second > 0.5, average="macro")
 
 
-@pytest.mark.parametrize("metric", threshold.TUNABLE)
-def test_the_counts_give_the_metrics_of_scikit_learn(metric: str) -> None:
-    proba = proba_with(1.5, 2)
-    said = (proba[:, 1] > 0.3).astype(int)
-    counts = [
-        np.array([((t == TRUTH) & (said == s)).sum()]) for t, s in ((1, 1), (1, 0), (0, 1), (0, 0))
-    ]
-    expected = evaluate_one(metric, TRUTH, proba, said)
-    assert threshold.TUNABLE[metric](*counts)[0] == pytest.approx(expected)
-
-
 class Rows:
     """What `finish` reads of folds."""
 
@@ -95,9 +84,9 @@ class Rows:
 
 def trial(number: int, proba: np.ndarray, metric: str = "f1_macro") -> Trial:
     scores = tuple(
-        evaluate_one(metric, TRUTH[fold == FOLD], proba[fold == FOLD]) for fold in range(N_FOLDS)
+        compute_metric(metric, TRUTH[fold == FOLD], proba[fold == FOLD]) for fold in range(N_FOLDS)
     )
-    metrics = evaluate(TRUTH, proba)
+    metrics = compute_metrics(TRUTH, proba)
     return Trial(number, "svc", {"C": number}, metrics, scores, oof=proba)
 
 

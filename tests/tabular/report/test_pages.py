@@ -8,7 +8,8 @@ import pandas as pd
 
 from custom_model.served.columns import Column
 from tabular.report.assessment import assess
-from tabular.report.pages import GainEstimate, Page, facts, notes, render
+from tabular.report.pages import Page, facts, notes, render
+from tabular.stats.intervals import GainEstimate
 from tabular.table.dataset import make_dataset
 from tabular.table.split import split_rows
 from tests.tables import mixed_table

@@ -1,19 +1,24 @@
 """Metrics by the names that versions carry."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from sklearn import metrics as sk
 
 from tabular.stats.metrics import (
     METRICS,
-    evaluate,
-    evaluate_one,
+    OF_LABELS,
+    compute_metric,
+    compute_metrics,
     f1_per_class,
     metric_names,
     predicted,
+    weighted,
 )
 
-CODES = np.array([0, 0, 1, 1, 2, 2])
-SHARES = np.array(
+Y_TRUE = np.array([0, 0, 1, 1, 2, 2])
+PROBA = np.array(
     [
         [0.8, 0.1, 0.1],
         [0.4, 0.5, 0.1],
@@ -26,28 +31,83 @@ SHARES = np.array(
 
 
 def test_every_metric_is_there_and_right_on_a_small_case() -> None:
-    found = evaluate(CODES, SHARES)
-    assert list(found) == list(METRICS)
-    assert found["accuracy"] == pytest.approx(5 / 6)
-    assert found["f1_macro"] == pytest.approx((2 / 3 + 4 / 5 + 1) / 3)
-    assert found["balanced_accuracy"] == found["recall_macro"] == pytest.approx(5 / 6)
+    values = compute_metrics(Y_TRUE, PROBA)
+    assert list(values) == list(METRICS)
+    assert values["accuracy"] == pytest.approx(5 / 6)
+    assert values["f1_macro"] == pytest.approx((2 / 3 + 4 / 5 + 1) / 3)
+    assert values["balanced_accuracy"] == values["recall_macro"] == pytest.approx(5 / 6)
     expected = -np.log([0.8, 0.4, 0.8, 0.6, 0.9, 0.7]).mean()
-    assert found["log_loss"] == pytest.approx(expected)
-    assert found["roc_auc"] == pytest.approx(1.0)
-    one_hot = np.eye(3)[CODES]
-    assert found["brier"] == pytest.approx(((SHARES - one_hot) ** 2).sum(axis=1).mean())
+    assert values["log_loss"] == pytest.approx(expected)
+    assert values["roc_auc"] == pytest.approx(1.0)
+    one_hot = np.eye(3)[Y_TRUE]
+    assert values["brier"] == pytest.approx(((PROBA - one_hot) ** 2).sum(axis=1).mean())
+
+
+OF_SCIKIT_LEARN: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
+    "f1_macro": lambda y, p, _: sk.f1_score(y, p, average="macro", zero_division=0),
+    "f1_weighted": lambda y, p, _: sk.f1_score(y, p, average="weighted", zero_division=0),
+    "accuracy": lambda y, p, _: sk.accuracy_score(y, p),
+    "balanced_accuracy": lambda y, p, _: sk.recall_score(
+        y, p, labels=np.unique(y), average="macro", zero_division=0
+    ),
+    "precision_macro": lambda y, p, _: sk.precision_score(y, p, average="macro", zero_division=0),
+    "recall_macro": lambda y, p, _: sk.recall_score(y, p, average="macro", zero_division=0),
+    "log_loss": lambda y, _, P: sk.log_loss(y, P, labels=range(P.shape[1])),
+    "roc_auc": lambda y, _, P: sk.roc_auc_score(
+        y, P[:, 1] if P.shape[1] == 2 else P, multi_class="ovr", labels=range(P.shape[1])
+    ),
+    "brier": lambda y, _, P: sk.brier_score_loss(y, P, labels=range(P.shape[1])),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("n_classes", [2, 3, 12])
+@pytest.mark.parametrize("digits", [1, 9])  # of the probabilities: with one, many are equal
+def test_a_metric_is_that_of_scikit_learn(name: str, n_classes: int, digits: int) -> None:
+    rng = np.random.default_rng(n_classes)
+    for n_rows in (40, 300):
+        y_true = rng.permutation(np.arange(n_rows) % n_classes)
+        proba = rng.dirichlet(np.ones(n_classes), n_rows).round(digits)
+        proba[:, 0] = np.clip(1 - proba[:, 1:].sum(axis=1), 0, 1)
+        proba /= proba.sum(axis=1, keepdims=True)
+        for y_pred in (predicted(proba), predicted(proba[:, : n_classes - 1])):
+            value = compute_metric(name, y_true, proba, y_pred)
+            expected = OF_SCIKIT_LEARN[name](y_true, y_pred, proba)
+            assert value == pytest.approx(expected, rel=1e-12)
+            few = y_true < n_classes - 1  # the last class has no row
+            if name != "roc_auc":
+                value = compute_metric(name, y_true[few], proba[few], y_pred[few])
+                expected = OF_SCIKIT_LEARN[name](y_true[few], y_pred[few], proba[few])
+                assert value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_weight_counts_a_row_as_often_as_it_says(name: str) -> None:
+    weights = np.array([[2, 1, 1, 3, 1, 2], [1, 1, 1, 1, 1, 1]])
+    predictions = predicted(PROBA) if name in OF_LABELS else PROBA
+    values = weighted(name, Y_TRUE, predictions, 3)(weights)
+    repeated = np.repeat(np.arange(6), weights[0])
+    assert values[0] == pytest.approx(compute_metric(name, Y_TRUE[repeated], PROBA[repeated]))
+    assert values[1] == pytest.approx(compute_metric(name, Y_TRUE, PROBA))
+
+
+def test_a_metric_is_undefined_without_rows_and_of_what_is_no_probability() -> None:
+    assert compute_metrics(Y_TRUE[:0], PROBA[:0]) == {}
+    for wrong in (np.nan, -0.1, 1.1):
+        proba = np.vstack([PROBA[:5], [wrong, 0, 0]])
+        assert set(compute_metrics(Y_TRUE, proba)) == set(OF_LABELS)
 
 
 def test_an_undefined_metric_is_left_out_and_not_zero() -> None:
-    found = evaluate(CODES[:4], SHARES[:4])
-    assert "roc_auc" not in found
-    assert "log_loss" in found
+    values = compute_metrics(Y_TRUE[:4], PROBA[:4])
+    assert "roc_auc" not in values
+    assert "log_loss" in values
 
 
 def test_two_classes_use_the_second_one() -> None:
     shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    assert evaluate_one("roc_auc", np.array([0, 1, 1]), shares) == 1.0
-    assert evaluate_one("brier", np.array([0, 1, 1]), shares) == pytest.approx(
+    assert compute_metric("roc_auc", np.array([0, 1, 1]), shares) == 1.0
+    assert compute_metric("brier", np.array([0, 1, 1]), shares) == pytest.approx(
         (0.01 + 0.04 + 0.36) / 3
     )
 
@@ -57,7 +117,7 @@ def test_the_first_of_equals_is_predicted() -> None:
 
 
 def test_f1_per_class_leaves_out_classes_without_rows() -> None:
-    scores = f1_per_class(CODES[:4], predicted(SHARES[:4]), ["a", "b", "c"])
+    scores = f1_per_class(Y_TRUE[:4], predicted(PROBA[:4]), ["a", "b", "c"])
     assert scores == {"f1_class_a": pytest.approx(2 / 3), "f1_class_b": pytest.approx(4 / 5)}
 
 

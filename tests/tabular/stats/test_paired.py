@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tabular.stats.metrics import LOWER_IS_BETTER, METRICS, evaluate_one
+from tabular.stats.metrics import METRICS, compute_metric, sign
 from tabular.stats.paired import Paired, gain, mcnemar
 
 
@@ -25,10 +25,10 @@ def test_the_gain_is_the_difference_of_the_metric(metric: str, n_classes: int) -
     paired = predictions(150, n_classes, 1.4)
     gained = gain(paired, metric, resamples=200, seed=0)
     one, other = (
-        evaluate_one(metric, paired.y_true, proba) for proba in (paired.champion, paired.challenger)
+        compute_metric(metric, paired.y_true, proba)
+        for proba in (paired.champion, paired.challenger)
     )
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    assert gained.value == pytest.approx(sign * (other - one), abs=1e-9)
+    assert gained.value == pytest.approx(sign(metric) * (other - one), abs=1e-9)
     assert gained.resampled.mean() == pytest.approx(gained.value, abs=0.03)
     assert gained.bound(0.95) < gained.value
 
@@ -42,10 +42,10 @@ def test_a_resample_scores_as_the_metric_does(metric: str) -> None:
     for _ in range(300):
         rows = rng.integers(0, 60, 60)
         one, other = (
-            evaluate_one(metric, paired.y_true[rows], proba[rows])
+            compute_metric(metric, paired.y_true[rows], proba[rows])
             for proba in (paired.champion, paired.challenger)
         )
-        by_hand.append((other - one) * (-1 if metric in LOWER_IS_BETTER else 1))
+        by_hand.append((other - one) * sign(metric))
     assert np.nanstd(by_hand) == pytest.approx(gained.resampled.std(), rel=0.2)
 
 
