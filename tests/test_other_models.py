@@ -127,9 +127,9 @@ def test_score_evaluate_and_promote_get_the_same_predictions(
     contender = Contender(version, model, rows, np.empty(0))
     if kind == "probabilities":
         with pytest.raises(BadInput, match="version 1 cannot score the common rows; the first"):
-            ask_version(contender, rows.drop(columns="label"), dataset.labels)
+            ask_version(contender, rows, "label", dataset.labels)
         return
-    asked = ask_version(contender, rows.drop(columns="label"), dataset.labels)
+    asked = ask_version(contender, rows, "label", dataset.labels)
     assert asked.labels_only == (kind != "scikit-learn")
     assert asked.y_pred is not None
     labels = [dataset.labels[code] for code in asked.y_pred]

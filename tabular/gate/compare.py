@@ -10,7 +10,7 @@ import pandas as pd
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.gate.decide import Predictions
-from tabular.models.classes import align
+from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import Model
 from tabular.store.artifacts import read_of_run
@@ -91,26 +91,30 @@ def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFra
 
 
 def ask_version(
-    contender: Contender, rows: pd.DataFrame, classes: tuple[Label, ...]
+    contender: Contender, rows: pd.DataFrame, target: str, classes: tuple[Label, ...]
 ) -> Predictions:
     """Asks a version, and times single rows.
 
     Args:
         contender: the version.
-        rows: (n_rows, n_columns) typed, with or without the target.
+        rows: (n_rows, n_columns + 1) typed, with the target.
+        target: heading of the true labels, which the version is not shown.
         classes: of both versions; one that this version does not know has probability 0.
 
     Raises:
         BadInput: the version cannot score these rows.
     """
     model, number = contender.model, contender.version.number
-    features = rows.drop(columns=model.target, errors="ignore").reset_index(drop=True)
+    features = rows.drop(columns=target).reset_index(drop=True)
     cells = model.read(features, False)
     predicted = model.ask(cells)
     for row, reason in predicted.reasons.items():
         raise BadInput(
             f"version {number} cannot score the common rows; the first: row {row + 1}, {reason}"
         )
+    known = {key(label) for label in classes}
+    if others := sorted({key(label) for label in predicted.y_pred} - known):
+        raise BadInput(f"version {number} predicts {others[0]!r}, which is not among the classes")
     y_pred, proba = align(predicted.y_pred, predicted.proba, classes)
     # a version of this project as a server asks it, by the short way for a few rows
     ask = model.pyfunc.predict if model.columns else model.predict

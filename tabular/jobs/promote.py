@@ -205,21 +205,21 @@ def _compare(
     for candidate in pool:
         try:
             challenger = load_contender(candidate, folder)
-            rows = common_rows(challenger, before)
+            rows, target = common_rows(challenger, before), challenger.model.target
             labels = challenger.model.classes + tuple(
                 label
                 for label in (before.model.classes if before else ())
                 if label not in challenger.model.classes
             )
-            predictions = ask_version(challenger, rows, labels)
-            champion_predictions = ask_version(before, rows, labels) if before else None
+            predictions = ask_version(challenger, rows, target, labels)
+            champion_predictions = ask_version(before, rows, target, labels) if before else None
         except BadInput as error:
             if len(pool) == 1:
                 raise
             say(f"version {candidate.number} is left out: {error}")
             continue
         code_of = {label: code for code, label in enumerate(labels)}
-        y_true = np.array([code_of[label] for label in rows[challenger.model.target].tolist()])
+        y_true = np.array([code_of[label] for label in rows[target].tolist()])
         key = _rank(rule.metric, evaluate_version(y_true, predictions))
         scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
     if not scored:

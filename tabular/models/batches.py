@@ -12,21 +12,11 @@ import pyarrow as pa
 
 from tabular.errors import BadInput, first_line
 from tabular.models.model import Model, PredictedRows
+from tabular.table.files import NULLABLE
 
 ROW, REASON = "rejected_row", "rejected_reason"
 """Columns that a rejected row begins with, before its own."""
 
-_NULLABLE = {
-    pa.bool_(): pd.BooleanDtype(),
-    pa.int8(): pd.Int8Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.uint8(): pd.UInt8Dtype(),
-    pa.uint16(): pd.UInt16Dtype(),
-    pa.uint32(): pd.UInt32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(),
-}
 _PROBED = 100  # rows by which a model is asked what its answer looks like
 
 
@@ -122,7 +112,7 @@ def to_frame(batch: pa.RecordBatch, names: Sequence[str]) -> pd.DataFrame:
         if pa.types.is_float64(cells.type):
             columns[name] = cells.to_numpy(zero_copy_only=False)
         else:
-            columns[name] = cells.to_pandas(types_mapper=_NULLABLE.get)
+            columns[name] = cells.to_pandas(types_mapper=NULLABLE.get)
     return pd.DataFrame(columns, index=pd.RangeIndex(batch.num_rows), copy=False)
 
 
