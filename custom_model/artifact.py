@@ -1,13 +1,22 @@
-"""Whether an artifact is what was registered."""
+"""Whether an artifact is what was registered, and was signed by whom we trust."""
 
 import hashlib
+import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import mlflow
 from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 
 _OF_MLFLOW = re.compile(REGISTERED_MODEL_META_FILE_NAME + r"|__pycache__/bundle\.[\w.-]+\.pyc")
+
+INSTALL = "pip install -r requirements-signing.txt installs what signatures need"
+
+SIGNATURE = "model.sig"
+"""File of a version's run."""
 
 
 class Changed(Exception):
@@ -43,7 +52,10 @@ def bundle_sha256(path: Path) -> str:
 
 
 def check(path: Path, tags: dict[str, str]) -> None:
-    """Compares a fetched artifact with its version, and makes it safe to load.
+    """Compares a fetched artifact with its version, and verifies its signature.
+
+    The latter where the environment's MODEL_VERIFYING_KEY names a public key. Then nothing is
+    loaded that has no signature, registered or not.
 
     Bytecode is not part of the hash, and Python would run it in the place of `bundle.py`: it is
     removed.
@@ -53,7 +65,8 @@ def check(path: Path, tags: dict[str, str]) -> None:
         tags: of the registered version; one without `bundle_sha256` is another maker's.
 
     Raises:
-        Changed: a file was changed, added or removed, or there is none.
+        Changed: a file was changed, added or removed, or there is none; or the signature is not
+            that of the key.
     """
     shutil.rmtree(path / "__pycache__", ignore_errors=True)
     sha256 = tags.get("bundle_sha256")
@@ -62,3 +75,43 @@ def check(path: Path, tags: dict[str, str]) -> None:
             raise Changed("is not what was registered: its files have another hash")
     except OSError:
         raise Changed("cannot be fetched: its artifact is gone") from None
+    if key := os.environ.get("MODEL_VERIFYING_KEY"):
+        _verify(path, key)
+
+
+def _verify(path: Path, key: str) -> None:
+    try:
+        from model_signing import verifying
+
+        config = verifying.Config().use_elliptic_key_verifier(public_key=key)
+    except ImportError:
+        raise Changed(f"cannot be verified: {INSTALL}") from None
+    except Exception as error:  # of the file system, of cryptography
+        raise Changed(f"cannot be verified with MODEL_VERIFYING_KEY={key}: {error}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # the run that the artifact names: with a false one the signature does not fit
+            run_id = mlflow.models.Model.load(str(path)).run_id
+            uri = f"runs:/{run_id}/{SIGNATURE}"
+            signature = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
+        except Exception:  # stores raise many kinds
+            raise Changed(f"is not signed: its run has no {SIGNATURE}") from None
+        try:
+            config.set_hashing_config(signed_files(path)).verify(path, Path(signature))
+        except Exception as error:  # a file that is no signature raises many kinds
+            raise Changed(f"is not what was signed: {str(error).strip()}") from None
+
+
+def signed_files(path: Path) -> Any:
+    """What of an artifact is signed: all that is part of its hash.
+
+    Args:
+        path: of the artifact.
+
+    Returns:
+        model_signing.hashing.Config
+    """
+    from model_signing import hashing
+
+    ignored = [path / REGISTERED_MODEL_META_FILE_NAME, path / "__pycache__"]
+    return hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False)

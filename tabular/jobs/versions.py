@@ -25,6 +25,7 @@ from tabular.report.importance import column_importance, most_important
 from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
+from tabular.store.signing import sign
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
 
@@ -112,6 +113,7 @@ def register_version(
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
         _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
+        sign(packed.info.model_uri, Path(folder))
         mlflow.log_artifacts(folder)
     own_tags = {
         "dataset": dataset.name,
