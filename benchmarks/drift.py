@@ -27,8 +27,8 @@ from joblib import Parallel, delayed
 
 from custom_model.served.columns import expand
 from custom_model.served.requests import conform
-from tabular.drift.checks import Answered, DriftRule
-from tabular.drift.profile import Profile, profile_answers, profile_columns
+from tabular.drift.checks import CurrentPredictions, DriftRule
+from tabular.drift.profile import Profile, profile_columns, profile_predictions
 from tabular.drift.verdict import Drift, compare
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
@@ -99,7 +99,7 @@ def train(table: pd.DataFrame, seed: int) -> Trained:
     pipeline = fit(dataset, split, as_it_is(Trial(0, "logistic_regression", {"C": 0.1})), seed=seed)
     shares = pipeline.predict_proba(dataset.expanded[split.holdout])
     codes = dataset.codes[split.holdout]
-    answers = profile_answers(
+    answers = profile_predictions(
         codes, predicted(shares), shares, dataset.labels, dataset.row_hashes[split.holdout]
     )
     columns = profile_columns(dataset.typed, dataset.columns, seed=seed)
@@ -113,7 +113,7 @@ def watch(trained: Trained, table: pd.DataFrame) -> Drift:
     shares = trained.pipeline.predict_proba(expand(typed, columns))  # type: ignore[attr-defined]
     codes = pd.Index(trained.dataset.labels).get_indexer(pd.Index(table["y"]))
     readable = pd.DataFrame(np.zeros(typed.shape, dtype=bool), columns=typed.columns)
-    answered = Answered(predicted(shares), shares, codes)
+    answered = CurrentPredictions(predicted(shares), shares, codes)
     return compare(trained.profile, typed, readable, answered, RULE)
 
 

@@ -20,7 +20,7 @@ import yaml
 
 from custom_model.served.columns import Column
 from steps import Parser
-from tabular.drift.checks import Check
+from tabular.drift.checks import DriftCheck
 from tabular.stats.metrics import METRICS
 from tabular.store.history import Move
 
@@ -54,7 +54,7 @@ def page(text: str) -> str:
     _fill(blocks, "Members of a move:", ("member", "is"), members(Move).items())
     _fill(blocks, "A feature in `columns`:", ("member", "is"), members(Column).items())
     place = ("### drift.csv and drift.json", "column")
-    checks = [(name, members(Check)[name]) for name in described(*place, text)]
+    checks = [(name, members(DriftCheck)[name]) for name in described(*place, text)]
     _fill(blocks, place[0], (place[1], "is"), checks)
     return "\n\n".join(blocks)
 

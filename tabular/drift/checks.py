@@ -1,4 +1,4 @@
-"""The single checks of a table against a profile: of a column, of the answers, of the metric."""
+"""The checks of a table against a profile: of a column, of the predictions, of the metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import pandas as pd
 
 from tabular.drift.profile import (
     CONFIDENCE_EDGES,
-    AnswerProfile,
     ColumnProfile,
+    PredictionProfile,
     count,
     count_confidence,
     interval_names,
@@ -17,6 +17,7 @@ from tabular.drift.profile import (
 from tabular.stats.intervals import Estimate, interval
 from tabular.stats.metrics import weighted
 from tabular.stats.two_sample import (
+    Statistic,
     chi_squared,
     kolmogorov_smirnov,
     permutation_test,
@@ -47,7 +48,7 @@ class DriftRule:
 
 
 @dataclass(frozen=True)
-class Check:
+class DriftCheck:
     """One comparison of the table with the profile.
 
     Args:
@@ -58,7 +59,7 @@ class Check:
         limit: that the effect has to reach to matter.
         p_value: corrected for the number of checks.
         drift: certain and large enough.
-        note: what is to be seen, in words.
+        note: what to look at, in words.
         reference: (n_bins,) counts of the profile; empty where there are none to draw.
         current: (n_bins,) counts of the table.
         bins: (n_bins,) in words.
@@ -77,201 +78,205 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What the model says about the rows of the table that it can score.
+class CurrentPredictions:
+    """What the model predicts for the rows of the table that it can score.
 
     Args:
-        said: (n_rows,) predicted codes.
-        probabilities: (n_rows, n_classes); None where it gives none.
-        codes: (n_rows,) true classes, -1 where there is no label, n_classes where it is one that
+        y_pred: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes); None where it gives none.
+        y_true: (n_rows,) true classes, -1 where there is no label, n_classes where it is one that
             the model does not know; None for a table without labels.
     """
 
-    said: np.ndarray
-    probabilities: np.ndarray | None
-    codes: np.ndarray | None
+    y_pred: np.ndarray
+    proba: np.ndarray | None
+    y_true: np.ndarray | None
 
 
-def of_column(
-    column: ColumnProfile,
-    cells: pd.Series,
-    n_unreadable: int,
-    rule: DriftRule,
-    smallest: float,
-    rng: np.random.Generator,
-) -> list[Check]:
+@dataclass(frozen=True)
+class Comparison:
+    """How two samples are tested, the same way for every check of a table.
+
+    Args:
+        rule: what counts as drift.
+        smallest: p-value that has to be resolved.
+        rng: of the draws.
+    """
+
+    rule: DriftRule
+    smallest: float
+    rng: np.random.Generator
+
+    def p_value(self, reference: np.ndarray, current: np.ndarray, statistic: Statistic) -> float:
+        """That two rows of counts, (n_bins,) each, differ only by chance."""
+        return permutation_test(reference, current, statistic, smallest=self.smallest, rng=self.rng)
+
+
+def check_column(
+    profile: ColumnProfile, cells: pd.Series, n_unreadable: int, by: Comparison
+) -> list[DriftCheck]:
     """Compares the values of a column, and the shares of those that are missing or new.
 
     Args:
-        column: its profile.
+        profile: of the column.
         cells: (n_rows,) typed, without unreadable ones.
         n_unreadable: how many these are.
-        rule: what counts.
-        smallest: p-value that has to be resolved.
-        rng: of the draws.
+        by: how it is compared.
 
     Returns:
         Checks whose p-values are not yet corrected, and of which none is drift yet.
     """
-    reference, current = np.array(column.counts), count(column, cells)
-    n_rows = len(cells) + n_unreadable
+    reference, current = np.array(profile.counts), count(profile, cells)
+    name, n_rows = profile.name, len(cells) + n_unreadable
     checks = []
     if reference.sum() and current.sum():
-        statistic = chi_squared if column.levels else kolmogorov_smirnov
-        p_value = permutation_test(reference, current, statistic, smallest=smallest, rng=rng)
-        checks.append(
-            Check(
-                column.name,
-                "values",
-                stability_index(reference, current),
-                rule.min_psi,
-                p_value,
-                reference=tuple(reference.tolist()),
-                current=tuple(current.tolist()),
-                bins=tuple(column.bin_names),
-                note=_moved(column.bin_names, reference, current),
-            )
-        )
-
-    def share(
-        about: str, before: int, of: int, now: int, of_now: int, note: str, more: bool
-    ) -> None:
-        # where neither sample has any there is nothing to test, nor to correct for
-        if before + now and of and of_now:
-            change = now / of_now - before / of
-            checks.append(
-                Check(
-                    column.name,
-                    about,
-                    change if more else abs(change),
-                    rule.min_share,
-                    float(share_test(before, of, now, of_now, only_more=more)),
-                    note=f"{before / of:.1%} before, {now / of_now:.1%} now{note}",
-                )
-            )
-
-    absent = int(cells.isna().sum())
-    share("missing", column.missing, column.rows, absent, n_rows, "", False)
-    share("unreadable", 0, column.rows, n_unreadable, n_rows, "", True)
-    if column.levels:
-        known = set(column.known)
+        statistic = chi_squared if profile.levels else kolmogorov_smirnov
+        bins = profile.bin_names
+        checks.append(_compare_bins(by, name, "values", reference, current, bins, statistic))
+    for about, before, now in (
+        ("missing", profile.missing, int(cells.isna().sum())),
+        ("unreadable", 0, n_unreadable),
+    ):
+        checks += _compare_shares(by, name, about, (before, profile.rows), (now, n_rows))
+    if profile.levels:
+        known = set(profile.known)
         present = cells[cells.notna().to_numpy(dtype=bool)].astype("str").value_counts()
         new = [str(level) for level in present.index if level not in known] if known else []
         note = f"; never seen: {', '.join(repr(level[:40]) for level in new[:5])}" if new else ""
-        share(
-            "levels not listed",
-            int(reference[-1]),
-            int(reference.sum()),
-            int(current[-1]),
-            int(current.sum()),
-            note + (f" and {len(new) - 5} more" if len(new) > 5 else ""),
-            True,
+        note += f" and {len(new) - 5} more" if len(new) > 5 else ""
+        listed = [(int(c[-1]), int(c.sum())) for c in (reference, current)]
+        checks += _compare_shares(by, name, "levels not listed", listed[0], listed[1], note)
+    return checks
+
+
+def _compare_bins(
+    by: Comparison,
+    column: str,
+    about: str,
+    reference: np.ndarray,
+    current: np.ndarray,
+    bins: Sequence[str],
+    statistic: Statistic,
+    scale: float = 1,
+) -> DriftCheck:
+    """Two rows of counts; a row of the reference is worth `scale` independent ones."""
+    before, now = reference / reference.sum(), current / current.sum()
+    most = int(np.argmax(np.abs(now - before)))
+    return DriftCheck(
+        column,
+        about,
+        stability_index(scale * reference, current),
+        by.rule.min_psi,
+        by.p_value(np.round(scale * reference), current, statistic),
+        note=f"{bins[most]}: {before[most]:.1%} before, {now[most]:.1%} now",
+        reference=tuple(reference.tolist()),
+        current=tuple(current.tolist()),
+        bins=tuple(bins),
+    )
+
+
+def _compare_shares(
+    by: Comparison,
+    column: str,
+    about: str,
+    before: tuple[int, int],
+    now: tuple[int, int],
+    note: str = "",
+) -> list[DriftCheck]:
+    """A share of the rows: how many, of how many. Only of missing values a fall matters as well."""
+    if not (before[0] + now[0] and before[1] and now[1]):
+        return []  # there is nothing to test, nor to correct for
+    only_more = about != "missing"
+    change = now[0] / now[1] - before[0] / before[1]
+    return [
+        DriftCheck(
+            column,
+            about,
+            change if only_more else abs(change),
+            by.rule.min_share,
+            float(share_test(*before, *now, only_more=only_more)),
+            note=f"{before[0] / before[1]:.1%} before, {now[0] / now[1]:.1%} now{note}",
+        )
+    ]
+
+
+def check_predictions(
+    profile: PredictionProfile, now: CurrentPredictions, by: Comparison
+) -> list[DriftCheck]:
+    """Compares the predicted classes and their probabilities with those on the holdout.
+
+    Args:
+        profile: of the predictions on the holdout.
+        now: the predictions for the table.
+        by: how they are compared.
+
+    Returns:
+        As `check_column`; none where one of the two has no rows.
+    """
+    if not profile.rows or not len(now.y_pred):
+        return []
+    scale = profile.effective / profile.rows
+    n_classes = len(profile.labels)
+    _, y_pred, rows = np.array(profile.pairs).T
+    reference = np.bincount(y_pred, rows, minlength=n_classes)
+    current = np.bincount(now.y_pred, minlength=n_classes).astype(float)
+    labels = list(map(str, profile.labels))
+    checks = [
+        _compare_bins(
+            by, "", "predicted classes", reference, current, labels, chi_squared, scale=scale
+        )
+    ]
+    if profile.confidence and now.proba is not None:
+        reference = np.array(profile.confidence, dtype=float)
+        current = np.array(count_confidence(now.proba, now.y_pred), dtype=float)
+        bins = interval_names([f"{edge:g}" for edge in CONFIDENCE_EDGES])
+        checks.append(
+            _compare_bins(
+                by, "", "confidence", reference, current, bins, kolmogorov_smirnov, scale=scale
+            )
         )
     return checks
 
 
-def _moved(bins: Sequence[str], reference: np.ndarray, current: np.ndarray) -> str:
-    """The bin that changed most, in words."""
-    shares = [reference / reference.sum(), current / current.sum()]
-    most = int(np.argmax(np.abs(shares[1] - shares[0])))
-    return f"{bins[most]}: {shares[0][most]:.1%} before, {shares[1][most]:.1%} now"
-
-
-def of_answers(
-    before: AnswerProfile,
-    now: Answered,
-    rule: DriftRule,
-    smallest: float,
-    rng: np.random.Generator,
-) -> list[Check]:
-    """Compares the predicted classes and their probabilities with those on the holdout.
-
-    Args:
-        before: profile of the answers on the holdout.
-        now: the answers to the table.
-        rule: what counts.
-        smallest: p-value that has to be resolved.
-        rng: of the draws.
-
-    Returns:
-        Checks whose p-values are not yet corrected, and of which none is drift yet; none where one
-        of the two has no rows.
-    """
-    if not before.rows or not len(now.said):
-        return []
-    scale = before.effective / before.rows
-    labels = np.zeros(len(before.labels))
-    for _, said, rows in before.pairs:
-        labels[said] += rows
-    current = np.bincount(now.said, minlength=len(labels)).astype(float)
-    edges = [f"{edge:g}" for edge in CONFIDENCE_EDGES]
-    found = [("predicted classes", chi_squared, labels, current, tuple(map(str, before.labels)))]
-    if before.confidence and now.probabilities is not None:
-        counts = np.array(count_confidence(now.probabilities, now.said), dtype=float)
-        bins = tuple(interval_names(edges))
-        sure = np.array(before.confidence, dtype=float)
-        found.append(("confidence", kolmogorov_smirnov, sure, counts, bins))
-    return [
-        Check(
-            "",
-            about,
-            stability_index(scale * reference, counts),
-            rule.min_psi,
-            permutation_test(
-                np.round(scale * reference), counts, statistic, smallest=smallest, rng=rng
-            ),
-            reference=tuple(reference.tolist()),
-            current=tuple(counts.tolist()),
-            bins=bins,
-            note=_moved(bins, reference, counts),
-        )
-        for about, statistic, reference, counts, bins in found
-    ]
-
-
-def of_metric(
-    before: AnswerProfile,
-    now: Answered,
-    rule: DriftRule,
-    smallest: float,
-    rng: np.random.Generator,
-) -> tuple[Estimate | None, Check | None]:
+def check_metric(
+    profile: PredictionProfile, now: CurrentPredictions, by: Comparison
+) -> tuple[Estimate | None, DriftCheck | None]:
     """Fall of the metric since the holdout, and whether it is one.
 
     Args:
-        before: profile of the answers on the holdout.
-        now: the answers to the table, with the true classes where they are known.
-        rule: with the metric, and the fall that matters.
-        smallest: p-value that has to be resolved.
-        rng: of the test's draws and the interval's.
+        profile: of the predictions on the holdout.
+        now: the predictions for the table, with the true classes where they are known.
+        by: how they are compared.
 
     Returns:
         The fall with its interval, above 0 where the metric is worse now, and the check; None and
         None for a table without labels.
     """
-    if now.codes is None or not before.pairs or not (labelled := now.codes >= 0).any():
+    rule = by.rule
+    if now.y_true is None or not profile.pairs or not (labelled := now.y_true >= 0).any():
         return None, None
-    n_classes = len(before.labels) + 1  # one more for classes that the model does not know
-    reference = np.zeros((n_classes, n_classes))
-    for true, said, rows in before.pairs:
-        reference[true, said] = rows * before.effective / before.rows
-    current = np.zeros((n_classes, n_classes))
-    np.add.at(current, (now.codes[labelled], now.said[labelled]), 1)
-    reference = np.round(reference)
-    kinds = np.nonzero(reference + current)
-    old, new = reference[kinds], current[kinds]
-    score = weighted(rule.metric, kinds[0], kinds[1], n_classes)
+    n_classes = len(profile.labels) + 1  # one more for classes that the model does not know
+    shape = (n_classes, n_classes)
+    y_true, y_pred, rows = np.array(profile.pairs).T
+    scaled = rows * profile.effective / profile.rows
+    reference = np.zeros(shape)
+    reference[y_true, y_pred] = np.round(scaled)
+    current = np.zeros(shape)
+    np.add.at(current, (now.y_true[labelled], now.y_pred[labelled]), 1)
+    if not reference.any():
+        return None, None
+    cells = np.nonzero(reference + current)
+    old, new = reference[cells], current[cells]
+    score = weighted(rule.metric, cells[0], cells[1], n_classes)
 
     def falls(current: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return score(reference) - score(current)
 
-    if not old.sum():
-        return None, None
-    p_value = permutation_test(old, new, falls, smallest=smallest, rng=rng)
+    p_value = by.p_value(old, new, falls)
     drawn = [
-        rng.multinomial(int(c.sum()), c / c.sum(), size=1000).astype(float) for c in (old, new)
+        by.rng.multinomial(int(c.sum()), c / c.sum(), size=1000).astype(float) for c in (old, new)
     ]
-    values = [float(score(counts[None])[0]) for counts in (old, new)]
-    fall = interval(values[0] - values[1], falls(drawn[1], drawn[0]), 1 - rule.level)
-    note = f"{rule.metric}: {values[0]:.4f} on the holdout, {values[1]:.4f} now"
-    return fall, Check("", "metric", fall.value, rule.max_fall, p_value, note=note)
+    before, after = (float(score(counts[None])[0]) for counts in (old, new))
+    fall = interval(before - after, falls(drawn[1], drawn[0]), 1 - rule.level)
+    note = f"{rule.metric}: {before:.4f} on the holdout, {after:.4f} now"
+    return fall, DriftCheck("", "metric", fall.value, rule.max_fall, p_value, note=note)

@@ -1,11 +1,11 @@
-"""What a table looked like: the profile that a version carries, and that later tables meet.
+"""What a table looked like: a version carries this profile, and later tables are compared with it.
 
 The bins of a column are chosen on one random part of the rows and counted on the others. So the
 counted rows and those of a later table are alike in every way if the table is, which keeps tests on
 the counts exact; bins that are quantiles, or the most frequent levels, of the counted rows
 themselves would make any other table look different.
 
-The answers are those on held-out rows: on its training rows a model is surer than on any other.
+The predictions are those for held-out rows: of its training rows a model is more certain.
 All rows with the same content are on one side of the split, so that a holdout of few different rows
 is a few draws, not many; its counts are reduced to the effective number (Kish 1965).
 """
@@ -26,23 +26,7 @@ MOST_BINNED = 20_000
 BINS = 10  # of equal frequency, and one beyond either end
 MOST_LEVELS = 20  # of a category with a bin of their own
 MOST_KNOWN = 1000  # levels that are remembered by name
-CONFIDENCE_EDGES = (
-    0.3,
-    0.4,
-    0.5,
-    0.55,
-    0.6,
-    0.65,
-    0.7,
-    0.75,
-    0.8,
-    0.85,
-    0.9,
-    0.95,
-    0.98,
-    0.99,
-    0.999,
-)
+CONFIDENCE_EDGES = (0.3, 0.4, *(percent / 100 for percent in range(50, 100, 5)), 0.98, 0.99, 0.999)
 OTHER, UNSEEN = "(other levels)", "(levels not listed)"
 
 
@@ -90,12 +74,12 @@ def interval_names(ends: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class AnswerProfile:
-    """What a model answered on held-out rows.
+class PredictionProfile:
+    """What a model predicts for held-out rows.
 
     Args:
         labels: its classes.
-        rows: how many were asked.
+        rows: how many there are.
         effective: how many independent ones they are worth.
         pairs: (n_pairs, 3): code of the true class, of the predicted class, rows.
         confidence: (n_bins,) rows by the probability of the predicted class, binned by
@@ -111,15 +95,15 @@ class AnswerProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """A table and the answers of a model on held-out rows of it.
+    """A table, and what a model predicts for held-out rows of it.
 
     Args:
         columns: the features, in the order of the table.
-        answers: on the holdout.
+        answers: the predictions for the holdout.
     """
 
     columns: tuple[ColumnProfile, ...]
-    answers: AnswerProfile
+    answers: PredictionProfile
 
 
 def profile_columns(
@@ -139,44 +123,44 @@ def profile_columns(
     return tuple(_profile(typed[column.name], column, binned) for column in columns)
 
 
-def profile_answers(
-    codes: np.ndarray,
-    said: np.ndarray,
-    probabilities: np.ndarray | None,
+def profile_predictions(
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
     labels: Sequence[Label],
     row_hashes: np.ndarray,
-) -> AnswerProfile:
-    """Profiles a model's answers on rows that it has not seen.
+) -> PredictionProfile:
+    """Profiles a model's predictions for rows that it was not trained on.
 
     Args:
-        codes: (n_rows,) true classes.
-        said: (n_rows,) predicted classes.
-        probabilities: (n_rows, n_classes).
+        y_true: (n_rows,) true classes.
+        y_pred: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes).
         labels: the classes.
         row_hashes: (n_rows,) of the rows' content.
     """
     sizes = np.unique(row_hashes, return_counts=True)[1].astype(float)
-    pairs, counts = np.unique(np.stack([codes, said]), axis=1, return_counts=True)
-    return AnswerProfile(
+    pairs, counts = np.unique(np.stack([y_true, y_pred]), axis=1, return_counts=True)
+    return PredictionProfile(
         labels=tuple(labels),
-        rows=len(codes),
+        rows=len(y_true),
         effective=float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0,
         pairs=tuple((int(t), int(s), int(n)) for t, s, n in zip(*pairs, counts, strict=True)),
-        confidence=() if probabilities is None else count_confidence(probabilities, said),
+        confidence=() if proba is None else count_confidence(proba, y_pred),
     )
 
 
-def count_confidence(probabilities: np.ndarray, said: np.ndarray) -> tuple[int, ...]:
+def count_confidence(proba: np.ndarray, y_pred: np.ndarray) -> tuple[int, ...]:
     """Rows by the probability of the predicted class, in the bins of `CONFIDENCE_EDGES`.
 
     Args:
-        probabilities: (n_rows, n_classes).
-        said: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes).
+        y_pred: (n_rows,) predicted classes.
 
     Returns:
         (n_bins,) rows.
     """
-    sure = probabilities[np.arange(len(said)), said]
+    sure = proba[np.arange(len(y_pred)), y_pred]
     bins = np.searchsorted(CONFIDENCE_EDGES, sure, side="left")
     return tuple(np.bincount(bins, minlength=len(CONFIDENCE_EDGES) + 1).tolist())
 
@@ -210,7 +194,7 @@ def from_json(text: str) -> Profile:
     """The profile of `to_json`."""
     spec: dict[str, Any] = json.loads(text)
     columns = tuple(ColumnProfile(**_tuples(column)) for column in spec["columns"])
-    return Profile(columns, AnswerProfile(**_tuples(spec["answers"])))
+    return Profile(columns, PredictionProfile(**_tuples(spec["answers"])))
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

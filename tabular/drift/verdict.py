@@ -15,7 +15,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from tabular.drift.checks import Answered, Check, DriftRule, of_answers, of_column, of_metric
+from tabular.drift.checks import (
+    Comparison,
+    CurrentPredictions,
+    DriftCheck,
+    DriftRule,
+    check_column,
+    check_metric,
+    check_predictions,
+)
 from tabular.drift.profile import Profile
 from tabular.stats.intervals import Estimate
 from tabular.stats.two_sample import holm
@@ -41,7 +49,7 @@ class Drift:
     """
 
     verdict: Verdict
-    checks: tuple[Check, ...]
+    checks: tuple[DriftCheck, ...]
     rows: int
     reference_rows: int
     detectable: float
@@ -52,7 +60,7 @@ def compare(
     profile: Profile,
     typed: pd.DataFrame,
     unreadable: pd.DataFrame,
-    answered: Answered,
+    predictions: CurrentPredictions,
     rule: DriftRule,
 ) -> Drift:
     """Compares a table with a profile.
@@ -62,18 +70,18 @@ def compare(
         typed: (n_rows, n_columns) the same columns; those left out are not compared.
         unreadable: (n_rows, n_columns) bool, cells that are not what the column holds; they are
             missing in `typed`.
-        answered: the model's answers.
+        predictions: the model's, for the rows of the table that it can score.
         rule: what counts.
     """
-    rng = np.random.default_rng(rule.seed)
     columns = [column for column in profile.columns if column.name in typed]
-    smallest = rule.level / (4 * len(columns) + 3)  # checks at most
-    checks: list[Check] = []
+    n_checks = 4 * len(columns) + 3  # at most
+    by = Comparison(rule, rule.level / n_checks, np.random.default_rng(rule.seed))
+    checks: list[DriftCheck] = []
     for column in columns:
         bad = unreadable[column.name].to_numpy()
-        checks += of_column(column, typed[column.name][~bad], int(bad.sum()), rule, smallest, rng)
-    checks += of_answers(profile.answers, answered, rule, smallest, rng)
-    fall, check = of_metric(profile.answers, answered, rule, smallest, rng)
+        checks += check_column(column, typed[column.name][~bad], int(bad.sum()), by)
+    checks += check_predictions(profile.answers, predictions, by)
+    fall, check = check_metric(profile.answers, predictions, by)
     checks += [check] if check else []
     corrected = holm(np.array([check.p_value for check in checks]))
     checks = [

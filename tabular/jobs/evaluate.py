@@ -22,7 +22,7 @@ from tabular.models.model import Model, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
-from tabular.report.importance import column_importance, most_important
+from tabular.report.importance import column_importance
 from tabular.report.slices import Slice
 from tabular.stats.intervals import Estimate, GainEstimate, interval
 from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
@@ -89,7 +89,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
         target = target or models[0].target or table.target
-        labels = true_labels(table, target, data)
+        labels = true_labels(table, target, data, models[0].classes)
         features = table.frame.drop(columns=target)
         for one in models:
             one.check_columns(features.columns, data)
@@ -238,18 +238,13 @@ def _write(
     """Writes the pictures, the figures as JSON and CSV, and the page."""
     model, assessed = models[0], assessments[0]
     y_true, classes = dataset.codes, dataset.labels
-    figures = plots.of_predictions(y_true, y_pred, proba, classes)
-    important: list[str] = []
+    importance = None
     if model.predict_proba:
         rows = y_true < len(model.classes)
-        names, means, spreads = column_importance(
+        importance = column_importance(
             model.predict_proba, dataset.typed[rows], y_true[rows], seed=seed
         )
-        figures["feature_importance"] = plots.feature_importance(names, means, spreads)
-        important = most_important(names, means, spreads)
-    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
-    for name, picture in pictures:
-        (folder / f"{name}.png").write_bytes(picture)
+    figures = plots.pictures(y_true, y_pred, proba, classes, importance)
     by_model = {one.uri: of for one, of in zip(models, assessments, strict=True)}
     evaluation = {
         "cautions": cautions,
@@ -269,18 +264,18 @@ def _write(
         facts=report.facts(dataset, str(len(y_true))),
         notes=(),
         cautions=cautions,
-        pictures=pictures,
-        class_counts={"rows": np.bincount(y_true, minlength=len(classes)).tolist()},
+        pictures=plots.as_png(figures),
+        class_counts={"rows": np.bincount(y_true, minlength=len(classes))},
         others={
             one.uri: {name: estimate.value for name, estimate in of.metrics.items()}
             for one, of in zip(models[1:], assessments[1:], strict=True)
         },
         gains=gains,
-        importance=important,
+        importance=importance.most_important if importance else (),
         model_uri=model.uri,
         example=to_request(dataset.typed[:1])[0] if model.columns else {},
     )
-    (folder / "report.html").write_text(report.render(page), encoding="utf-8")
+    report.write_report(folder, page)
 
 
 def _row(part: Slice) -> dict[str, Any]:

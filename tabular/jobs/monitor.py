@@ -4,13 +4,12 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from tabular.drift.checks import Answered, Check, DriftRule
+from tabular.drift.checks import CurrentPredictions, DriftCheck, DriftRule
 from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare
 from tabular.errors import BadInput, choices
@@ -18,18 +17,12 @@ from tabular.jobs.preparation import Say
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import Model, PredictedRows
-from tabular.report import pages as report
-from tabular.report import plots
-from tabular.report.pages import share
+from tabular.report.drift import checks_table, write_drift
 from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
 from tabular.table.addresses import without_password
 from tabular.table.files import RawTable, read_table
 from tabular.table.labels import true_labels
-
-MOST_SHOWN = 100  # checks in the report; the table has all
-PANELS = 12  # pictures of single columns
-FEWEST_PANELS = 4  # of columns that have not drifted, those that changed most
 
 
 @dataclass(frozen=True)
@@ -78,10 +71,12 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         cells = loaded.read(table.frame, table.as_text)
         predicted = loaded.ask(cells)
         typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
-        answered = _answered(loaded, predicted, table)
-        drift = compare(profile, typed, cells.unreadable, answered, rule)
+        current = _current(loaded, predicted, table)
+        drift = compare(profile, typed, cells.unreadable, current, rule)
         absent = tuple(
-            Check(name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required)
+            DriftCheck(
+                name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required
+            )
             for name in cells.absent
             if name not in ignore
         )
@@ -97,33 +92,34 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         given = {"model": model, "data": without_password(data), "ignore": ",".join(ignore)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
-            _write(place, drift, rule, f"{table.name}: {drift.verdict}", sentence, cautions)
+            title = f"{table.name}: {drift.verdict}"
+            write_drift(place, drift, rule, title=title, sentence=sentence, cautions=cautions)
             log_results(
                 _metrics(drift, int((~predicted.scored).sum())),
                 tags={"verdict": drift.verdict, "watched_model": model},
                 folder=place,
-                tables={"drift.json": _table(drift.checks)},
+                tables={"drift.json": checks_table(drift.checks)},
             )
     for line in (*cautions, sentence):
         say(line)
     return Watch(run.info.run_id, drift, sentence)
 
 
-def _answered(model: Model, predicted: PredictedRows, table: RawTable) -> Answered:
+def _current(model: Model, predicted: PredictedRows, table: RawTable) -> CurrentPredictions:
     """The predictions for the rows that can be scored, with their true classes if there are any."""
     y_pred, proba = align(predicted.y_pred, predicted.proba, model.classes)
     if model.target not in table.frame or not predicted.scored.any():
-        return Answered(y_pred, proba, None)
+        return CurrentPredictions(y_pred, proba, None)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
-        labels = true_labels(table, model.target, table.name)[predicted.scored]
+        labels = true_labels(table, model.target, table.name, model.classes)[predicted.scored]
     except BadInput:  # an empty column
-        return Answered(y_pred, proba, None)
+        return CurrentPredictions(y_pred, proba, None)
     y_true = np.array(
         [-1 if label is None else codes.get(key(label), len(codes)) for label in labels],
         dtype=np.int64,
     )
-    return Answered(y_pred, proba, y_true if (y_true >= 0).any() else None)
+    return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None)
 
 
 def _sentence(drift: Drift, rule: DriftRule) -> str:
@@ -162,62 +158,3 @@ def _metrics(drift: Drift, n_refused: int) -> dict[str, float]:
         if math.isfinite(drift.fall.low):
             metrics |= {"metric_fall_low": drift.fall.low, "metric_fall_high": drift.fall.high}
     return metrics
-
-
-def _table(checks: Sequence[Check]) -> pd.DataFrame:
-    shown = [field.name for field in fields(Check)][:7]
-    return pd.DataFrame([{name: getattr(check, name) for name in shown} for check in checks])
-
-
-def _write(
-    folder: Path,
-    drift: Drift,
-    rule: DriftRule,
-    title: str,
-    sentence: str,
-    cautions: Sequence[str],
-) -> None:
-    _table(drift.checks).to_csv(folder / "drift.csv", index=False)
-    drawn = [check for check in drift.checks if check.bins]
-    answers = [check for check in drawn if not check.column]
-    columns = sorted(
-        (check for check in drawn if check.column), key=lambda c: (not c.drift, -c.effect)
-    )
-    changed = max(FEWEST_PANELS, sum(check.drift for check in columns))
-    pictures = [
-        (f"{check.column or 'answers'}: {check.about}", plots.png(plots.drifted(check)))
-        for check in [*answers, *columns[:changed]][:PANELS]
-    ]
-    (folder / "drift.png").write_bytes(
-        plots.png(plots.effects([c for c in drift.checks if c.about == "values"]))
-    )
-    colour = {"drift": "bad", "fine": "good"}.get(drift.verdict, "")
-    tiles = [
-        (drift.verdict, "is the verdict", colour),
-        (
-            str(sum(check.drift for check in drift.checks)),
-            f"of {len(drift.checks)} checks are drift",
-            "",
-        ),
-        (str(drift.rows), f"rows, against {drift.reference_rows} of the training table", ""),
-    ]
-    if drift.fall is not None:
-        between = (
-            f", {drift.fall.low:+.4f} to {drift.fall.high:+.4f} with {share(1 - rule.level)}"
-            if drift.fall.low == drift.fall.low
-            else ""
-        )
-        tiles.append((f"{drift.fall.value:+.4f}", f"fall of {rule.metric}{between}", ""))
-    shown = drift.checks[:MOST_SHOWN]
-    page = report.fill(
-        "drift.html",
-        title=title,
-        summary=sentence[0].upper() + sentence[1:] + ".",
-        cautions=cautions,
-        tiles=tiles,
-        checks=shown,
-        more_checks=len(drift.checks) - len(shown),
-        rule=rule,
-        pictures=report.encoded(pictures),
-    )
-    (folder / "drift.html").write_text(page, encoding="utf-8")

@@ -21,7 +21,7 @@ from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
-from tabular.report.importance import column_importance, most_important
+from tabular.report.importance import column_importance
 from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
@@ -137,7 +137,7 @@ def _profile(fitted: Fitted) -> profile.Profile:
     dataset = fitted.dataset
     return profile.Profile(
         profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed),
-        profile.profile_answers(
+        profile.profile_predictions(
             fitted.y_true,
             fitted.y_pred,
             fitted.proba,
@@ -178,17 +178,14 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
     dataset, split, labels = fitted.dataset, fitted.split, fitted.dataset.labels
     y_true, y_pred, proba = fitted.y_true, fitted.y_pred, fitted.proba
     typed = dataset.typed[split.holdout]
-    names, means, spreads = column_importance(
+    importance = column_importance(
         lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
         typed,
         y_true,
         seed=fitted.seed,
     )
-    figures = plots.of_predictions(y_true, y_pred, proba, labels)
-    figures["feature_importance"] = plots.feature_importance(names, means, spreads)
-    pictures = [(name, plots.png(figure)) for name, figure in figures.items()]
-    for name, picture in pictures:
-        (folder / f"{name}.png").write_bytes(picture)
+    figures = plots.pictures(y_true, y_pred, proba, labels, importance)
+    sides = {"rows in training": split.train, "rows in the holdout": split.holdout}
     n_train, n_holdout = split.train.sum(), split.holdout.sum()
     page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
@@ -198,17 +195,14 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         here="holdout",
         facts=report.facts(dataset, f"{n_train} in training, {n_holdout} in the holdout"),
         notes=report.notes(dataset, split),
-        pictures=pictures,
+        pictures=plots.as_png(figures),
         class_counts={
-            where: np.bincount(dataset.codes[rows], minlength=len(labels)).tolist()
-            for where, rows in (
-                ("rows in training", split.train),
-                ("rows in the holdout", split.holdout),
-            )
+            side: np.bincount(dataset.codes[rows], minlength=len(labels))
+            for side, rows in sides.items()
         },
         others={"cross-validation": fitted.recipe.metrics},
-        importance=most_important(names, means, spreads),
+        importance=importance.most_important,
         model_uri=model_uri,
         example=to_request(typed[:1])[0],
     )
-    (folder / "report.html").write_text(report.render(page), encoding="utf-8")
+    report.write_report(folder, page)

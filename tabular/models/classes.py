@@ -11,7 +11,7 @@ from custom_model.served.columns import Label
 
 def key(label: object) -> str:
     """What makes two labels the same class, whatever their types: 1, 1.0, "1" and "1.0" are."""
-    text = str(label)
+    text = str(label).strip()
     return text.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", text) else text
 
 

@@ -1,4 +1,4 @@
-"""How well answers fit the truth, with intervals, by class, by slice, and where they fail most."""
+"""How good predictions are: with intervals, by class, by slice, and where they fail most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ LONGEST_CELL = 40
 
 @dataclass(frozen=True)
 class Wrong:
-    """A row that was answered wrongly.
+    """A row that was predicted wrongly.
 
     Args:
         row: its number in the rows that were assessed, from 1.
         true: its class.
-        said: the class predicted.
-        of_said: probability of the class predicted.
-        of_true: probability of its class.
+        predicted: the class predicted.
+        proba_predicted: probability of the class predicted.
+        proba_true: probability of its class.
         cells: heading and value of its first columns.
     """
 
     row: int
     true: Label
-    said: Label
-    of_said: float
-    of_true: float
+    predicted: Label
+    proba_predicted: float
+    proba_true: float
     cells: tuple[tuple[str, str], ...]
 
 
@@ -46,7 +46,7 @@ class Assessment:
         metrics: by name, those that are defined.
         classes: in the order of `labels`.
         slices: where it is wrong more often than elsewhere, worst first.
-        wrong: the most confidently wrong rows; none without probabilities.
+        wrong: those predicted wrongly with the highest probability; none without probabilities.
         confidence: of the intervals.
         resamples: of the bootstrap.
     """
@@ -62,7 +62,7 @@ class Assessment:
 
     @property
     def method(self) -> str:
-        """How the intervals were found, in words."""
+        """How the intervals are computed, in words."""
         return f"{100 * self.confidence:g}% {METHOD}; {self.resamples} resamples"
 
     @property
@@ -74,9 +74,9 @@ class Assessment:
 
 
 def assess(
-    codes: np.ndarray,
-    said: np.ndarray,
-    probabilities: np.ndarray | None,
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray | None,
     labels: Sequence[Label],
     typed: pd.DataFrame,
     columns: Sequence[Column],
@@ -85,12 +85,12 @@ def assess(
     resamples: int = 1000,
     seed: int = 42,
 ) -> Assessment:
-    """Assesses answers.
+    """Assesses predictions.
 
     Args:
-        codes: (n_rows,) true classes, 0 to n_classes - 1.
-        said: (n_rows,) predicted classes.
-        probabilities: (n_rows, n_classes), rows sum to 1; None where a model gives labels only.
+        y_true: (n_rows,) true classes, 0 to n_classes - 1.
+        y_pred: (n_rows,) predicted classes.
+        proba: (n_rows, n_classes), rows sum to 1; None where a model gives labels only.
         labels: the classes.
         typed: (n_rows, n_columns) the rows, from `conform`.
         columns: the features.
@@ -99,48 +99,38 @@ def assess(
         seed: of the bootstrap.
     """
     metrics, classes = estimates(
-        codes,
-        said,
-        probabilities,
-        len(labels),
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
+        y_true, y_pred, proba, len(labels), confidence=confidence, resamples=resamples, seed=seed
     )
     return Assessment(
-        rows=len(codes),
+        rows=len(y_true),
         labels=tuple(labels),
         metrics=metrics,
         classes=tuple(classes),
-        slices=tuple(worst_slices(typed, columns, codes == said, confidence=confidence)),
-        wrong=_most_wrong(codes, said, probabilities, labels, typed),
+        slices=tuple(worst_slices(typed, columns, y_true == y_pred, confidence=confidence)),
+        wrong=() if proba is None else _most_wrong(y_true, y_pred, proba, labels, typed),
         confidence=confidence,
         resamples=resamples,
     )
 
 
 def _most_wrong(
-    codes: np.ndarray,
-    said: np.ndarray,
-    probabilities: np.ndarray | None,
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    proba: np.ndarray,
     labels: Sequence[Label],
     typed: pd.DataFrame,
 ) -> tuple[Wrong, ...]:
-    if probabilities is None:
-        return ()
-    wrong = np.flatnonzero(codes != said)
-    of_said = probabilities[wrong, said[wrong]]
-    worst = wrong[np.argsort(-of_said, kind="stable")[:MOST_WRONG]]
+    wrong = np.flatnonzero(y_true != y_pred)
+    worst = wrong[np.argsort(-proba[wrong, y_pred[wrong]], kind="stable")[:MOST_WRONG]]
+    shown = typed[typed.columns[:MOST_CELLS]]
     return tuple(
         Wrong(
             row=int(row) + 1,
-            true=labels[codes[row]],
-            said=labels[said[row]],
-            of_said=float(probabilities[row, said[row]]),
-            of_true=float(probabilities[row, codes[row]]),
-            cells=tuple(
-                (str(name), _cell(typed[name].iloc[row])) for name in typed.columns[:MOST_CELLS]
-            ),
+            true=labels[y_true[row]],
+            predicted=labels[y_pred[row]],
+            proba_predicted=float(proba[row, y_pred[row]]),
+            proba_true=float(proba[row, y_true[row]]),
+            cells=tuple((str(name), _cell(shown[name].iloc[row])) for name in shown),
         )
         for row in worst
     )

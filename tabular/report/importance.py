@@ -2,15 +2,37 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.feature_selection import mutual_info_classif
 from sklearn.metrics import log_loss
 
-MOST_COLUMNS = 50  # of a wide table, those that alone tell most about the class
+MOST_COLUMNS = 50  # of a wide table, those that alone say most about the class
 MOST_CELLS = 100_000  # rows are sampled so that a wide table does not take minutes
 MOST_REPEATS, MOST_SECONDS = 5, 5.0  # fewer shuffles of a model that answers slowly
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Rise of the log loss when one column of the table is shuffled.
+
+    Args:
+        names: of at most `MOST_COLUMNS` columns.
+        means: (n_columns,) over the shuffles.
+        spreads: (n_columns,) standard deviations over the shuffles.
+    """
+
+    names: list[str]
+    means: np.ndarray
+    spreads: np.ndarray
+
+    @property
+    def most_important(self) -> list[str]:
+        """Columns whose mean is above its spread, the most important first."""
+        order = np.argsort(-self.means, kind="stable")
+        return [self.names[i] for i in order if self.means[i] > self.spreads[i]]
 
 
 def column_importance(
@@ -19,26 +41,20 @@ def column_importance(
     y_true: np.ndarray,
     *,
     seed: int,
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Rise of the log loss when one column of the table is shuffled.
-
-    A date is shuffled whole, not in its parts.
+) -> Importance:
+    """Shuffles the columns of a table, a date whole and not in its parts.
 
     Args:
         predict_proba: from typed rows to (n_rows, n_classes).
         typed: (n_rows, n_columns) held-out rows.
         y_true: (n_rows,) their classes.
         seed: of the shuffles and the sample.
-
-    Returns:
-        Names of at most `MOST_COLUMNS` columns, and the mean and standard deviation over the
-        shuffles for each.
     """
     n_rows = min(len(typed), 1000, max(50, MOST_CELLS // typed.shape[1]))
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(typed), n_rows, replace=False)
     sample, y_true = typed.iloc[rows].reset_index(drop=True), y_true[rows]
-    names = _most_telling(sample, y_true, seed)
+    names = _most_informative(sample, y_true, seed)
 
     def loss(table: pd.DataFrame) -> float:
         proba = predict_proba(table)
@@ -53,25 +69,13 @@ def column_importance(
         for repeat in range(repeats):
             shuffled = sample[name].iloc[rng.permutation(n_rows)].array
             rises[column, repeat] = loss(sample.assign(**{name: shuffled})) - before
-    return names, rises.mean(axis=1), rises.std(axis=1)
+    return Importance(names, rises.mean(axis=1), rises.std(axis=1))
 
 
-def _most_telling(sample: pd.DataFrame, codes: np.ndarray, seed: int) -> list[str]:
+def _most_informative(sample: pd.DataFrame, y_true: np.ndarray, seed: int) -> list[str]:
     names = list(sample.columns)
-    if len(names) <= MOST_COLUMNS or len(np.unique(codes)) < 2:
+    if len(names) <= MOST_COLUMNS or len(np.unique(y_true)) < 2:
         return names[:MOST_COLUMNS]
     ranks = np.column_stack([pd.factorize(sample[name], sort=True)[0] for name in names])
-    told = mutual_info_classif(ranks.astype(float), codes, random_state=seed)
-    return [names[i] for i in sorted(np.argsort(-told, kind="stable")[:MOST_COLUMNS])]
-
-
-def most_important(names: list[str], means: np.ndarray, spreads: np.ndarray) -> list[str]:
-    """Columns whose importance is above its own spread, the most important first.
-
-    Args:
-        names: headings of the columns.
-        means: (n_columns,) mean fall of the score.
-        spreads: (n_columns,) its standard deviation over the permutations.
-    """
-    order = np.argsort(-means, kind="stable")
-    return [names[i] for i in order if means[i] > spreads[i]]
+    information = mutual_info_classif(ranks.astype(float), y_true, random_state=seed)
+    return [names[i] for i in sorted(np.argsort(-information, kind="stable")[:MOST_COLUMNS])]

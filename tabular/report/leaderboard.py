@@ -1,5 +1,6 @@
-"""What a sweep has found, as `leaderboard.csv`, `leaderboard.html` and two pictures."""
+"""The results of a sweep, as `leaderboard.csv`, `leaderboard.html` and two pictures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tabular.families.space import Shape
 from tabular.recipe.recipe import Recipe
+from tabular.report import plots
 from tabular.report.pages import fill
 from tabular.search.cross_validation import Trial
 from tabular.search.loop import make_study, ranked, recall
@@ -36,50 +38,34 @@ def table(
         (1 + n_trials, n_columns): rank, configuration, `cv_<metric>` with the objective first,
         spread, seconds, state, run_id.
     """
-    order = ranked(trials, metric)
-    rest = [trial for trial in trials if not trial.metrics]
-    rows = [_row("best", recipe.name, recipe.metrics, recipe.spread, "registered", 0.0, best)]
-    for place, trial in enumerate([*order, *rest], start=1):
-        state = trial.error or trial.given_up or "finished"
+
+    def row(
+        rank: str, configuration: str, of: Recipe | Trial, seconds: float, state: str, run_id: str
+    ) -> dict[str, Any]:
+        return {
+            "rank": rank,
+            "configuration": configuration,
+            f"cv_{metric}": math.nan,  # first of the metrics
+            "spread": of.spread if of.metrics else math.nan,
+            **{f"cv_{name}": of.metrics.get(name, math.nan) for name in METRICS},
+            "seconds": round(seconds, 2),
+            "state": state,
+            "run_id": run_id,
+        }
+
+    rows = [row("best", recipe.name, recipe, 0.0, "registered", best)]
+    order = [*ranked(trials, metric), *(trial for trial in trials if not trial.metrics)]
+    for place, trial in enumerate(order, start=1):
         params = ", ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in trial.params.items()
         )
-        rows.append(
-            _row(
-                str(place) if trial.metrics else "",
-                f"t{trial.number:03d} {trial.classifier}({params})",
-                trial.metrics,
-                trial.spread if trial.metrics else float("nan"),
-                state,
-                trial.seconds,
-                run_ids.get(trial.number, ""),
-            )
-        )
-    frame = pd.DataFrame(rows)
-    others = [f"cv_{name}" for name in METRICS if name != metric]
-    ends = ["seconds", "state", "run_id"]
-    return frame[["rank", "configuration", f"cv_{metric}", "spread", *others, *ends]]
-
-
-def _row(
-    rank: str,
-    configuration: str,
-    metrics: Mapping[str, float],
-    spread: float,
-    state: str,
-    seconds: float,
-    run_id: str,
-) -> dict[str, Any]:
-    return {
-        "rank": rank,
-        "configuration": configuration,
-        **{f"cv_{name}": metrics.get(name, float("nan")) for name in METRICS},
-        "spread": spread,
-        "seconds": round(seconds, 2),
-        "state": state,
-        "run_id": run_id,
-    }
+        configuration = f"t{trial.number:03d} {trial.classifier}({params})"
+        state = trial.error or trial.given_up or "finished"
+        run_id = run_ids.get(trial.number, "")
+        rank = str(place) if trial.metrics else ""
+        rows.append(row(rank, configuration, trial, trial.seconds, state, run_id))
+    return pd.DataFrame(rows)
 
 
 def page(frame: pd.DataFrame, title: str) -> str:
@@ -90,18 +76,16 @@ def page(frame: pd.DataFrame, title: str) -> str:
         title: heading.
     """
     shown = frame.head(MOST_SHOWN).drop(columns="run_id")
-    cells = [
-        ["" if value != value else f"{value:.4f}" if isinstance(value, float) else str(value)
-         for value in row]
-        for row in shown.itertuples(index=False)
-    ]  # fmt: skip
+    cells = shown.map(
+        lambda cell: cell if isinstance(cell, str) else "" if cell != cell else f"{cell:.4f}"
+    )
     return fill(
         "leaderboard.html",
         title=title,
         summary="Cross-validated on the training side. The first row is what was registered.",
         cautions=[],
         columns=list(shown.columns),
-        rows=cells,
+        rows=cells.to_numpy(),
         left_out=len(frame) - len(shown),
     )
 
@@ -128,12 +112,12 @@ def write(
     """
     frame.to_csv(folder / "leaderboard.csv", index=False)
     (folder / "leaderboard.html").write_text(page(frame, title), encoding="utf-8")
-    history(trials, metric).savefig(folder / "optimization_history.png", dpi=100)
-    if figure := importance(trials, metric, classifiers, shape):
+    optimization_history(trials, metric).savefig(folder / "optimization_history.png", dpi=100)
+    if figure := hyperparameter_importance(trials, metric, classifiers, shape):
         figure.savefig(folder / "hyperparameter_importance.png", dpi=100)
 
 
-def history(trials: Sequence[Trial], metric: str) -> Figure:
+def optimization_history(trials: Sequence[Trial], metric: str) -> Figure:
     """Score of each trial in the order of asking, and the best so far.
 
     Args:
@@ -144,8 +128,7 @@ def history(trials: Sequence[Trial], metric: str) -> Figure:
     numbers = np.array([trial.number for trial in whole])
     scores = np.array([trial.metrics[metric] for trial in whole])
     so_far = sign(metric) * np.maximum.accumulate(sign(metric) * scores)
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = plots.empty(9, 4.5)
     for classifier in dict.fromkeys(trial.classifier for trial in whole):
         of_it = np.array([trial.classifier == classifier for trial in whole])
         axes.scatter(numbers[of_it], scores[of_it], s=22, label=classifier)
@@ -159,10 +142,10 @@ def history(trials: Sequence[Trial], metric: str) -> Figure:
     return figure
 
 
-def importance(
+def hyperparameter_importance(
     trials: Sequence[Trial], metric: str, classifiers: Sequence[str], shape: Shape
 ) -> Figure | None:
-    """How much each hyperparameter tells the better configurations from the rest.
+    """How much each hyperparameter distinguishes the better configurations.
 
     PED-ANOVA (Watanabe et al. 2023, doi 10.24963/ijcai.2023/488), within each family.
 
@@ -175,7 +158,7 @@ def importance(
     Returns:
         None where no family has `ENOUGH` trials.
     """
-    bars: dict[str, float] = {}
+    values: dict[str, float] = {}
     for classifier in classifiers:
         whole = [trial for trial in trials if trial.classifier == classifier and trial.metrics]
         if len(whole) < ENOUGH:
@@ -183,15 +166,13 @@ def importance(
         study = make_study(metric, seed=0)
         for trial in whole:
             recall(study, trial, classifiers, shape, metric)
-        found = optuna.importance.get_param_importances(
+        importances = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
         )
-        bars |= {name: value for name, value in found.items() if name != "classifier"}
-    if not bars:
+        values |= {name: value for name, value in importances.items() if name != "classifier"}
+    if not values:
         return None
-    names = list(bars)[::-1]
-    figure = Figure(figsize=(9, 1.2 + 0.3 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(names, [bars[name] for name in names])
+    names = list(values)[::-1]
+    figure, axes = plots.bars(names, [values[name] for name in names])
     axes.set(xlabel="share within the family", title="Hyperparameter importance")
     return figure

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,18 +30,18 @@ class Page:
         title: heading.
         summary: one sentence.
         target: heading of the predicted column.
-        assessment: of the answers.
+        assessment: of the predictions.
         here: name of the assessed rows: "holdout".
         facts: about the data: name and value.
         notes: what was left out, a sentence each.
-        pictures: title and PNG.
-        cautions: what a reader must know before believing the figures.
-        class_counts: rows of each class, by the name of a side; the assessed rows are one.
+        cautions: what to know before believing the figures.
+        pictures: PNG by title.
+        class_counts: (n_classes,) rows of each class, by the name of a side.
         others: further values of the metrics, by their heading.
         gains: over another model, by metric.
-        importance: columns that tell most, the first ones.
         model_uri: as `mlflow models serve` takes it.
         example: a row as a client sends it; none for no call.
+        importance: columns that the model relies on, the most important first.
     """
 
     title: str
@@ -50,40 +51,40 @@ class Page:
     here: str
     facts: Sequence[tuple[str, str]]
     notes: Sequence[str]
-    pictures: Sequence[tuple[str, bytes]]
-    class_counts: Mapping[str, Sequence[int]]
+    pictures: Mapping[str, bytes]
+    class_counts: Mapping[str, np.ndarray]
     cautions: Sequence[str] = ()
     others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     gains: Mapping[str, GainEstimate] = field(default_factory=dict)
-    importance: Sequence[str] = ()
     model_uri: str = ""
     example: Mapping[str, Any] = field(default_factory=dict)
+    importance: Sequence[str] = ()
 
 
 def notes(dataset: Dataset, split: Split) -> list[str]:
     """What was left out or moved, a sentence each."""
-    said = [*dataset.notes]
-    said += [f"Column {left.name!r} {left.reason}: left out." for left in dataset.left_out]
+    sentences = [*dataset.notes]
+    sentences += [f"Column {left.name!r} {left.reason}: left out." for left in dataset.left_out]
     if dataset.unlabelled:
-        said.append(f"{dataset.unlabelled} rows have no {dataset.target!r}: left out.")
+        sentences.append(f"{dataset.unlabelled} rows have no {dataset.target!r}: left out.")
     for column in dataset.columns:
         if column.notation:
-            said.append(f"Column {column.name!r}: each cell is {expected(column)}.")
+            sentences.append(f"Column {column.name!r}: each cell is {expected(column)}.")
         if column.missing:
             words = ", ".join(repr(word) for word in column.missing)
             kind = f"{column.name!r} is a {column.kind}"
-            said.append(f"Column {kind}; {words} in it means a missing value.")
+            sentences.append(f"Column {kind}; {words} in it means a missing value.")
         if column.null_level is not None:
-            said.append(
+            sentences.append(
                 f"Column {column.name!r} has the value {column.null_level!r}, which CSV readers "
                 "take for a missing one: the two count as one value."
             )
     if split.moved:
-        said.append(f"{split.moved} rows changed sides so that their class is on both.")
+        sentences.append(f"{split.moved} rows changed sides so that their class is on both.")
     if split.one_sided:
         names = ", ".join(repr(dataset.labels[code]) for code in split.one_sided[:10])
-        said.append(f"Classes with too few rows for both sides, not in the holdout: {names}.")
-    return said
+        sentences.append(f"Classes with too few rows for both sides, not in the holdout: {names}.")
+    return sentences
 
 
 def facts(dataset: Dataset, rows: str) -> list[tuple[str, str]]:
@@ -103,51 +104,46 @@ def facts(dataset: Dataset, rows: str) -> list[tuple[str, str]]:
     ]
 
 
+def write_report(folder: Path, page: Page) -> None:
+    """Writes `report.html`, and each picture in it as a file."""
+    for name, png in page.pictures.items():
+        (folder / f"{name}.png").write_bytes(png)
+    (folder / "report.html").write_text(render(page), encoding="utf-8")
+
+
 def render(page: Page) -> str:
-    """Renders the page."""
-    assessed = page.assessment
-    order = sorted(
-        range(len(assessed.labels)),
-        key=lambda code: -sum(counts[code] for counts in page.class_counts.values()),
-    )
-    totals = np.sum([np.asarray(counts) for counts in page.class_counts.values()], axis=0)
+    """The page as HTML."""
+    assessed, sides = page.assessment, np.array(list(page.class_counts.values()))
+    totals = sides.sum(axis=0)
+    shown = np.arange(len(totals))
+    if len(shown) > MOST_CLASSES:
+        shown = np.argsort(-totals, kind="stable")[:MOST_CLASSES]
     classes = [
         {
-            "label": assessed.labels[code],
-            "counts": [counts[code] for counts in page.class_counts.values()],
-            "share": totals[code] / max(1, totals.sum()),
-            "estimates": assessed.classes[code],
+            "label": assessed.labels[y],
+            "counts": sides[:, y],
+            "share": totals[y] / max(1, totals.sum()),
+            "estimates": assessed.classes[y],
         }
-        for code in (order[:MOST_CLASSES] if len(order) > MOST_CLASSES else sorted(order))
+        for y in shown
     ]
+    body = json.dumps({"inputs": [dict(page.example)]}, ensure_ascii=False)
+    call = (
+        "curl localhost:5000/invocations -H 'Content-Type: application/json' \\\n  -d "
+        + shlex.quote(body)
+    )
     return fill(
         "report.html",
-        title=page.title,
-        summary=page.summary,
-        cautions=page.cautions,
+        **vars(page),
         tiles=_tiles(assessed),
         points=_points(assessed, page.importance),
-        facts=page.facts,
-        notes=page.notes,
-        here=page.here,
-        target=page.target,
-        assessment=assessed,
-        others=page.others,
-        gains=page.gains,
         lower_is_better={name for name, one in METRICS.items() if one.lower_is_better},
-        class_counts=page.class_counts,
         classes=classes,
-        more_classes=len(order) - len(classes),
-        pictures=encoded(page.pictures),
+        more_classes=len(totals) - len(classes),
         fewest_rows=FEWEST_ROWS,
         serve=f"mlflow models serve -m {page.model_uri} --env-manager local",
-        call=_call(page.example) if page.example else "",
+        call=call if page.example else "",
     )
-
-
-def encoded(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
-    """Titles and PNG files, these as the text of a data URI."""
-    return [(name, base64.b64encode(png).decode()) for name, png in pictures]
 
 
 def fill(template: str, **values: Any) -> str:
@@ -157,9 +153,12 @@ def fill(template: str, **values: Any) -> str:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["share"] = share
-    environment.filters["chance"] = lambda p: "< 0.0001" if p < 0.0001 else f"{p:.4f}"
-    environment.filters["number"] = lambda value: f"{value:.4f}"
+    environment.filters |= {
+        "share": share,
+        "chance": lambda p: "< 0.0001" if p < 0.0001 else f"{p:.4f}",
+        "number": lambda value: f"{value:.4f}",
+        "base64": lambda png: base64.b64encode(png).decode(),
+    }
     return environment.get_template(template).render(**values)
 
 
@@ -169,12 +168,13 @@ def share(value: float) -> str:
 
 
 def _tiles(assessed: Assessment) -> list[tuple[str, str]]:
+    """The most important numbers, and what each of them is."""
     accuracy, f1 = assessed.metrics["accuracy"], assessed.metrics["f1_macro"]
     label, most = assessed.majority
     between = f"{share(accuracy.low)} to {share(accuracy.high)} with {100 * assessed.confidence:g}%"
     tiles = [
-        (share(accuracy.value), f"of {assessed.rows} rows are answered right ({between})"),
-        (share(most), f"would be right by always saying {str(label)[:40]!r}"),
+        (share(accuracy.value), f"of {assessed.rows} rows are predicted correctly ({between})"),
+        (share(most), f"would be correct by always predicting {str(label)[:40]!r}"),
         (f"{f1.value:.3f}", "macro-F1: the mean over the classes, large or small"),
     ]
     if area := assessed.metrics.get("roc_auc"):
@@ -184,38 +184,28 @@ def _tiles(assessed: Assessment) -> list[tuple[str, str]]:
 
 def _points(assessed: Assessment, importance: Sequence[str]) -> list[str]:
     """What a reader in a hurry should know."""
-    said = []
-    accuracy, (label, most) = assessed.metrics["accuracy"], assessed.majority
-    if accuracy.low <= most:
-        said.append(
-            f"By its share of right answers it is not surely better than always saying {label!r}."
+    points = []
+    label, most = assessed.majority
+    if assessed.metrics["accuracy"].low <= most:
+        points.append(
+            f"By its accuracy it is not certainly better than always predicting {label!r}."
         )
-    having = [code for code, one in enumerate(assessed.classes) if one.rows]
-    weakest = min(having, key=lambda code: assessed.classes[code].recall.value)
+    present = [y for y, one in enumerate(assessed.classes) if one.rows]
+    weakest = min(present, key=lambda y: assessed.classes[y].recall.value)
     one = assessed.classes[weakest]
     if one.recall.value < 1:
-        found = f"{share(one.recall.value)} of its {one.rows} rows are found"
-        right = f", and {share(one.precision.value)} of the predictions of it are right"
-        right = right if one.predicted else ""
-        said.append(f"Hardest class: {str(assessed.labels[weakest])!r}; {found}{right}.")
-    worst = [part for part in assessed.slices if part.p_value < 0.05][:1]
-    for part in worst:
-        said.append(
-            f"Surely weaker where {part.column} {part.values}: {share(part.accuracy.value)} right, "
-            f"{share(part.rest)} elsewhere."
+        point = (
+            f"Hardest class: {str(assessed.labels[weakest])!r}; {share(one.recall.value)} of its "
+            f"{one.rows} rows are predicted as it"
+        )
+        if one.predicted:
+            point += f", and {share(one.precision.value)} of the predictions of it are right"
+        points.append(f"{point}.")
+    for part in [part for part in assessed.slices if part.p_value < 0.05][:1]:
+        points.append(
+            f"Certainly weaker where {part.column} {part.values}: {share(part.accuracy.value)} "
+            f"right, {share(part.rest)} elsewhere."
         )
     if importance:
-        said.append(f"It relies most on: {', '.join(importance[:3])}.")
-    return said
-
-
-def _call(example: Mapping[str, Any]) -> str:
-    body = json.dumps({"inputs": [dict(example)]}, ensure_ascii=False)
-    return (
-        "curl localhost:5000/invocations -H 'Content-Type: application/json' \\\n  -d "
-        + _shell_quoted(body)
-    )
-
-
-def _shell_quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+        points.append(f"It relies most on: {', '.join(importance[:3])}.")
+    return points

@@ -30,45 +30,16 @@ def weigh_classes(
 
 def f1_by_class(correct: Counts, true: Counts, pred: Counts) -> Counts:
     """F1 of each class, 0 where it neither has rows nor is predicted."""
-    return _ratio(2 * correct, true + pred)
+    return ratio(2 * correct, true + pred)
 
 
-def f1_macro(correct: Counts, true: Counts, pred: Counts) -> np.ndarray:
-    """Mean F1, as scikit-learn of the classes that have rows or are predicted."""
-    return _mean(f1_by_class(correct, true, pred), true + pred > 0)
-
-
-def f1_weighted(correct: Counts, true: Counts, pred: Counts) -> np.ndarray:
-    """Mean F1, each class weighted by its rows."""
-    frequencies = true / true.sum(axis=1, keepdims=True)
-    return np.asarray((f1_by_class(correct, true, pred) * frequencies).sum(axis=1))
-
-
-def accuracy(correct: Counts, true: Counts, pred: Counts) -> np.ndarray:
-    """Share of the rows that are predicted correctly."""
-    return np.asarray(correct.sum(axis=1) / true.sum(axis=1))
-
-
-def balanced_accuracy(correct: Counts, true: Counts, pred: Counts) -> np.ndarray:
-    """Mean recall of the classes that have rows."""
-    return _mean(_ratio(correct, true), true > 0)
-
-
-def precision_macro(correct: Counts, true: Counts, pred: Counts) -> np.ndarray:
-    """Mean precision of the classes that have rows or are predicted."""
-    return _mean(_ratio(correct, pred), true + pred > 0)
-
-
-def recall_macro(correct: Counts, true: Counts, pred: Counts) -> np.ndarray:
-    """Mean recall of the classes that have rows or are predicted."""
-    return _mean(_ratio(correct, true), true + pred > 0)
-
-
-def _ratio(above: Counts, below: Counts) -> Counts:
+def ratio(above: Counts, below: Counts) -> Counts:
+    """One divided by the other, 0 where that is undefined."""
     return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
 
 
-def _mean(values: Counts, counted: np.ndarray) -> np.ndarray:
+def mean_of(values: Counts, counted: np.ndarray) -> np.ndarray:
+    """Mean over the classes that are counted, (n_resamples,)."""
     return np.asarray((values * counted).sum(axis=1) / counted.sum(axis=1))
 
 

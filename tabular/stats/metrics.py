@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tabular.stats import formulas
-from tabular.stats.formulas import Counts, Weighted
+from tabular.stats.formulas import (
+    Counts,
+    Weighted,
+    briers,
+    f1_by_class,
+    log_losses,
+    mean_of,
+    ratio,
+    roc_auc,
+    weigh_classes,
+)
 
 if TYPE_CHECKING:  # worker processes import this file and need no MLflow
     from custom_model.served.columns import Label
@@ -52,41 +61,41 @@ METRICS = {
         Metric(
             "f1_macro",
             "mean over the classes of F1, the harmonic mean of precision and recall",
-            formulas.f1_macro,
+            lambda c, t, p: mean_of(f1_by_class(c, t, p), t + p > 0),
             tunable=True,
         ),
         Metric(
             "f1_weighted",
             "the same mean, each class weighted by its rows",
-            formulas.f1_weighted,
+            lambda c, t, p: (f1_by_class(c, t, p) * (t / t.sum(axis=1, keepdims=True))).sum(axis=1),
             tunable=True,
         ),
         Metric(
             "accuracy",
             "share of rows whose predicted class is the true one",
-            formulas.accuracy,
+            lambda c, t, p: c.sum(axis=1) / t.sum(axis=1),
             tunable=True,
         ),
         Metric(
             "balanced_accuracy",
             "mean recall of the classes that have rows",
-            formulas.balanced_accuracy,
+            lambda c, t, p: mean_of(ratio(c, t), t > 0),
             tunable=True,
         ),
         Metric(
             "precision_macro",
             "mean over the classes of precision: the share of a class's predictions that are right",
-            formulas.precision_macro,
+            lambda c, t, p: mean_of(ratio(c, p), t + p > 0),
         ),
         Metric(
             "recall_macro",
             "mean over the classes of recall: the share of a class's rows that are predicted as it",
-            formulas.recall_macro,
+            lambda c, t, p: mean_of(ratio(c, t), t + p > 0),
         ),
         Metric(
             "log_loss",
             "mean of -log of the probability of the true class",
-            per_row=formulas.log_losses,
+            per_row=log_losses,
             lower_is_better=True,
         ),
         Metric(
@@ -97,7 +106,7 @@ METRICS = {
             "brier",
             "mean squared distance of the probabilities from the truth: of two classes 0 to 1, of "
             "more 0 to 2",
-            per_row=formulas.briers,
+            per_row=briers,
             lower_is_better=True,
         ),
     )
@@ -191,13 +200,11 @@ def weighted(name: str, y_true: np.ndarray, predictions: np.ndarray, n_classes: 
     """
     metric = METRICS[name]
     if by_counts := metric.by_counts:
-        return lambda weights: by_counts(
-            *formulas.weigh_classes(weights, y_true, predictions, n_classes)
-        )
+        return lambda weights: by_counts(*weigh_classes(weights, y_true, predictions, n_classes))
     if metric.per_row:
         rows = metric.per_row(y_true, predictions)
         return lambda weights: np.asarray(weights @ rows / weights.sum(axis=1))
-    return formulas.roc_auc(y_true, predictions)
+    return roc_auc(y_true, predictions)
 
 
 def f1_per_class(
@@ -211,7 +218,7 @@ def f1_per_class(
         labels: the classes.
     """
     correct, true, pred = _counted(y_true, y_pred, len(labels))
-    scores = formulas.f1_by_class(correct, true, pred)[0]
+    scores = f1_by_class(correct, true, pred)[0]
     named = zip(metric_names(labels), scores, true[0], strict=True)
     return {f"f1_class_{name}": float(score) for name, score, rows in named if rows}
 

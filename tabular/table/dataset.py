@@ -10,9 +10,9 @@ import pandas as pd
 
 from custom_model.served.cells import read_cells
 from custom_model.served.columns import Column, Label, expand
-from tabular.errors import BadInput, choices
+from tabular.errors import BadInput
 from tabular.table.addresses import Download, without_password
-from tabular.table.columns import LeftOut, infer_columns, is_text, missing_markers
+from tabular.table.columns import LeftOut, infer_columns, is_text
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
 from tabular.table.split import Hashes, hash_rows
@@ -134,21 +134,13 @@ def make_dataset(
     if doubled := [column for column, times in Counter(names).items() if times > 1]:
         raise BadInput(f"column {doubled[0]!r} is in {source} more than once; rename one of them")
     frame = frame.set_axis(names, axis=1)
-    if not target:
-        raise BadInput(
-            f"no target given for {source}; say which column to predict with -P target=<column>, "
-            f"one of: {', '.join(names[:30])}"
-        )
-    if target not in names:
-        raise BadInput(f"target column {target!r} not found in {source}; {choices(target, names)}")
     if frame.empty:
         raise BadInput(f"{source} has no rows; give a table with at least two rows of two classes")
     if as_text is None:
         as_text = all(is_text(frame[column]) for column in names)
-    markers = missing_markers(frame.drop(columns=target))
-    labels = read_labels(frame[target], markers, spelled=as_text)
+    labels, reading = read_labels(frame, target, source, as_text=as_text)
     known = labels.notna().to_numpy()
-    classes, codes = classes_of(labels[known], target, source)
+    classes, codes, caution = classes_of(labels[known], target, source)
     features = frame[known].drop(columns=target).reset_index(drop=True)
     columns, left_out = infer_columns(features)
     cells = read_cells(features, columns, as_text=True)
@@ -166,5 +158,5 @@ def make_dataset(
         row_hashes=hash_rows(features, columns),
         left_out=tuple(left_out),
         unlabelled=int((~known).sum()),
-        notes=(*notes, *describe_suspicious(cells.typed, columns)),
+        notes=(*notes, *reading, *caution, *describe_suspicious(cells.typed, columns)),
     )

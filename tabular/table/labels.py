@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,67 +14,136 @@ from tabular.table.columns import COMMA_NUMBER, OTHER_DATE, is_text, missing_mar
 from tabular.table.files import RawTable
 
 MOST_CLASSES = 1000
+MANY_CLASSES = 20  # with more, numbers may be quantities
+ROWS_PER_CLASS = 10  # of many whole numbers, if they are classes
+
+TOTAL = r"(grand |sub)?totals?|sums?|summe|gesamt|insgesamt|somme|suma|totale|average|mean"
 
 
 def read_labels(
-    cells: pd.Series, markers: frozenset[str] = frozenset(), *, spelled: bool = True
-) -> pd.Series:
-    """Reads a target column; labels keep their type and spelling.
+    frame: pd.DataFrame,
+    target: str,
+    source: str,
+    *,
+    as_text: bool,
+    classes: Sequence[Label] = (),
+) -> tuple[pd.Series, list[str]]:
+    """Reads a target column; labels keep their type, and their spelling but for blanks around.
 
-    In a CSV a text becomes an integer, a boolean or a float only where it is written as Python
-    writes one, in all rows.
+    Of texts, numbers and booleans are read only from a table whose cells are all text, and only if
+    the whole column is spelled so.
 
     Args:
-        cells: (n_rows,) raw.
-        markers: words that stand for a missing value elsewhere in the table.
-        spelled: the table is a CSV, whose every cell is text.
+        frame: (n_rows, n_columns) the table as it stands.
+        target: heading of the column.
+        source: where the table came from.
+        as_text: its cells are uninterpreted text.
+        classes: those of a model, which are classes here too, whatever their spelling.
 
     Returns:
-        (n_rows,) object: str, int, bool or float; None where there is no label.
+        (n_rows,) object: str, int, bool or float, None where there is no label; and what to say of
+        the reading, a sentence each.
+
+    Raises:
+        BadInput: there is no such column.
     """
-    cells = cells.astype(object) if isinstance(cells.dtype, pd.CategoricalDtype) else cells
+    names = [str(name) for name in frame.columns]
+    if not target:
+        raise BadInput(
+            f"no target given for {source}; say which column has the labels with "
+            f"-P target=<column>, one of: {', '.join(names[:30])}"
+        )
+    if target not in names:
+        raise BadInput(f"target column {target!r} not found in {source}; {choices(target, names)}")
+    cells, notes = frame[target], list[str]()
+    if found := _total(frame, target):
+        notes.append(f"The last row is a total ({found}): left out.")
+        cells = cells.mask(np.arange(len(cells)) == len(cells) - 1)
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        cells = cells.astype(object)
     if not is_text(cells):
         cells = cells.astype(object)
-        return cells.map(lambda c: c.item() if isinstance(c, np.generic) else c).where(
-            cells.notna(), None
-        )
-    texts = cells.astype(object).where(cells.notna(), "")
-    stripped = texts.str.strip()
-    texts = texts.mask((stripped == "") | stripped.isin(markers & NULL_SPELLINGS | markers & {"?"}))
-    distinct = texts.dropna().unique()
-    for read in (_as_int, _as_bool, _as_float) if spelled else ():
-        known: dict[Any, Any] = {text: read(text) for text in distinct}
-        if all(value is not None for value in known.values()):
-            return texts.map(known).astype(object).where(texts.notna(), None)
-    return texts.where(texts.notna(), None)
+        if {type(cell) for cell in cells.dropna()} == {Decimal}:
+            whole = all(cell == int(cell) for cell in cells.dropna())
+            cells = cells.map(int if whole else float, na_action="ignore")
+        cells = cells.map(lambda c: c.item() if isinstance(c, np.generic) else c)
+        return cells.where(cells.notna(), None), notes
+    texts = cells.astype(object).where(cells.notna(), "").str.strip()
+    markers = missing_markers(frame.drop(columns=target))
+    absent, own = _spellings_of_none(texts, markers, {str(label) for label in classes})
+    notes += [f"{word!r} in {target!r} is no label." for word in absent]
+    notes += [
+        f"{word!r} in {target!r} is as frequent as a class, and taken for one." for word in own
+    ]
+    texts = texts.mask(texts.isin({"", *absent}))
+    if as_text and (values := _values(texts.dropna().unique().tolist())):
+        # Series.map would make floats of integers beside missing ones
+        texts = pd.Series([values.get(t) for t in texts], index=texts.index, dtype=object)
+    return texts.where(texts.notna(), None), notes
 
 
-def true_labels(table: RawTable, target: str, data: str) -> np.ndarray:
+def _total(frame: pd.DataFrame, target: str) -> str:
+    """The cell that makes the last row a total, whose label is no other row's; "" if it is none."""
+    last = frame[target].iloc[-1:]
+    if len(frame) < 3 or (frame[target] == last.item()).sum() > 1:
+        return ""
+    for name in frame.columns:
+        cell = frame[name].iloc[-1]
+        words = str(cell).strip(" :").lower()
+        if name != target and re.fullmatch(TOTAL, words) and (frame[name] == cell).sum() == 1:
+            return f"{cell!r} in {name!r}"
+    return ""
+
+
+def _spellings_of_none(
+    texts: pd.Series, markers: frozenset[str], classes: set[str]
+) -> tuple[list[str], list[str]]:
+    """Spellings of "no value" among labels: those that are none, and those that are classes.
+
+    One is a class where a model has it, or where no class has fewer rows.
+    """
+    counts = texts[texts != ""].value_counts()
+    spelled = counts.index.isin({*NULL_SPELLINGS, "?"} - classes)
+    fewest = counts[~spelled].min() if not spelled.all() else 0
+    absent, own = list[str](), list[str]()
+    for word, times in counts[spelled].items():
+        (absent if word in markers or times < fewest else own).append(str(word))
+    return absent, own
+
+
+def true_labels(
+    table: RawTable, target: str, source: str, classes: Sequence[Label] = ()
+) -> np.ndarray:
     """The labels of a table, (n_rows,) object, None where there is none.
 
     Args:
         table: as it stands.
         target: heading of the labels.
-        data: where the table came from.
+        source: where the table came from.
+        classes: of the model that is asked.
 
     Raises:
         BadInput: there is no such column, or no label in it.
     """
-    frame = table.frame
-    if not target:
-        raise BadInput(
-            f"no target given for {data}; say which column has the labels with "
-            f"-P target=<column>, one of: {', '.join(frame.columns[:30])}"
-        )
-    if target not in frame:
-        raise BadInput(
-            f"target column {target!r} not found in {data}; {choices(target, frame.columns)}"
-        )
-    markers = missing_markers(frame.drop(columns=target))
-    labels = read_labels(frame[target], markers, spelled=table.as_text)
+    labels, _ = read_labels(table.frame, target, source, as_text=table.as_text, classes=classes)
     if not labels.notna().any():
-        raise BadInput(f"target {target!r} of {data} has no labels")
+        raise BadInput(f"target {target!r} of {source} has no labels")
     return labels.to_numpy(dtype=object)
+
+
+def _values(texts: Sequence[str]) -> dict[str, Any]:
+    """The values that all of some texts are spellings of, by text; empty if they stay texts."""
+    for read in (_as_int, _as_bool, _as_float):
+        values: dict[str, Any] = {text: read(text) for text in texts}
+        if None not in values.values():
+            return values
+    # numbers that are not spelled as Python does stay text, unless two are one class: 1 and 1.0
+    if all(re.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d+)?", text) for text in texts):
+        values = {text: float(text) for text in texts}
+        if len(set(values.values())) < len(texts):
+            whole = all(value.is_integer() for value in values.values())
+            return {text: int(value) if whole else value for text, value in values.items()}
+    return {}
 
 
 def _as_int(text: str) -> int | None:
@@ -91,7 +161,9 @@ def _as_float(text: str) -> float | None:
         return None
 
 
-def classes_of(labels: pd.Series, target: str, source: str) -> tuple[tuple[Label, ...], np.ndarray]:
+def classes_of(
+    labels: pd.Series, target: str, source: str
+) -> tuple[tuple[Label, ...], np.ndarray, list[str]]:
     """Sorts the classes and gives each row the code of its own.
 
     Args:
@@ -100,7 +172,7 @@ def classes_of(labels: pd.Series, target: str, source: str) -> tuple[tuple[Label
         source: where the table came from.
 
     Returns:
-        The classes, and (n_rows,) int64 codes.
+        The classes, (n_rows,) int64 codes, and what to say of them, a sentence each.
 
     Raises:
         BadInput: there are too few or too many classes, or they are quantities.
@@ -115,20 +187,33 @@ def classes_of(labels: pd.Series, target: str, source: str) -> tuple[tuple[Label
     if len(classes) < 2:
         found = f"one class only ({classes[0]!r})" if len(classes) else "no labels"
         raise BadInput(f"target {target!r} of {source} has {found}; a classifier needs two classes")
-    if len(classes) > MOST_CLASSES or (
-        len(classes) > 20 and (_are_quantities(classes.tolist()) or len(classes) > len(codes) / 2)
-    ):
+    many = len(classes) > MANY_CLASSES
+    quantity = many and _are_quantities(classes.tolist(), np.bincount(codes))
+    if len(classes) > MOST_CLASSES or quantity or (many and len(classes) > len(codes) / 2):
         raise BadInput(
             f"target {target!r} of {source} has {len(classes)} different values in {len(codes)} "
             "rows, which is a quantity or an identifier, not a class; choose another target"
         )
     if len(classes) == len(codes):
         raise BadInput(f"every row of {source} has a class of its own; give several rows per class")
-    return tuple(classes.tolist()), codes.astype(np.int64)
+    notes = []
+    if many and isinstance(classes[0], int | float):
+        notes.append(
+            f"{target!r} has {len(classes)} numbers as classes; a quantity is better predicted by "
+            "regression."
+        )
+    return tuple(classes.tolist()), codes.astype(np.int64), notes
 
 
-def _are_quantities(classes: Sequence[Label]) -> bool:
-    """Whether all are numbers and some have a fraction, also after a comma, or all are dates."""
+def _are_quantities(classes: Sequence[Label], counts: np.ndarray) -> bool:
+    """Whether many values are numbers of few rows each, numbers with a fraction, or dates.
+
+    Args:
+        classes: the values.
+        counts: (n_classes,) rows of each.
+    """
+    if isinstance(classes[0], int | float) and np.median(counts) < ROWS_PER_CLASS:
+        return True
     if isinstance(classes[0], float):
         return not all(float(label).is_integer() for label in classes)
     texts = pd.Series(list(classes)).astype("str")

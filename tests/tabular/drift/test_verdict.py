@@ -6,13 +6,13 @@ import pytest
 
 from custom_model.served.columns import Column
 from custom_model.served.requests import conform
-from tabular.drift.checks import Answered, DriftRule
+from tabular.drift.checks import CurrentPredictions, DriftRule
 from tabular.drift.profile import (
     Profile,
     count,
     from_json,
-    profile_answers,
     profile_columns,
+    profile_predictions,
     to_json,
 )
 from tabular.drift.verdict import Drift, compare, detectable_shift
@@ -29,35 +29,37 @@ def features(n_rows: int = 2000, seed: int = 0) -> pd.DataFrame:
 COLUMNS = tuple(infer_columns(features())[0])
 
 
-def answers(n_rows: int, seed: int, accuracy: float = 0.9) -> Answered:
+def predictions(n_rows: int, seed: int, accuracy: float = 0.9) -> CurrentPredictions:
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 2, n_rows)
-    said = np.where(rng.random(n_rows) < accuracy, codes, 1 - codes)
+    y_true = rng.integers(0, 2, n_rows)
+    y_pred = np.where(rng.random(n_rows) < accuracy, y_true, 1 - y_true)
     sure = rng.uniform(0.5, 1, n_rows)
-    shares = np.stack([np.where(said == 0, sure, 1 - sure), np.where(said, sure, 1 - sure)], axis=1)
-    return Answered(said, shares, codes)
+    proba = np.stack(
+        [np.where(y_pred == 0, sure, 1 - sure), np.where(y_pred, sure, 1 - sure)], axis=1
+    )
+    return CurrentPredictions(y_pred, proba, y_true)
 
 
 def reference(columns: tuple[Column, ...] = COLUMNS) -> Profile:
-    before = answers(300, 1)
-    assert before.codes is not None
+    before = predictions(300, 1)
+    assert before.y_true is not None
     return Profile(
         profile_columns(conform(features(), COLUMNS, as_text=True), columns, seed=0),
-        profile_answers(before.codes, before.said, before.probabilities, ["no", "yes"], HASHES),
+        profile_predictions(before.y_true, before.y_pred, before.proba, ["no", "yes"], HASHES),
     )
 
 
 def look(
-    frame: pd.DataFrame, answered: Answered | None = None, rule: DriftRule | None = None
+    frame: pd.DataFrame, current: CurrentPredictions | None = None, rule: DriftRule | None = None
 ) -> Drift:
     typed = conform(frame, [Column(c.name, c.kind, False, time=c.time) for c in COLUMNS])
     readable = pd.DataFrame(np.zeros(typed.shape, dtype=bool), columns=typed.columns)
-    answered = answered or answers(len(frame), 2)
-    return compare(reference(), typed, readable, answered, rule or DriftRule())
+    current = current or predictions(len(frame), 2)
+    return compare(reference(), typed, readable, current, rule or DriftRule())
 
 
-def drifted(found: Drift) -> set[tuple[str, str]]:
-    return {(check.column, check.about) for check in found.checks if check.drift}
+def drifted(drift: Drift) -> set[tuple[str, str]]:
+    return {(check.column, check.about) for check in drift.checks if check.drift}
 
 
 def test_a_profile_survives_its_file() -> None:
@@ -82,18 +84,18 @@ def test_every_row_is_counted_once_or_missing() -> None:
 
 
 def test_repeated_rows_of_a_holdout_count_as_few() -> None:
-    codes = np.zeros(300, dtype=int)
-    few = profile_answers(codes, codes, None, ["a", "b"], HASHES % 3)
+    y_true = np.zeros(300, dtype=int)
+    few = profile_predictions(y_true, y_true, None, ["a", "b"], HASHES % 3)
     assert few.effective == pytest.approx(3)
-    assert profile_answers(codes, codes, None, ["a", "b"], HASHES).effective == 300
+    assert profile_predictions(y_true, y_true, None, ["a", "b"], HASHES).effective == 300
 
 
 def test_another_table_of_the_same_kind_is_fine() -> None:
-    found = look(features(1000, 7))
-    assert found.verdict == "fine"
-    assert drifted(found) == set()
-    assert found.fall is not None
-    assert found.fall.low < 0.02
+    drift = look(features(1000, 7))
+    assert drift.verdict == "fine"
+    assert drifted(drift) == set()
+    assert drift.fall is not None
+    assert drift.fall.low < 0.02
 
 
 def test_a_shift_is_found_where_it_is() -> None:
@@ -135,50 +137,55 @@ def test_a_certain_but_trivial_shift_is_no_drift() -> None:
     profile = Profile((counted,), reference().answers)
     cells = pd.DataFrame({"amount": rng.normal(50.0 + 0.5, 10, 1_000_000)})
     readable = pd.DataFrame({"amount": np.zeros(len(cells), dtype=bool)})
-    nothing = Answered(np.empty(0, dtype=int), None, None)
+    nothing = CurrentPredictions(np.empty(0, dtype=int), None, None)
     strict = compare(profile, cells, readable, nothing, DriftRule(min_psi=0))
     assert strict.verdict == "drift"
     assert compare(profile, cells, readable, nothing, DriftRule()).verdict == "fine"
 
 
 def test_other_answers_are_drift_without_labels() -> None:
-    one = answers(1000, 3)
+    one = predictions(1000, 3)
     sure = np.tile([0.02, 0.98], (1000, 1))
-    found = look(features(1000, 7), Answered(np.ones(1000, dtype=int), sure, None))
-    assert drifted(found) == {("", "predicted classes"), ("", "confidence")}
-    assert found.fall is None
-    assert drifted(look(features(1000, 7), Answered(one.said, one.probabilities, None))) == set()
+    drift = look(features(1000, 7), CurrentPredictions(np.ones(1000, dtype=int), sure, None))
+    assert drifted(drift) == {("", "predicted classes"), ("", "confidence")}
+    assert drift.fall is None
+    assert (
+        drifted(look(features(1000, 7), CurrentPredictions(one.y_pred, one.proba, None))) == set()
+    )
 
 
 def test_a_fall_of_the_metric_is_drift_and_has_its_interval() -> None:
-    found = look(features(1000, 7), answers(1000, 3, accuracy=0.7))
-    assert drifted(found) == {("", "metric")}
-    assert found.fall is not None
-    assert found.fall.value == pytest.approx(0.2, abs=0.05)
-    assert 0.1 < found.fall.low < found.fall.value < found.fall.high < 0.3
-    better = look(features(1000, 7), answers(1000, 3, accuracy=1.0))
+    drift = look(features(1000, 7), predictions(1000, 3, accuracy=0.7))
+    assert drifted(drift) == {("", "metric")}
+    assert drift.fall is not None
+    assert drift.fall.value == pytest.approx(0.2, abs=0.05)
+    assert 0.1 < drift.fall.low < drift.fall.value < drift.fall.high < 0.3
+    better = look(features(1000, 7), predictions(1000, 3, accuracy=1.0))
     assert drifted(better) == set()
 
 
 def test_classes_that_the_model_does_not_know_count_as_wrong() -> None:
-    now = answers(1000, 3)
-    assert now.codes is not None
-    codes = np.where(np.arange(1000) < 500, 2, now.codes)
-    found = look(features(1000, 7), Answered(now.said, now.probabilities, codes))
-    assert ("", "metric") in drifted(found)
+    now = predictions(1000, 3)
+    assert now.y_true is not None
+    y_true = np.where(np.arange(1000) < 500, 2, now.y_true)
+    drift = look(features(1000, 7), CurrentPredictions(now.y_pred, now.proba, y_true))
+    assert ("", "metric") in drifted(drift)
 
 
 def test_a_few_rows_cannot_be_called_fine() -> None:
-    found = look(features(20, 7))
-    assert found.verdict == "too few rows to tell"
-    assert found.detectable > 0.8
+    drift = look(features(20, 7))
+    assert drift.verdict == "too few rows to tell"
+    assert drift.detectable > 0.8
 
 
 def test_the_detectable_shift_is_found_at_least_four_times_in_five() -> None:
     shift = detectable_shift(2000, 200, 0.05, 20)
     rng = np.random.default_rng(0)
     columns = (Column("x", "number"),)
-    rule, none = DriftRule(level=0.05 / 20, min_psi=0), Answered(np.empty(0, dtype=int), None, None)
+    rule, none = (
+        DriftRule(level=0.05 / 20, min_psi=0),
+        CurrentPredictions(np.empty(0, dtype=int), None, None),
+    )
     hits = 0
     for repetition in range(100):
         typed = pd.DataFrame({"x": rng.normal(size=2500)})

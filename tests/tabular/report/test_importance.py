@@ -14,15 +14,15 @@ def test_the_columns_that_decide_matter_most_and_a_date_counts_once() -> None:
     dataset = make_dataset(mixed_table(600), "label", name="t", source="t")
     pipeline = make_model(dataset.columns, "logistic_regression", {"C": 0.1}, seed=0)
     pipeline.fit(dataset.expanded[:400], dataset.codes[:400])
-    names, means, spreads = column_importance(
+    importance = column_importance(
         lambda typed: pipeline.predict_proba(expand(typed, dataset.columns)),
         dataset.typed[400:],
         dataset.codes[400:],
         seed=0,
     )
-    assert len(means) == len(spreads) == len(dataset.columns)
-    assert names == [column.name for column in dataset.columns]
-    best = sorted(zip(means, names, strict=True), reverse=True)[:3]
+    assert len(importance.means) == len(importance.spreads) == len(dataset.columns)
+    assert importance.names == [column.name for column in dataset.columns]
+    best = sorted(zip(importance.means, importance.names, strict=True), reverse=True)[:3]
     assert {name for _, name in best} == {"amount", "plan", "active"}
 
 
@@ -34,11 +34,11 @@ def test_a_wide_table_is_measured_on_its_most_telling_columns() -> None:
     )
     pipeline = make_model(dataset.columns, "random_forest", {"n_estimators": 50}, seed=0)
     pipeline.fit(dataset.expanded, dataset.codes)
-    names, means, _ = column_importance(
+    importance = column_importance(
         lambda typed: pipeline.predict_proba(expand(typed, dataset.columns)),
         dataset.typed,
         dataset.codes,
         seed=0,
     )
-    assert len(names) == 50
-    assert names[int(means.argmax())] == "c7"
+    assert len(importance.names) == 50
+    assert importance.names[int(importance.means.argmax())] == "c7"

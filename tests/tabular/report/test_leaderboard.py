@@ -48,7 +48,7 @@ def test_the_page_escapes_what_comes_from_outside() -> None:
 
 
 def test_the_history_shows_every_complete_trial_and_the_best_so_far() -> None:
-    axes = leaderboard.history(trials(), "f1_macro").axes[0]
+    axes = leaderboard.optimization_history(trials(), "f1_macro").axes[0]
     assert len(axes.collections[0].get_offsets()) == 10
     so_far = np.asarray(axes.lines[0].get_ydata())
     assert (np.diff(so_far) >= 0).all()
@@ -56,11 +56,11 @@ def test_the_history_shows_every_complete_trial_and_the_best_so_far() -> None:
 
 def test_importance_is_shown_for_families_with_enough_trials() -> None:
     names = ["logistic_regression", "svc"]
-    figure = leaderboard.importance(trials(), "f1_macro", names, SHAPE)
+    figure = leaderboard.hyperparameter_importance(trials(), "f1_macro", names, SHAPE)
     assert figure is not None
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["logistic_regression.C"]
-    assert leaderboard.importance(trials()[:5], "f1_macro", names, SHAPE) is None
+    assert leaderboard.hyperparameter_importance(trials()[:5], "f1_macro", names, SHAPE) is None
 
 
 def test_without_a_terminal_each_trial_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Tables of every format and labels of every type."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from tabular.errors import BadInput
 from tabular.table.addresses import BUILT_IN, safe_name
 from tabular.table.dataset import load_dataset, make_dataset
-from tabular.table.files import read_table
+from tabular.table.files import RawTable, read_table
+from tabular.table.labels import true_labels
 
 
 def table(labels: Any, **columns: Any) -> pd.DataFrame:
@@ -78,7 +80,11 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
         (["1.0", "2.0"] * 3, (1.0, 2.0)),
         (["1.50", "2"] * 3, ("1.50", "2")),
         (["True", "False"] * 3, (False, True)),
-        ([" <=50K", " >50K"] * 3, (" <=50K", " >50K")),
+        ([" <=50K", ">50K ", ">50K"] * 3, ("<=50K", ">50K")),
+        (["1", "1.0", "2.0", "2"] * 3, (1, 2)),
+        (["1.5", "1.50", "2"] * 3, (1.5, 2.0)),
+        ([Decimal("1"), Decimal("2.00")] * 3, (1, 2)),
+        ([Decimal("1.5"), None, Decimal("2")] * 3, (1.5, 2.0)),
         (["None", "NA"] * 3, ("NA", "None")),
         ([3, 1] * 3, (1, 3)),
         ([True, False] * 3, (False, True)),
@@ -99,6 +105,46 @@ def test_text_labels_of_a_typed_file_stay_text() -> None:
 def test_rows_without_a_target_are_left_out_and_counted() -> None:
     dataset = make_dataset(table(["a", "b", "", " "] * 5), "y", name="t", source="t")
     assert (dataset.unlabelled, len(dataset.codes)) == (10, 10)
+
+
+def read(cells: list[str], **columns: Any) -> tuple[tuple[Any, ...], int, tuple[str, ...]]:
+    """Classes, rows without a label, and notes of a CSV's target."""
+    frame = table(cells, **columns).astype("str")
+    dataset = make_dataset(frame, "y", name="t", source="t")
+    return dataset.labels, dataset.unlabelled, dataset.notes
+
+
+def test_a_spelling_of_no_value_is_a_class_only_where_it_is_as_frequent_as_one() -> None:
+    classes, unlabelled, notes = read(["0", "1", "1", "0"] * 5 + ["NA"] * 9)
+    assert (repr(classes), unlabelled, notes) == ("(0, 1)", 9, ("'NA' in 'y' is no label.",))
+    taken = "'NA' in 'y' is as frequent as a class, and taken for one."
+    assert read(["no", "yes", "NA"] * 5) == (("NA", "no", "yes"), 0, (taken,))
+    elsewhere = [str(i) for i in range(14)] + ["NA"]
+    expected = (("no", "yes"), 5, ("'NA' in 'y' is no label.",))
+    assert read(["no", "yes", "NA"] * 5, n=elsewhere) == expected
+
+
+def test_a_models_classes_are_classes_whatever_their_spelling() -> None:
+    frame = pd.DataFrame({"x": ["1", "2", "3"], "y": ["NA", "b", "b"]})
+    assert true_labels(RawTable(frame, True, "t"), "y", "t").tolist() == [None, "b", "b"]
+    assert true_labels(RawTable(frame, True, "t"), "y", "t", ("NA", "b")).tolist() == [
+        "NA",
+        "b",
+        "b",
+    ]
+
+
+def test_a_total_in_the_last_row_is_no_class() -> None:
+    cells = [str(i * 7 % 20) for i in range(20)] + ["TOTAL"]
+    note = "The last row is a total ('TOTAL' in 'n'): left out."
+    assert read(["a", "b"] * 10 + ["20"], n=cells) == (("a", "b"), 1, (note,))
+    assert read(["a", "b"] * 10 + [""], n=cells)[:2] == (("a", "b"), 1)
+    assert read(["a", "b"] * 10 + ["b"], n=cells) == (("a", "b"), 0, ())
+
+
+def test_many_numbers_as_classes_are_said() -> None:
+    [note] = read([str(i) for i in range(30)] * 10)[2]
+    assert note.startswith("'y' has 30 numbers as classes; a quantity is better")
 
 
 def test_a_target_stands_anywhere_and_headings_hold_any_character() -> None:
@@ -136,6 +182,8 @@ def test_a_missing_target_names_the_columns(target: str, words: str) -> None:
         ([f"{i}/3/2024" for i in range(1, 31)] * 3, "a quantity"),
         ([f"2024-03-{i:02}" for i in range(1, 31)] * 3, "a quantity"),
         ([f"c{i}" for i in range(30)], "identifier"),
+        ([f"{i}" for i in range(30)] * 5, "a quantity"),
+        (list(range(30)) * 5, "a quantity"),
         (["a", "b", "c"], "class of its own"),
         (pd.date_range("2024-01-01", periods=5), "holds Timestamp"),
     ],

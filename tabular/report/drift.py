@@ -1,0 +1,77 @@
+"""What monitoring leaves to read: `drift.html`, `drift.csv` and `drift.png`."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+
+from tabular.drift.checks import DriftCheck, DriftRule
+from tabular.drift.verdict import Drift
+from tabular.report import plots
+from tabular.report.pages import fill, share
+
+MOST_SHOWN = 100  # checks on the page; the table has all
+PANELS = 12  # pictures of single columns
+FEWEST_PANELS = 4  # of columns that have not drifted, those that changed most
+
+
+def checks_table(checks: Sequence[DriftCheck]) -> pd.DataFrame:
+    """Every check, (n_checks, n_columns), without the counts of its bins."""
+    shown = [field.name for field in fields(DriftCheck)][:7]
+    return pd.DataFrame([{name: getattr(check, name) for name in shown} for check in checks])
+
+
+def write_drift(
+    folder: Path,
+    drift: Drift,
+    rule: DriftRule,
+    *,
+    title: str,
+    sentence: str,
+    cautions: Sequence[str],
+) -> None:
+    """Writes the files.
+
+    Args:
+        folder: where to.
+        drift: the comparison.
+        rule: that it was judged by.
+        title: of the page.
+        sentence: the verdict in words.
+        cautions: what to know before believing it.
+    """
+    checks_table(drift.checks).to_csv(folder / "drift.csv", index=False)
+    effects = plots.effects([check for check in drift.checks if check.about == "values"])
+    (folder / "drift.png").write_bytes(plots.png(effects))
+    drawn = [check for check in drift.checks if check.bins]
+    columns = sorted(
+        (check for check in drawn if check.column), key=lambda c: (not c.drift, -c.effect)
+    )
+    changed = max(FEWEST_PANELS, sum(check.drift for check in columns))
+    panels = [*(check for check in drawn if not check.column), *columns[:changed]][:PANELS]
+    n_drifted = sum(check.drift for check in drift.checks)
+    tiles = [
+        (drift.verdict, "is the verdict"),
+        (str(n_drifted), f"of {len(drift.checks)} checks are drift"),
+        (str(drift.rows), f"rows, against {drift.reference_rows} of the training table"),
+    ]
+    if fall := drift.fall:
+        between = f", {fall.low:+.4f} to {fall.high:+.4f} with {share(1 - rule.level)}"
+        between = between if fall.low == fall.low else ""
+        tiles.append((f"{fall.value:+.4f}", f"fall of {rule.metric}{between}"))
+    page = fill(
+        "drift.html",
+        title=title,
+        summary=sentence[0].upper() + sentence[1:] + ".",
+        cautions=cautions,
+        tiles=tiles,
+        checks=drift.checks[:MOST_SHOWN],
+        more_checks=max(0, len(drift.checks) - MOST_SHOWN),
+        rule=rule,
+        pictures={
+            f"{check.column or 'answers'}: {check.about}": plots.png(plots.compared_bins(check))
+            for check in panels
+        },
+    )
+    (folder / "drift.html").write_text(page, encoding="utf-8")
