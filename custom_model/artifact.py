@@ -65,16 +65,18 @@ def check(path: Path, tags: dict[str, str]) -> None:
         tags: of the registered version; one without `bundle_sha256` is another maker's.
 
     Raises:
-        Changed: a file was changed, added or removed, or there is none; or the signature is not
-            that of the key.
+        Changed: a file was changed, added or removed; or the signature is not that of the key.
     """
     shutil.rmtree(path / "__pycache__", ignore_errors=True)
     sha256 = tags.get("bundle_sha256")
     try:
-        if sha256 and bundle_sha256(path) != sha256:
-            raise Changed("is not what was registered: its files have another hash")
+        changed = sha256 and bundle_sha256(path) != sha256
     except OSError:
-        raise Changed("cannot be fetched: its artifact is gone") from None
+        changed = True
+    if changed:
+        raise Changed(
+            "is not what was registered: a file of its artifact was changed, added or removed"
+        )
     if key := os.environ.get("MODEL_VERIFYING_KEY"):
         _verify(path, key)
 

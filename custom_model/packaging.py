@@ -28,7 +28,7 @@ from custom_model.artifact import bundle_sha256
 from custom_model.served.columns import Column, Label, expand
 from custom_model.served.compiled import compile_model
 from custom_model.served.compiled_types import Uncompiled
-from custom_model.served.few import FEW_ROWS, Unsure, read_few
+from custom_model.served.few import Unsure, read_few
 from custom_model.served.model import load_pipeline
 from custom_model.served.requests import Refusal, conform
 
@@ -42,6 +42,7 @@ _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
 
 MOST_PROVED = 2000
 ONE_BY_ONE = 20
+BATCH = 100  # what is compiled for a few rows only must take part in the proof
 TOLERANCE = 1e-9
 
 
@@ -51,7 +52,7 @@ class Packed:
 
     Args:
         info: of MLflow, with `model_uri` and `model_id`.
-        sha256: of the files that decide an answer, see `bundle_sha256`.
+        sha256: of its files, see `bundle_sha256`.
     """
 
     info: ModelInfo
@@ -86,10 +87,6 @@ def log_bundle(
         about: further facts for `bundle.json` (data set, classifier, seed).
         profile: JSON of the training table's profile, for `profile.json`.
     """
-    input_columns = [
-        {"name": column.name, "kind": column.kind, "required": column.required}
-        for column in columns
-    ]
     spec = {
         "columns": [asdict(column) for column in columns],
         "labels": list(labels),
@@ -99,34 +96,34 @@ def log_bundle(
         "about": about,
     }
     with tempfile.TemporaryDirectory() as folder:
-        pipeline_file, spec_file = Path(folder, "pipeline.skops"), Path(folder, "bundle.json")
+        names = ("pipeline.skops", "bundle.json", "profile.json", "served", "logged")
+        pipeline_file, spec_file, profile_file, served, logged = (Path(folder, n) for n in names)
         # the quickest level: a forest is large
         skops.io.dump(pipeline, pipeline_file, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         loaded = load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
         spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
-        served = Path(folder, "served")
         shutil.copytree(SERVED_FOLDER, served, ignore=shutil.ignore_patterns("__pycache__"))
-        artifacts = {
-            "pipeline": str(pipeline_file),
-            "bundle": str(spec_file),
-            "served": str(served),
-        }
+        artifacts = {"pipeline": pipeline_file, "bundle": spec_file, "served": served}
         if profile:
-            profile_file = Path(folder, "profile.json")
             profile_file.write_text(profile, encoding="utf-8")
-            artifacts["profile"] = str(profile_file)
+            artifacts["profile"] = profile_file
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(BUNDLE_FILE),
-            artifacts=artifacts,
+            artifacts={name: str(file) for name, file in artifacts.items()},
             signature=make_signature(labels, threshold),
             pip_requirements=requirements(),
-            metadata={"input_columns": input_columns},
+            metadata={
+                "input_columns": [
+                    {"name": c.name, "kind": c.kind, "required": c.required} for c in columns
+                ]
+            },
             input_example=to_request(example),
         )
-    sha256 = bundle_sha256(Path(mlflow.artifacts.download_artifacts(info.model_uri)))
-    return Packed(info, sha256)
+        logged.mkdir()
+        path = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(logged))
+        return Packed(info, bundle_sha256(Path(path)))
 
 
 def check_packable(pipeline: ClassifierMixin) -> None:
@@ -172,19 +169,18 @@ def prove_compiled(
         unusual += ["seen by nobody"] if column.kind == "category" else []
         records += [{**record, column.name: v} for v in unusual for record in records[:3]]
     alone = [records[row : row + 1] for row in range(min(ONE_BY_ONE, len(records)))]
-    together = [records[row : row + FEW_ROWS] for row in range(0, len(records), FEW_ROWS)]
+    together = [records[row : row + BATCH] for row in range(0, len(records), BATCH)]
     compared, largest = 0, 0.0
     try:
-        evaluate = compile_model(pipeline)
+        compiled = compile_model(pipeline)
         for asked in alone + together:
             frame = pd.DataFrame(asked, columns=[column.name for column in columns])
-            expanded = expand(conform(frame, columns), columns)
-            wanted = pipeline.predict_proba(expanded)
-            found = evaluate(read_few(asked, columns, table_columns, target))
-            difference = float(np.abs(found - wanted).max())
+            expected = pipeline.predict_proba(expand(conform(frame, columns), columns))
+            proba = compiled(read_few(asked, columns, table_columns, target))
+            difference = float(np.abs(proba - expected).max())
             if not difference <= TOLERANCE:
                 return _unproved(f"a probability differs by {difference:.3g}")
-            if (found.argmax(axis=1) != wanted.argmax(axis=1)).any():
+            if (proba.argmax(axis=1) != expected.argmax(axis=1)).any():
                 return _unproved("a label differs")
             compared, largest = compared + len(asked), max(largest, difference)
     except Uncompiled as reason:

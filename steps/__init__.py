@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -208,20 +209,31 @@ def where_the_user_stands() -> Path:
 
 
 ORPHANED = signal.SIGUSR1  # this process sends it to itself
-GRACE = 6  # seconds
+GRACE = 4  # seconds to close runs in
 
 
-def _terminated(*_: object) -> NoReturn:
-    """Ends the step so that open runs are closed, and not once more while they are."""
-    for number in (signal.SIGTERM, signal.SIGHUP, ORPHANED):
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(143)
+def _leaving() -> Callable[..., None]:
+    """A signal handler that ends the step so that open runs are closed, and waits while they are.
+
+    A further signal after that time ends it once more: an exception in the midst of Python's own
+    callbacks is lost.
+    """
+    last = [-math.inf]
+
+    def leave(*_: object) -> None:
+        if time.monotonic() - last[0] > GRACE:
+            last[0] = time.monotonic()
+            sys.exit(143)
+
+    return leave
 
 
 def _end_orphan(run_id: str) -> None:
-    """Ends this process as SIGTERM does; after some seconds also in a fit that hears no signal."""
+    """Ends this process as SIGTERM does; where no signal is heard, with its children, at once."""
     os.kill(os.getpid(), ORPHANED)
     time.sleep(GRACE)
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
     fail_if_running(run_id)
     os._exit(143)
 
@@ -254,14 +266,12 @@ def run_step(step: Callable[[], None]) -> NoReturn:
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     streams, run_id = (sys.stdout, sys.stderr), os.environ.get("MLFLOW_RUN_ID")
-    handlers: dict[signal.Signals, Callable[..., Any]] = {
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGTERM: _terminated,
-        ORPHANED: _terminated,
-    }
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-        handlers[signal.SIGHUP] = _terminated
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    heard = [signal.SIGTERM, signal.SIGHUP, ORPHANED]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it
+        heard.remove(signal.SIGHUP)
+    leave = _leaving()
+    before = {number: signal.signal(number, leave) for number in heard}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout, sys.stderr = map(Output, streams)
     try:
         if run_id:  # of `mlflow run`, which hands no signal on

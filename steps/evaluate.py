@@ -11,24 +11,21 @@ from steps import TABLE, Parser, one_of, real, run_step, whole
 from tabular.jobs.evaluate import Evaluation, evaluate
 
 
-def show(found: Evaluation) -> None:
+def show(evaluation: Evaluation) -> None:
     """Prints each metric with its interval."""
-    for name, one in found.assessment.metrics.items():
+    for name, one in evaluation.assessment.metrics.items():
         line = f"{name:<18} {one.value:.4f}"
-        line += f"  ({one.low:.4f} to {one.high:.4f})" if one.low == one.low else ""
-        if name in found.gains:
-            gained = found.gains[name]
-            line += f"  gain {gained.value:+.4f}"
-            line += (
-                f" ({gained.low:+.4f} to {gained.high:+.4f})" if gained.low == gained.low else ""
-            )
+        line += f"  ({between})" if (between := one.between(".4f")) else ""
+        if gain := evaluation.gains.get(name):
+            line += f"  gain {gain.value:+.4f}"
+            line += f" ({between})" if (between := gain.between("+.4f")) else ""
         print(line)
-    for part in found.assessment.slices[:3]:
+    for part in evaluation.assessment.slices[:3]:
         print(
             f"weaker where {part.column} {part.values}: {part.accuracy.value:.1%} of {part.rows} "
             f"rows right, {part.rest:.1%} elsewhere"
         )
-    print(f"report.html in run {found.run_id}")
+    print(f"report.html in run {evaluation.run_id}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

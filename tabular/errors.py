@@ -25,5 +25,5 @@ def choices(found: str, possible: Iterable[str], *, most: int = 12) -> str:
     by_lower = {name.lower(): name for name in names}
     near = [by_lower[name] for name in difflib.get_close_matches(found.lower(), by_lower, n=1)]
     listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" * (len(names) > most))
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    guess = f"did you mean {near[0]!r}? " if near and near[0] != found else ""
     return f"{guess}possible: {listed}"

@@ -25,7 +25,7 @@ def test_a_step_puts_the_signal_handlers_back(handled: signal.Signals) -> None:
     assert signal.getsignal(handled) is before
 
 
-def test_sigterm_is_an_exit_that_a_second_one_does_not_disturb() -> None:
+def test_sigterm_is_an_exit_that_one_right_after_it_does_not_disturb() -> None:
     ended: list[str] = []
 
     def step() -> None:

@@ -108,7 +108,8 @@ def test_the_model_server_of_the_stack_refuses_a_changed_version(
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "models:/iris/1 is not what was registered: its files have another hash"
+        "models:/iris/1 is not what was registered: a file of its artifact was changed, added or "
+        "removed"
     )
     assert "serving" not in done.stdout
 

@@ -13,13 +13,14 @@ is a few draws, not many; its counts are reduced to the effective number (Kish 1
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column, Label
+from tabular.stats.metrics import combinations
 
 BINNED_SHARE = 0.2  # of the rows choose the bins
 MOST_BINNED = 20_000
@@ -51,11 +52,16 @@ class ColumnProfile:
     kind: str
     rows: int
     missing: int
-    edges: tuple[float, ...]
-    levels: tuple[str, ...]
-    known: tuple[str, ...]
-    listed: tuple[str, ...]
-    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def n_bins(self) -> int:
+        """How many bins the rows are counted in."""
+        return len(self.levels) + 2 if self.levels else len(self.edges) + 1
 
     @property
     def bin_names(self) -> list[str]:
@@ -140,12 +146,12 @@ def profile_predictions(
         row_hashes: (n_rows,) of the rows' content.
     """
     sizes = np.unique(row_hashes, return_counts=True)[1].astype(float)
-    pairs, counts = np.unique(np.stack([y_true, y_pred]), axis=1, return_counts=True)
+    pairs, counts = combinations(len(labels), y_true, y_pred)
     return PredictionProfile(
         labels=tuple(labels),
         rows=len(y_true),
         effective=float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0,
-        pairs=tuple((int(t), int(s), int(n)) for t, s, n in zip(*pairs, counts, strict=True)),
+        pairs=tuple(zip(*(c.tolist() for c in (*pairs, counts)), strict=True)),
         confidence=() if proba is None else count_confidence(proba, y_pred),
     )
 
@@ -173,7 +179,7 @@ def count(profile: ColumnProfile, cells: pd.Series) -> np.ndarray:
         cells: (n_rows,) typed.
     """
     present = cells[cells.notna().to_numpy(dtype=bool)]
-    n_bins = len(profile.counts)
+    n_bins = profile.n_bins
     if profile.levels:
         codes = dict.fromkeys(profile.listed, n_bins - 2)
         codes |= {level: code for code, level in enumerate(profile.levels)}
@@ -203,38 +209,23 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 def _profile(cells: pd.Series, column: Column, binned: np.ndarray) -> ColumnProfile:
     present = cells.notna().to_numpy(dtype=bool)
-    choosing = cells[binned & present]
-    edges: tuple[float, ...] = ()
-    levels: tuple[str, ...] = ()
-    known: tuple[str, ...] = ()
-    listed: tuple[str, ...] = ()
+    choosing, counted = cells[binned & present], cells[~binned]
+    profile = ColumnProfile(column.name, column.kind, len(counted), int(counted.isna().sum()))
     if column.kind in ("category", "boolean"):
-        by_rows = choosing.astype("str").value_counts()
-        ordered = [str(level) for level in by_rows.index]
-        levels, listed = tuple(ordered[:MOST_LEVELS]) or (UNSEEN,), tuple(ordered[:MOST_KNOWN])
+        frequent = tuple(map(str, choosing.astype("str").value_counts().index))
         every = cells[present].astype("str").unique()
-        known = tuple(sorted(map(str, every))) if len(every) <= MOST_KNOWN else ()
+        profile = replace(
+            profile,
+            levels=frequent[:MOST_LEVELS] or (UNSEEN,),
+            known=tuple(sorted(map(str, every))) if len(every) <= MOST_KNOWN else (),
+            listed=frequent[:MOST_KNOWN],
+        )
     else:
-        numbers = _numbers(choosing, column.kind)
-        if not len(numbers):
-            numbers = np.zeros(1)
-        steps = np.arange(BINS + 1) / BINS
-        cuts = np.unique(np.quantile(numbers, steps, method="inverted_cdf"))
-        edges = tuple(float(cut) for cut in (np.nextafter(cuts[0], -np.inf), *cuts))
-    n_bins = len(levels) + 2 if levels else len(edges) + 1
-    counted = cells[~binned]
-    empty = ColumnProfile(
-        name=column.name,
-        kind=column.kind,
-        rows=len(counted),
-        missing=int(counted.isna().sum()),
-        edges=edges,
-        levels=levels,
-        known=known,
-        listed=listed,
-        counts=(0,) * n_bins,
-    )
-    return ColumnProfile(**{**empty.__dict__, "counts": tuple(count(empty, counted).tolist())})
+        numbers = _numbers(choosing, column.kind) if len(choosing) else np.zeros(1)
+        cuts = np.quantile(numbers, np.arange(BINS + 1) / BINS, method="inverted_cdf")
+        edges = np.unique([np.nextafter(cuts[0], -np.inf), *cuts])
+        profile = replace(profile, edges=tuple(edges.tolist()))
+    return replace(profile, counts=tuple(count(profile, counted).tolist()))
 
 
 def _numbers(cells: pd.Series, kind: str) -> np.ndarray:

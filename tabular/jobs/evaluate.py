@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
 from tabular.report.importance import column_importance
-from tabular.report.slices import Slice
-from tabular.stats.intervals import Estimate, GainEstimate, interval
+from tabular.stats.intervals import GainEstimate, interval
 from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
 from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.store.artifacts import download
@@ -36,6 +35,9 @@ from tabular.table.labels import true_labels
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
+SLICE_COLUMNS = (
+    "column", "values", "rows", "accuracy", "low", "high", "accuracy_elsewhere", "p_value"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -207,20 +209,13 @@ def _gains(
 def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict[str, float]:
     """Every figure by its name as a metric of the run."""
     metrics: dict[str, float] = {}
-
-    def put(name: str, one: Estimate | GainEstimate) -> None:
-        for ending, value in (("", one.value), ("_low", one.low), ("_high", one.high)):
-            if math.isfinite(value):
-                metrics[name + ending] = value
-
     for prefix, assessed in zip(("", "against_"), assessments, strict=False):
         for name, one in assessed.metrics.items():
-            put(prefix + name, one)
+            metrics |= one.named(prefix + name)
         for name, of_class in zip(metric_names(assessed.labels), assessed.classes, strict=True):
-            if of_class.rows:
-                put(f"{prefix}f1_class_{name}", of_class.f1)
+            metrics |= of_class.f1.named(f"{prefix}f1_class_{name}")
     for name, gained in gains.items():
-        put(f"gain_{name}", gained)
+        metrics |= gained.named(f"gain_{name}")
     return metrics
 
 
@@ -253,7 +248,11 @@ def _write(
     }
     text = json.dumps(evaluation, indent=1, default=str)
     (folder / "evaluation.json").write_text(text, encoding="utf-8")
-    pd.DataFrame(map(_row, assessed.slices)).to_csv(folder / "slices.csv", index=False)
+    slices = [
+        (one.column, one.values, one.rows, *astuple(one.accuracy), one.rest, one.p_value)
+        for one in assessed.slices
+    ]
+    pd.DataFrame(slices, columns=SLICE_COLUMNS).to_csv(folder / "slices.csv", index=False)
     page = report.Page(
         title=f"{model.uri} on {dataset.name}",
         summary=f"{model.uri} on {len(y_true)} labelled rows of {dataset.source}"
@@ -276,16 +275,3 @@ def _write(
         example=to_request(dataset.typed[:1])[0] if model.columns else {},
     )
     report.write_report(folder, page)
-
-
-def _row(part: Slice) -> dict[str, Any]:
-    return {
-        "column": part.column,
-        "values": part.values,
-        "rows": part.rows,
-        "accuracy": part.accuracy.value,
-        "low": part.accuracy.low,
-        "high": part.accuracy.high,
-        "accuracy_elsewhere": part.rest,
-        "p_value": part.p_value,
-    }

@@ -153,8 +153,4 @@ def _metrics(drift: Drift, n_refused: int) -> dict[str, float]:
         metrics["largest_stability_index"] = max(values)
     if math.isfinite(drift.detectable):
         metrics["detectable_shift"] = drift.detectable
-    if drift.fall is not None:
-        metrics["metric_fall"] = drift.fall.value
-        if math.isfinite(drift.fall.low):
-            metrics |= {"metric_fall_low": drift.fall.low, "metric_fall_high": drift.fall.high}
-    return metrics
+    return metrics | (drift.fall.named("metric_fall") if drift.fall else {})

@@ -2,10 +2,9 @@
 
 import getpass
 import json
-import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tabular.gate.decide import Decision, Rule, decide, evaluate_version
 from tabular.gate.prove import prove
 from tabular.jobs.preparation import Say
 from tabular.report import plots
-from tabular.stats.metrics import sign
+from tabular.stats.metrics import rank_key
 from tabular.store import production, registry
 from tabular.store.registry import Version
 from tabular.store.runs import start_run
@@ -162,7 +161,7 @@ def _challengers(
         say(f"left out: {line}")
     scored = sorted(
         (c for c in kept if not reasons[c.number]),
-        key=lambda c: _rank(rule.metric, c.metrics, prefix="holdout_"),
+        key=lambda c: rank_key(rule.metric, c.metrics, prefix="holdout_"),
     )
     if left_out and not scored:
         reason = f"nothing can be compared: {left_out[-1]}"
@@ -179,13 +178,6 @@ def _why_not(candidate: Version, metric: str) -> str:
     if not candidate.metrics:
         return "has no run in the tracking store: purged, or the registry is of another store"
     return "" if f"holdout_{metric}" in candidate.metrics else f"has no metric holdout_{metric}"
-
-
-def _rank(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
-    """The lower, the better: by the metric, the log loss among equals; undefined comes last."""
-    value = -sign(metric) * metrics.get(prefix + metric, float("nan"))
-    loss = metrics.get(f"{prefix}log_loss", float("inf"))
-    return (float("inf") if math.isnan(value) else value), loss
 
 
 def _compare(
@@ -220,7 +212,7 @@ def _compare(
             continue
         code_of = {label: code for code, label in enumerate(labels)}
         y_true = np.array([code_of[label] for label in rows[target].tolist()])
-        key = _rank(rule.metric, evaluate_version(y_true, predictions))
+        key = rank_key(rule.metric, evaluate_version(y_true, predictions))
         scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
     if not scored:
         raise BadInput(f"no version of {name!r} can be compared with the one in production")

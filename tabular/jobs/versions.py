@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities.run import Run
@@ -25,6 +24,7 @@ from tabular.report.importance import column_importance
 from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
+from tabular.store.runs import log_results
 from tabular.store.signing import sign
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
@@ -108,13 +108,12 @@ def register_version(
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),
     )
-    mlflow.log_metrics(metrics)
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
         _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
         sign(packed.info.model_uri, Path(folder))
-        mlflow.log_artifacts(folder)
+        log_results(metrics, folder=folder)
     own_tags = {
         "dataset": dataset.name,
         "data_digest": dataset.digest,

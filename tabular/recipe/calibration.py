@@ -70,27 +70,3 @@ def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifi
     for part in attached.calibrated_classifiers_:
         part.estimator = model
     return attached
-
-
-def cross_fitted(
-    method: str, proba: np.ndarray, y_true: np.ndarray, folds: np.ndarray
-) -> np.ndarray | None:
-    """Calibrated probabilities, each row by a calibrator that was learned without its fold.
-
-    Args:
-        method: of `CalibratedClassifierCV`.
-        proba: (n_rows, n_classes) out of fold.
-        y_true: (n_rows,) classes.
-        folds: (n_rows,) number of the fold that each row is in.
-
-    Returns:
-        (n_rows, n_classes); None where a class has rows in one fold only.
-    """
-    oof = np.empty_like(proba)
-    for fold in np.unique(folds):
-        inside = folds != fold
-        if len(np.unique(y_true[inside])) < proba.shape[1]:
-            return None
-        calibrator = learn(method, proba[inside], y_true[inside])
-        oof[~inside] = calibrator.predict_proba(proba[~inside])
-    return oof

@@ -37,24 +37,3 @@ def select(proba: np.ndarray, y_true: np.ndarray) -> np.ndarray:
         if losses.min() < lowest:
             lowest, best = losses.min(), taken.copy()
     return np.asarray(best / best.sum())
-
-
-def cross_fitted(proba: np.ndarray, y_true: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Probabilities of ensembles that were each chosen without the fold they are for.
-
-    The loss on the rows that an ensemble was chosen by is too low; this one is not.
-
-    Args:
-        proba: (n_models, n_rows, n_classes) out of fold.
-        y_true: (n_rows,) classes.
-        folds: (n_rows,) number of the fold that each row is in.
-
-    Returns:
-        (n_rows, n_classes).
-    """
-    oof = np.empty(proba.shape[1:])
-    for fold in np.unique(folds):
-        inside = folds != fold
-        weights = select(proba[:, inside], y_true[inside])
-        oof[~inside] = np.tensordot(weights, proba[:, ~inside], axes=1)
-    return oof

@@ -6,8 +6,10 @@ judged on probabilities and decisions that were made without the fold they are j
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -89,6 +91,26 @@ def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
     return [trial for trial in best if trial.number in chosen]
 
 
+def cross_fitted(
+    folds: np.ndarray, predict: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Predictions for each fold that are learned without it.
+
+    What is learned on the rows that it is judged on looks better than it is.
+
+    Args:
+        folds: (n_rows,) number of the fold that each row is in.
+        predict: from (n_rows,) bool, the rows to learn from, and (n_rows,) bool, the rows to
+            predict, to an array with a row for each of the latter.
+
+    Returns:
+        An array with a row for each row.
+    """
+    parts = [predict(folds != fold, folds == fold) for fold in np.unique(folds)]
+    order = np.concatenate([np.flatnonzero(folds == fold) for fold in np.unique(folds)])
+    return np.asarray(np.concatenate(parts)[np.argsort(order)])
+
+
 def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> list[Recipe]:
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
@@ -99,18 +121,23 @@ def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> 
         seed: of the resamples for the threshold.
     """
     judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed)
-    oofs = [np.asarray(trial.oof) for trial in trials]
+    stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial), oof, oof))
-        for trial, oof in zip(trials, oofs, strict=True)
+        for trial, oof in zip(trials, stacked, strict=True)
     ]
-    weights = ensemble.select(np.stack(oofs), judge.y_true)
+    weights = ensemble.select(stacked, judge.y_true)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
         recipe = Recipe(members, tuple(weights[taken].tolist()), {})
-        oof = ensemble.cross_fitted(np.stack(oofs), judge.y_true, judge.folds)
-        mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, oofs, axes=1)))
+        oof = cross_fitted(
+            judge.folds,
+            lambda inside, outside: np.tensordot(
+                ensemble.select(stacked[:, inside], judge.y_true[inside]), stacked[:, outside], 1
+            ),
+        )
+        mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
         if judge.better(mixed, candidates[0]):
             candidates.insert(0, mixed)
     return [judge.measured(candidate) for candidate in candidates]
@@ -149,22 +176,31 @@ class _Judge:
         error of the paired rows, and the objective no worse than by one of the folds. Where only
         the decisions differ, the objective has to be better.
         """
-        gain = sign(self.metric) * (self._score(new) - self._score(old))
         if new.oof is old.oof:
-            return gain > 0
-        gains = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+            return self._gain(new, old) > 0
+        lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+        if lower.mean() <= lower.std(ddof=1) / np.sqrt(len(lower)):
+            return False
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
-        error = gains.std(ddof=1) / np.sqrt(len(gains))
-        return bool(gains.mean() > error and gain >= -noise)
+        return bool(self._gain(new, old) >= -noise)
 
     def completed(self, candidate: _Candidate) -> _Candidate:
         """The candidate with calibration and threshold where they make it better."""
-        for new in self._calibrated(candidate):
-            candidate = new if self.better(new, candidate) else candidate
-        if candidate.oof.shape[1] == 2 and METRICS[self.metric].tunable:
+        plain, n_classes = candidate, candidate.oof.shape[1]
+        if self._fewest_classes == n_classes:  # or a calibrator would not know one
+            for method in calibration.methods(len(self.y_true)):
+                new = self._calibrated(plain, method)
+                candidate = new if self.better(new, candidate) else candidate
+        if n_classes == 2 and METRICS[self.metric].tunable:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
+
+    @cached_property
+    def _fewest_classes(self) -> int:
+        """How many classes there are outside of every fold, at the least."""
+        outside = (self.y_true[self.folds != fold] for fold in np.unique(self.folds))
+        return min(len(np.unique(classes)) for classes in outside)
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics."""
@@ -173,24 +209,33 @@ class _Judge:
             candidate.recipe, metrics=metrics, spread=self._spread(candidate)
         )
 
-    def _calibrated(self, plain: _Candidate) -> Iterator[_Candidate]:
-        for method in calibration.methods(len(self.y_true)):
-            oof = calibration.cross_fitted(method, plain.oof, self.y_true, self.folds)
-            if oof is not None:
-                calibrator = calibration.learn(method, plain.proba, self.y_true)
-                recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
-                yield _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
+    def _calibrated(self, plain: _Candidate, method: str) -> _Candidate:
+        learn = functools.partial(calibration.learn, method)
+        oof = cross_fitted(
+            self.folds,
+            lambda inside, outside: learn(plain.oof[inside], self.y_true[inside]).predict_proba(
+                plain.oof[outside]
+            ),
+        )
+        calibrator = learn(plain.proba, self.y_true)
+        recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
+        return _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
 
     def _with_threshold(self, plain: _Candidate) -> _Candidate:
-        y_pred = threshold.cross_fitted(
-            plain.oof[:, 1], self.y_true, self.folds, self.metric, seed=self.seed
-        )
-        best = threshold.tune(plain.proba[:, 1], self.y_true, self.metric, seed=self.seed)
+        tune = functools.partial(threshold.tune, metric=self.metric, seed=self.seed)
+        second = plain.oof[:, 1]
+        y_pred = cross_fitted(
+            self.folds,
+            lambda inside, outside: second[outside] > tune(second[inside], self.y_true[inside]),
+        ).astype(np.intp)
+        best = tune(plain.proba[:, 1], self.y_true)
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
-    def _score(self, candidate: _Candidate) -> float:
-        return compute_metric(self.metric, self.y_true, candidate.oof, candidate.y_pred)
+    def _gain(self, new: _Candidate, old: _Candidate) -> float:
+        """By how much the objective is better."""
+        scores = [compute_metric(self.metric, self.y_true, c.oof, c.y_pred) for c in (new, old)]
+        return sign(self.metric) * (scores[0] - scores[1])
 
     def _spread(self, candidate: _Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""

@@ -42,25 +42,3 @@ def tune(proba: np.ndarray, y_true: np.ndarray, metric: str, *, seed: int) -> fl
         scores = by_counts(correct, true, pred)
         best.append(float(np.median(candidates[scores == scores.max()])))
     return float(np.mean(best))
-
-
-def cross_fitted(
-    proba: np.ndarray, y_true: np.ndarray, folds: np.ndarray, metric: str, *, seed: int
-) -> np.ndarray:
-    """Decisions, each by a threshold that was tuned without its fold.
-
-    Args:
-        proba: (n_rows,) probabilities of the second class.
-        y_true: (n_rows,) classes, 0 or 1.
-        folds: (n_rows,) number of the fold that each row is in.
-        metric: a key of `METRICS` that is tunable.
-        seed: of the resamples.
-
-    Returns:
-        (n_rows,) classes.
-    """
-    y_pred = np.empty(len(proba), dtype=np.intp)
-    for fold in np.unique(folds):
-        inside = folds != fold
-        y_pred[~inside] = proba[~inside] > tune(proba[inside], y_true[inside], metric, seed=seed)
-    return y_pred

@@ -57,8 +57,8 @@ def write_drift(
         (str(drift.rows), f"rows, against {drift.reference_rows} of the training table"),
     ]
     if fall := drift.fall:
-        between = f", {fall.low:+.4f} to {fall.high:+.4f} with {share(1 - rule.level)}"
-        between = between if fall.low == fall.low else ""
+        between = fall.between("+.4f")
+        between = between and f", {between} with {share(1 - rule.level)}"
         tiles.append((f"{fall.value:+.4f}", f"fall of {rule.metric}{between}"))
     page = fill(
         "drift.html",

@@ -171,7 +171,7 @@ def _tiles(assessed: Assessment) -> list[tuple[str, str]]:
     """The most important numbers, and what each of them is."""
     accuracy, f1 = assessed.metrics["accuracy"], assessed.metrics["f1_macro"]
     label, most = assessed.majority
-    between = f"{share(accuracy.low)} to {share(accuracy.high)} with {100 * assessed.confidence:g}%"
+    between = f"{accuracy.between('.1%')} with {100 * assessed.confidence:g}%"
     tiles = [
         (share(accuracy.value), f"of {assessed.rows} rows are predicted correctly ({between})"),
         (share(most), f"would be correct by always predicting {str(label)[:40]!r}"),

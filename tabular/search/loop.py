@@ -22,7 +22,7 @@ from tabular.families.space import Shape
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.racing import bounds
 from tabular.search.workers import Engine
-from tabular.stats.metrics import sign
+from tabular.stats.metrics import rank_key, sign
 
 AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
 LONGEST_SHARE, LONGEST_SECONDS = 0.25, 10.0  # of the time, but at least so long, for one of them
@@ -266,5 +266,4 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     if not done:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")
-    loss = {t.number: t.metrics.get("log_loss", np.inf) for t in done}
-    return sorted(done, key=lambda t: (-sign(metric) * t.metrics[metric], loss[t.number], t.number))
+    return sorted(done, key=lambda trial: (*rank_key(metric, trial.metrics), trial.number))

@@ -37,6 +37,15 @@ class Estimate:
     low: float = math.nan
     high: float = math.nan
 
+    def between(self, form: str) -> str:
+        """The interval in words, its ends in a format such as ".4f"; "" where there is none."""
+        return "" if math.isnan(self.low) else f"{self.low:{form}} to {self.high:{form}}"
+
+    def named(self, name: str) -> dict[str, float]:
+        """The numbers that are defined, as the metrics `<name>`, `<name>_low`, `<name>_high`."""
+        numbers = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
 
 @dataclass(frozen=True)
 class GainEstimate(Estimate):

@@ -6,7 +6,7 @@ time, while intervals and tests need thousands of resamples. A resample is a wei
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,19 @@ OF_LABELS = tuple(name for name, metric in METRICS.items() if metric.by_counts)
 def sign(metric: str) -> int:
     """1 where higher is better and -1 where lower is: `sign(metric) * value` is to be high."""
     return -1 if METRICS[metric].lower_is_better else 1
+
+
+def rank_key(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
+    """Sorts the best first: by the metric, equals by log loss; what is undefined comes last.
+
+    Args:
+        metric: a key of `METRICS`.
+        metrics: value by name.
+        prefix: of the names in `metrics`.
+    """
+    value = -sign(metric) * metrics.get(prefix + metric, math.nan)
+    loss = metrics.get(f"{prefix}log_loss", math.inf)
+    return (math.inf if math.isnan(value) else value), loss
 
 
 def predicted(proba: np.ndarray, threshold: float = 0.5) -> np.ndarray:

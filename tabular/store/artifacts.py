@@ -54,6 +54,8 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
             f"model {uri!r} cannot be fetched: {first_line(error)}; give a URI such as "
             "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
         ) from None
+    if not any(path.iterdir()):
+        raise BadInput(f"{resolved} cannot be fetched: its artifact is gone")
     try:
         check(path, tags)
     except Changed as error:

@@ -62,10 +62,13 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
 
 
 def fail_if_running(run_id: str) -> None:
-    """Ends a run that nobody else will end."""
+    """Ends a run and its children that nobody else will end."""
     client = MlflowClient()
-    if client.get_run(run_id).info.status == "RUNNING":
-        client.set_terminated(run_id, "FAILED")
+    run = client.get_run(run_id)
+    ours = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+    for each in [*client.search_runs([run.info.experiment_id], ours), run]:
+        if each.info.status == "RUNNING":
+            client.set_terminated(each.info.run_id, "FAILED")
 
 
 def log_results(

@@ -1,6 +1,8 @@
 """The artifact stands alone: without the repo, without pickle, beside another version of itself."""
 
+import importlib.util
 import json
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from custom_model import packaging
 from custom_model.artifact import bundle_sha256
 from custom_model.served.model import load_pipeline
 from tabular.families.pipeline import make_model
+from tabular.models.load import load_model
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.conftest import Store
 
@@ -280,3 +283,19 @@ def test_a_column_that_looks_like_a_doubled_heading_is_served(store: Store) -> N
     dataset = make_dataset(table, "x.1", name="t", source="t")
     model = mlflow.pyfunc.load_model(log(dataset, "logistic_regression").info.model_uri)
     assert len(model.predict(table)) == 150
+
+
+def test_bytecode_that_was_left_in_the_store_is_never_run(
+    packed: packaging.Packed, store: Store, tmp_path: Path
+) -> None:
+    mlflow.register_model(packed.info.model_uri, "iris")
+    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
+    planted = tmp_path / "planted.py"
+    planted.write_text("raise SystemExit('the planted bytecode has run')")
+    place = Path(importlib.util.cache_from_source(str(local(packed) / "bundle.py")))
+    place.parent.mkdir(exist_ok=True)
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(planted), str(place), invalidation_mode=unchecked)
+    with pytest.raises(SystemExit, match="planted"):
+        mlflow.pyfunc.load_model(str(local(packed)))
+    assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"

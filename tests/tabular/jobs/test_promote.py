@@ -12,11 +12,15 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import train
+from tabular.drift.checks import DriftRule
 from tabular.errors import BadInput
 from tabular.gate.decide import Rule
 from tabular.gate.prove import prove
 from tabular.jobs import promote as promotion
+from tabular.jobs.evaluate import evaluate
+from tabular.jobs.monitor import monitor
 from tabular.jobs.promote import Outcome, promote, rollback
+from tabular.jobs.score import score
 from tabular.store import production, registry
 from tests.conftest import Store
 from tests.tables import mixed_table
@@ -155,11 +159,21 @@ def test_an_artifact_with_one_byte_changed_in_any_file_is_refused() -> None:
         changed = bytearray(before)
         changed[len(changed) // 2] ^= 1
         file.write_bytes(changed)
-        with pytest.raises(BadInput, match="another hash"):
+        with pytest.raises(BadInput, match="changed, added or removed"):
             go(force=True)
         file.write_bytes(before)
     (artifact_of(1) / "MLmodel").unlink()
-    refused("another hash", force=True)
+    refused("changed, added or removed", force=True)
+    given: dict[str, Any] = {"model": "models:/iris/1", "data": "iris", "say": print}
+    for command in (
+        lambda: score(**given, output="", engine="local"),
+        lambda: monitor(**given, ignore=[], rule=DriftRule()),
+        lambda: evaluate(
+            **given, target="", against="", rows="all", confidence=0.9, resamples=100, seed=0
+        ),
+    ):
+        with pytest.raises(BadInput, match="models:/iris/1 is not what was registered"):
+            command()
 
 
 def test_a_version_whose_artifact_is_gone_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Ensemble, calibration and threshold: each only where it helps, judged on rows not chosen by."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,16 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, log_loss
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 
 from tabular.jobs.preparation import prepare
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.ensemble import MEMBERS
-from tabular.recipe.recipe import as_it_is, finish, pool
+from tabular.recipe.recipe import as_it_is, cross_fitted, finish, pool
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.stats.metrics import compute_metric, compute_metrics
+from tabular.stats.metrics import METRICS, compute_metric, compute_metrics
 
 N_ROWS, N_FOLDS = 3000, 5
 RNG = np.random.default_rng(0)
@@ -38,7 +39,13 @@ def test_independent_errors_average_out_in_an_ensemble() -> None:
     assert (weights > 0.2).all()
     assert weights.sum() == pytest.approx(1)
     alone = min(log_loss(TRUTH, member) for member in members)
-    assert log_loss(TRUTH, ensemble.cross_fitted(members, TRUTH, FOLD)) < alone
+    oof = cross_fitted(
+        FOLD,
+        lambda inside, outside: np.tensordot(
+            ensemble.select(members[:, inside], TRUTH[inside]), members[:, outside], axes=1
+        ),
+    )
+    assert log_loss(TRUTH, oof) < alone
 
 
 def test_a_model_that_says_nothing_new_gets_no_weight() -> None:
@@ -70,10 +77,22 @@ def test_a_calibrator_is_not_put_around_decision_values() -> None:
         calibration.attach(learned, model)
 
 
-def test_the_tuned_threshold_scores_better_on_rows_it_was_not_tuned_on() -> None:
-    second = proba_with(1.5, 1)[:, 1]
-    said = threshold.cross_fitted(second, TRUTH, FOLD, "f1_macro", seed=0)
-    assert f1_score(TRUTH, said, average="macro") > f1_score(TRUTH, second > 0.5, average="macro")
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.tunable])
+def test_the_tuned_threshold_scores_better_on_rows_it_was_not_tuned_on(metric: str) -> None:
+    proba = proba_with(1.5, 1)
+    proba[:, 1] /= 2  # which moves the best threshold away from 0.5
+    second, tune = proba[:, 1], functools.partial(threshold.tune, metric=metric, seed=0)
+    y_pred = cross_fitted(FOLD, lambda i, o: second[o] > tune(second[i], TRUTH[i])).astype(int)
+    assert compute_metric(metric, TRUTH, proba, y_pred) > compute_metric(
+        metric, TRUTH, proba, (second > 0.5).astype(int)
+    )
+
+
+def test_what_is_cross_fitted_keeps_its_rows_and_sees_no_row_of_its_fold() -> None:
+    seen = cross_fitted(FOLD, lambda inside, outside: np.flatnonzero(outside))
+    assert (seen == np.arange(N_ROWS)).all()
+    learned = cross_fitted(FOLD, lambda i, o: np.full(o.sum(), len(np.unique(FOLD[i]))))
+    assert (learned == N_FOLDS - 1).all()
 
 
 class Rows:
@@ -117,6 +136,14 @@ def test_overconfident_proba_are_calibrated_and_right_ones_are_not() -> None:
     right = np.clip(recipe.calibrator.predict_proba(wrong), 1e-6, 1)
     (again,) = finished([trial(0, right, "log_loss")], "log_loss")
     assert not again.method
+
+
+def test_a_class_that_no_fold_validates_leaves_probabilities_uncalibrated() -> None:
+    wrong = proba_with(1.5, 3) ** 4
+    wrong = np.column_stack([wrong, np.full(N_ROWS, 1e-6)])
+    wrong /= wrong.sum(axis=1, keepdims=True)
+    (recipe,) = finished([trial(0, wrong, "log_loss")], "log_loss")
+    assert not recipe.method
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "brier"])
