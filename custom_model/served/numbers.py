@@ -119,14 +119,18 @@ def parse_numbers(texts: pd.Series, notation: str) -> np.ndarray:
         if decimal != ".":
             number = pc.replace_substring(number, decimal, ".")
         before = pc.binary_join_element_wise(
-            *(pc.struct_field(parts, sign) for sign in ("open", "first", "second", "last")), ""
+            *(pc.struct_field(parts, sign) for sign in ("open", "first", "second")), ""
         )
         signs = pc.count_substring_regex(before, "[-(]")
         texts = pd.Series(number.to_numpy(zero_copy_only=False), dtype="str")
         negative = pc.fill_null(pc.greater(signs, 0), False).to_numpy(zero_copy_only=False)
-        twice = pc.fill_null(pc.greater(signs, 1), False).to_numpy(zero_copy_only=False)
+        halves = pc.not_equal(
+            *(pc.equal(pc.struct_field(parts, half), "") for half in ("open", "close"))
+        )
+        wrong = pc.or_(pc.greater(signs, 1), halves)
+        wrong = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
         values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        return np.where(twice, np.nan, np.where(negative, -values, values))
+        return np.where(wrong, np.nan, np.where(negative, -values, values))
     parsed = pd.to_numeric(texts, errors="coerce")
     return np.asarray(parsed.to_numpy(dtype=np.float64, na_value=np.nan))
 
@@ -169,6 +173,6 @@ def _form(notation: str) -> tuple[str, str, str]:
     number = number_pattern(grouping, decimal)
     pattern = (
         rf"^(?P<open>\(?)(?P<first>[-+]?) ?(?:{unit})? ?(?P<second>[-+]?) ?"
-        rf"(?P<number>{number}) ?(?:{unit})?(?P<last>[-+]?)\)?$"
+        rf"(?P<number>{number}) ?(?:{unit})?(?P<close>\)?)$"
     )
     return pattern, grouping, decimal

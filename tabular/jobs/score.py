@@ -87,6 +87,11 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         say(f"{table.name}: {len(table.schema)} columns, scored by {loaded.uri}{now}")
         for note in table.notes:
             say(f"  {note}")
+        for name in added.names:
+            if (own := name.removesuffix("_2")) in table.schema.names and own not in added.names:
+                say(
+                    f"  The model reads a column {own!r}; what it adds under that name is {name!r}."
+                )
         shown = without_password(data)
         given = {"model": model, "data": shown, "output": output, "engine": engine}
         run = stack.enter_context(start_run(f"score {table.name}", given))

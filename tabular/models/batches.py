@@ -3,6 +3,7 @@
 Spark's executors run this module.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Scored:
 
 
 def added_columns(model: Model, head: pa.RecordBatch, data: str, *, as_text: bool) -> pa.Schema:
-    """The columns that scoring adds to a table.
+    """The columns that scoring adds to a table: `prediction_2` beside a feature `prediction`.
 
     Args:
         model: that scores.
@@ -43,8 +44,8 @@ def added_columns(model: Model, head: pa.RecordBatch, data: str, *, as_text: boo
         as_text: the table is a CSV, whose cells are uninterpreted text.
 
     Raises:
-        BadInput: the table lacks a column or has one that would be added, or the model refuses all
-            of the first rows.
+        BadInput: the table lacks a column or has one that would be added and is no feature of the
+            model, or the model refuses all of the first rows.
     """
     names = head.schema.names
     model.check_columns(names, data)
@@ -54,12 +55,22 @@ def added_columns(model: Model, head: pa.RecordBatch, data: str, *, as_text: boo
         raise BadInput(f"{model.uri} refuses every one of the first rows: {predictions.reasons[0]}")
     arrays = _arrays(predictions)
     added = pa.schema([(str(n), a.type) for n, a in zip(predictions.table, arrays, strict=True)])
+    of_model = {*(model.inputs or ()), *model.table_columns}
+    added = pa.schema(
+        [f.with_name(_free(f.name, names)) if f.name in of_model else f for f in added]
+    )
     if clash := [name for name in added.names if name in names]:
         raise BadInput(
             f"{data} has a column {clash[0]!r} already, which scoring would add; rename or "
             "remove it"
         )
     return added
+
+
+def _free(name: str, names: Sequence[str]) -> str:
+    """The name, with a number where a column of the table has it."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in names else next(one for one in numbered if one not in names)
 
 
 def score_batch(model: Model, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool) -> Scored:

@@ -34,7 +34,7 @@ def features_of(
     if model.columns:
         return cells.typed, model.columns
     features = table.frame.drop(columns=target)
-    columns = tuple(infer_columns(features)[0])
+    columns = tuple(infer_columns(features, as_text=table.as_text)[0])
     return read_cells(features, columns, as_text=table.as_text).typed, columns
 
 

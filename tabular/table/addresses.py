@@ -31,8 +31,7 @@ ENDING = re.compile(
 )
 
 OF_THE_TRACKING_SERVER = ("runs", "models", "mlflow-artifacts")
-OF_ARROW = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
-OF_FSSPEC = {"s3a": "s3fs", "az": "adlfs", "adl": "adlfs", "sftp": "sshfs", "hf": "huggingface_hub"}
+OF_ARROW = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 
 Download = Callable[[str, Path], Path]
 """From a URI of the tracking server, and a folder, to what was fetched into it."""
@@ -83,7 +82,7 @@ def safe_name(address: str) -> str:
 
 def without_password(address: str) -> str:
     """An address as it may be shown and logged."""
-    return re.sub(r"^([\w+.-]+://[^/:@]*):[^/@]*@", r"\1:***@", address)
+    return re.sub(r"^([\w+.-]+://[^/:@]*):[^/]*@", r"\1:***@", address)
 
 
 def fetch(data: str, folder: Path, download: Download | None = None) -> Path:
@@ -144,9 +143,11 @@ def _from_the_web(uri: str, folder: Path) -> Path:
 
 
 def _from_arrow(uri: str, folder: Path) -> Path:
-    filesystem, place = pyarrow.fs.FileSystem.from_uri(uri)
+    filesystem, place = pyarrow.fs.FileSystem.from_uri(
+        re.sub("^s3a:", "s3:", uri).replace(" ", "%20")
+    )
     if isinstance(filesystem, pyarrow.fs.GcsFileSystem):  # it would try for a quarter of an hour
-        filesystem = pyarrow.fs.GcsFileSystem(retry_time_limit=timedelta(seconds=60))
+        filesystem = pyarrow.fs.GcsFileSystem(retry_time_limit=timedelta(seconds=20))
     kind = filesystem.get_file_info(place).type
     if kind == pyarrow.fs.FileType.NotFound:
         raise FileNotFoundError("there is no such file or folder")
@@ -163,16 +164,13 @@ def _from_arrow(uri: str, folder: Path) -> Path:
 
 
 def _from_fsspec(uri: str, folder: Path) -> Path:
-    package = OF_FSSPEC.get(scheme_of(uri), "")
     try:
         import fsspec
 
         filesystem, place = fsspec.core.url_to_fs(uri)
     except ImportError as error:
-        hint = f"pip install fsspec {package}".strip()
-        raise BadInput(
-            f"data {uri!r} needs a further package: {hint} ({first_line(error)})"
-        ) from None
+        hint = "pip install fsspec" if error.name == "fsspec" else first_line(error)
+        raise BadInput(f"data {uri!r} needs a further package: {hint}") from None
     target = folder / PurePosixPath(str(place).rstrip("/")).name
     filesystem.get(str(place).rstrip("/"), str(target), recursive=True)
     return target

@@ -53,11 +53,14 @@ class LeftOut:
     reason: str
 
 
-def infer_columns(frame: pd.DataFrame) -> tuple[list[Column], list[LeftOut]]:
+def infer_columns(
+    frame: pd.DataFrame, *, as_text: bool | None = None
+) -> tuple[list[Column], list[LeftOut]]:
     """Finds the features of a table.
 
     Args:
-        frame: (n_rows, n_columns) without the target; cells of a CSV are uninterpreted text.
+        frame: (n_rows, n_columns) without the target.
+        as_text: its cells are uninterpreted text, as those of a CSV; None for so if all are text.
 
     Returns:
         The features in the table's order, and the columns that are left out.
@@ -67,7 +70,7 @@ def infer_columns(frame: pd.DataFrame) -> tuple[list[Column], list[LeftOut]]:
     """
     texts = {str(name): _texts(frame[name]) for name in frame.columns if is_text(frame[name])}
     markers = _markers(texts.values())
-    typed = len(texts) < len(frame.columns)
+    typed = len(texts) < len(frame.columns) if as_text is None else not as_text
     columns: list[Column] = []
     left_out: list[LeftOut] = []
     for name in map(str, frame.columns):

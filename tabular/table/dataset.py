@@ -142,8 +142,8 @@ def make_dataset(
     known = labels.notna().to_numpy()
     classes, codes, caution = classes_of(labels[known], target, source)
     features = frame[known].drop(columns=target).reset_index(drop=True)
-    columns, left_out = infer_columns(features)
-    cells = read_cells(features, columns, as_text=True)
+    columns, left_out = infer_columns(features, as_text=as_text)
+    cells = read_cells(features, columns, as_text=as_text)
     if problems := cells.problems():
         raise BadInput(f"{source}: {problems[0]}")
     return Dataset(

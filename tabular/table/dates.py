@@ -75,6 +75,8 @@ def read_format(counts: pd.Series) -> Reading | str | None:
             f"holds dates such as {example!r}, in which day, month and year cannot be told apart; "
             "write them as 2024-01-31"
         )
+    if notation.startswith("%Y") and "%d" not in notation and _are_terms(texts):
+        return None
     ahead = datetime.date.today().year + _YEARS_AHEAD
     if "%y" in notation and (read[notation] >= np.datetime64(f"{ahead}-01-01")).any():
         notation += f"<{ahead}"
@@ -102,6 +104,13 @@ def _possible(head: pd.Series) -> list[str]:
         for order in _ORDERS
         if re.fullmatch(pattern, order)
     ]
+
+
+def _are_terms(texts: pd.Series) -> bool:
+    """Whether these are terms such as 2024-1, or seasons such as 2010-11, rather than months."""
+    parts = texts.str.extract(r"^(\d{4})\D+(\d{1,2})$").dropna().astype(int)
+    one_digit = texts.str.fullmatch(r"\d{4}\D+\d").any() and parts[1].nunique() < 10
+    return bool(one_digit or (len(parts) and (parts[1] == (parts[0] + 1) % 100).all()))
 
 
 def _moments(texts: pd.Series, notation: str) -> np.ndarray:

@@ -22,7 +22,7 @@ _UNIT = r"US\$|R\$|[A-Z]{1,2}\$|\p{Sc}|" + CODES.replace(" ", "|") + r"|Fr\.|kr\
 _ANY_NUMBER = (
     rf"^(?P<open>\(?)(?P<first>[-+]?) ?(?P<before>(?:{_UNIT})?) ?(?P<second>[-+]?) ?"
     r"(?P<number>(?:[0-9](?:[0-9., ']*[0-9])?[.,]?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?) ?"
-    rf"(?P<after>(?:{_UNIT})?)(?P<last>[-+]?)(?P<close>\)?)$"
+    rf"(?P<after>(?:{_UNIT})?)(?P<close>\)?)$"
 )
 _LIKE_ENOUGH = 0.8  # of the distinct texts
 _HEAD = 200

@@ -170,6 +170,30 @@ def test_rows_that_cannot_be_scored_go_to_a_side_file_with_the_reason(
     assert not outcome.side.exists()
 
 
+def test_beside_a_feature_called_prediction_the_models_own_is_numbered(folder: Path) -> None:
+    table = mixed_table().rename(columns={"amount": "prediction"})[["prediction", "plan", "label"]]
+    dataset = make_dataset(table, "label", name="t", source="t.csv")
+    model = make_model(dataset.columns, "logistic_regression", {}, seed=0)
+    model.fit(dataset.expanded, dataset.codes)
+    with mlflow.start_run():
+        uri = log_bundle(
+            model,
+            dataset.columns,
+            dataset.labels,
+            dataset.table_columns,
+            "label",
+            dataset.typed[:3],
+            proof=dataset.typed,
+            about={},
+        ).info.model_uri
+    table.to_csv("t.csv", index=False)
+    lines: list[str] = []
+    scoring.score(model=uri, data="t.csv", output="scored.csv", engine="local", say=lines.append)
+    added = ["prediction_2", "probability_no", "probability_yes"]
+    assert [*read(Path("scored.csv"))] == [*table, *added]
+    assert "'prediction_2'" in lines[1]
+
+
 def test_a_run_says_what_was_scored_with_what(folder: Path) -> None:
     score("iris", model="models:/iris@champion")
     run = mlflow.last_active_run()

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from custom_model.served.cells import read_cells
 from tabular.errors import BadInput
 from tabular.table.addresses import BUILT_IN, safe_name
 from tabular.table.dataset import load_dataset, make_dataset
@@ -58,6 +59,21 @@ def test_a_named_index_of_pandas_is_a_column_of_a_parquet_file(tmp_path: Path) -
     assert set(read_table(str(tmp_path / "t.parquet")).frame) == {"a", "b"}
     frame[1:].to_parquet(tmp_path / "t.parquet")
     assert set(read_table(str(tmp_path / "t.parquet")).frame) == {"a", "b"}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_whose_every_cell_is_text_is_scored_by_a_model_of_it(
+    tmp_path: Path, ending: str
+) -> None:
+    frame = table(["a", "b"] * 20, flag=["true", "false"] * 20, n=[*map(str, range(5, 45))])
+    file = tmp_path / f"t.{ending}"
+    texts = frame.astype("str")
+    texts.to_csv(file, index=False) if ending == "csv" else texts.to_parquet(file)
+    dataset = load_dataset(str(file), "y")
+    raw = read_table(str(file))
+    cells = read_cells(raw.frame, dataset.columns, as_text=raw.as_text)
+    assert not cells.refused.any()
+    pd.testing.assert_frame_equal(cells.typed, dataset.typed)
 
 
 def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:

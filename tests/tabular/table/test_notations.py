@@ -237,6 +237,11 @@ def test_other_cells_settle_what_a_comma_or_point_means(cells: list[str], notati
         [f"{i}-{i + 3}" for i in range(30)],
         [f"{i}:{i % 7}" for i in range(1, 31)],
         ["5 kg", "7 kg", "9 m"] * 10,
+        ["0", "1", "2", "3+"] * 10,
+        ["24-", "25", "26", "27+"] * 10,
+        ["1)", "2)", "3)"] * 10,
+        ["2000-1", "2000-2", "2001-1"] * 10,
+        ["2009-10", "2010-11", "2011-12"] * 10,
     ],
 )
 def test_codes_versions_and_ranges_are_no_numbers(cells: list[str]) -> None:
