@@ -13,7 +13,7 @@ from tabular.errors import BadInput
 from tabular.gate.decide import Decision, Predictions, Rule, decide, evaluate_version
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
@@ -40,7 +40,7 @@ class Contender:
     """
 
     version: Version
-    model: Model
+    model: LoadedModel
     holdout: pd.DataFrame
     target: str
     trained_on: np.ndarray

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
-
 from tabular.errors import BadInput
 from tabular.gate.compare import (
     Contender,
@@ -25,7 +23,7 @@ from tabular.report import plots
 from tabular.stats.metrics import rank_key
 from tabular.store import production, registry
 from tabular.store.registry import Version
-from tabular.store.runs import start_run
+from tabular.store.runs import log_results, start_run
 
 MOST_CHALLENGERS = 20
 GOLDEN_ROWS = 5
@@ -33,7 +31,7 @@ FOREIGN = "was not registered by this project, so its held-out rows are not know
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Promotion:
     """What a promotion came to.
 
     Args:
@@ -49,7 +47,7 @@ class Outcome:
 
 def promote(
     *, model_name: str, rule: Rule, version: int, force: bool, dry_run: bool, say: Say
-) -> Outcome:
+) -> Promotion:
     """Puts the best challenger into production, if it passes the gate and the proof.
 
     Args:
@@ -84,7 +82,7 @@ def promote(
         tell(f"the tag {key} of model {model_name!r} cannot be read and is passed over")
     pool, ranked, reason = _challengers(candidates, champion, version, rule, tell)
     if not pool:
-        return Outcome(champion, False, reason)
+        return Promotion(champion, False, reason)
     given = {"model_name": model_name, "metric": rule.metric, "mode": rule.mode}
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
@@ -101,12 +99,12 @@ def promote(
         tell(f"version {target}: {decision.reason}")
         passes = decision.promote or force
         if dry_run:
-            return Outcome(target if passes else champion, passes, decision.reason)
+            return Promotion(target if passes else champion, passes, decision.reason)
         compared = time.monotonic()
         with start_run(f"promote {model_name}", given):
-            _log(decision, lines, folder)
+            _log(decision, lines)
             if not passes:
-                return Outcome(champion, False, decision.reason)
+                return Promotion(champion, False, decision.reason)
             _prove(challenger)
             proved = time.monotonic()
             forced = "forced: " if apart or not decision.promote else ""
@@ -117,7 +115,7 @@ def promote(
         return outcome
 
 
-def rollback(*, model_name: str, say: Say) -> Outcome:
+def rollback(*, model_name: str, say: Say) -> Promotion:
     """Puts the version before back into production, after the proof that it can be served.
 
     Args:
@@ -136,10 +134,11 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         _prove_again(candidate, folder, say)
     with start_run(f"rollback {model_name}", {"model_name": model_name}):
-        move = production.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
-        mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
+        move = production.put_back(model_name, reason="rolled back by hand", by=getpass.getuser())
+        origin, now = str(move.source), str(move.target)
+        log_results(tags={"rolled_back_from": origin, "rolled_back_to": now})
     say(f"version {move.source} was in production")
-    return Outcome(move.target, True, f"back from version {move.source}")
+    return Promotion(move.target, True, f"back from version {move.source}")
 
 
 def _prove_again(version: Version, folder: str, say: Say) -> None:
@@ -204,25 +203,26 @@ def _prove(challenger: Contender) -> None:
     prove(challenger.model.path, rows, challenger.model.pyfunc.predict(rows))
 
 
-def _log(decision: Decision, lines: Sequence[str], folder: str) -> None:
+def _log(decision: Decision, lines: Sequence[str]) -> None:
     evidence = {"promote": decision.promote, "reason": decision.reason, **decision.evidence}
-    file = Path(folder, "promotion.json")
-    file.write_text(json.dumps(evidence, indent=1, default=str), encoding="utf-8")
-    mlflow.log_artifact(str(file))
-    mlflow.log_text("\n".join(lines), "comparison.txt")
-    if len(decision.resampled):
-        metric, value = decision.evidence["rule"]["metric"], decision.evidence["gain"]["value"]
-        figure = plots.bootstrap(decision.resampled, value, metric)
-        mlflow.log_figure(figure, "bootstrap.png")
+    with tempfile.TemporaryDirectory() as folder:
+        written = json.dumps(evidence, indent=1, default=str)
+        Path(folder, "promotion.json").write_text(written, encoding="utf-8")
+        Path(folder, "comparison.txt").write_text("\n".join(lines), encoding="utf-8")
+        if len(decision.resampled):
+            metric, value = decision.evidence["rule"]["metric"], decision.evidence["gain"]["value"]
+            figure = plots.bootstrap(decision.resampled, value, metric)
+            Path(folder, "bootstrap.png").write_bytes(plots.png(figure))
+        log_results(folder=folder)
 
 
-def _move(name: str, champion: int | None, target: int, reason: str) -> Outcome:
+def _move(name: str, champion: int | None, target: int, reason: str) -> Promotion:
     now = production.champion(name)
     if now not in (champion, target):
         raise BadInput(f"version {now} of {name!r} was promoted meanwhile; compare with it again")
-    move = production.promote(name, target, reason=reason, by=getpass.getuser())
-    mlflow.set_tags({"promoted_version": str(target), "promotion_reason": reason})
-    return Outcome(target, move is not None, reason)
+    move = production.put_forward(name, target, reason=reason, by=getpass.getuser())
+    log_results(tags={"promoted_version": str(target), "promotion_reason": reason})
+    return Promotion(target, move is not None, reason)
 
 
 def _show(candidates: Sequence[Version], champion: int | None, metric: str, say: Say) -> None:

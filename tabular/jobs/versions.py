@@ -25,6 +25,7 @@ from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, p
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
+from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
 
@@ -111,6 +112,7 @@ def register_version(
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
         _write_report(Path(folder), fitted, f"models:/{model_name}@champion")
+        sign_model(packed.info.model_uri, Path(folder))
         log_results(metrics, folder=folder)
     own_tags = {
         "dataset": dataset.name,

@@ -86,7 +86,7 @@ def fail_if_running(run_id: str) -> None:
 
 
 def log_results(
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float] | None = None,
     *,
     tags: Mapping[str, str] | None = None,
     folder: str | Path = "",
@@ -101,7 +101,7 @@ def log_results(
         tables: by name of the artifact, as `mlflow.load_table` reads them.
     """
     mlflow.set_tags(dict(tags or {}))
-    mlflow.log_metrics(dict(metrics))
+    mlflow.log_metrics(dict(metrics or {}))
     if folder:
         mlflow.log_artifacts(str(folder))
     for name, table in (tables or {}).items():

@@ -23,7 +23,7 @@ from tabular.gate.prove import prove
 from tabular.jobs import promote as promotion
 from tabular.jobs.evaluate import evaluate
 from tabular.jobs.monitor import monitor
-from tabular.jobs.promote import Outcome, promote, rollback
+from tabular.jobs.promote import Promotion, promote, rollback
 from tabular.jobs.score import score
 from tabular.store import production, registry
 from tests.conftest import Store
@@ -39,12 +39,12 @@ def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promotion, "prove", lambda *_: None)
 
 
-def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Outcome:
+def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Promotion:
     defaults: dict[str, Any] = {"version": 0, "force": False, "dry_run": False}
     return promote(model_name=name, rule=rule, say=lambda _: None, **(defaults | options))
 
 
-def back(name: str = "iris") -> Outcome:
+def back(name: str = "iris") -> Promotion:
     return rollback(model_name=name, say=lambda _: None)
 
 
@@ -126,7 +126,7 @@ def test_a_dry_run_moves_and_logs_nothing() -> None:
     train_iris(0.001, 1.0)
     go(version=1)
     before = state(), len(mlflow.search_runs(output_format="list"))
-    assert go(dry_run=True) == Outcome(2, True, go(dry_run=True).reason)
+    assert go(dry_run=True) == Promotion(2, True, go(dry_run=True).reason)
     assert (state(), len(mlflow.search_runs(output_format="list"))) == before
 
 

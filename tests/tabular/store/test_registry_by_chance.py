@@ -64,7 +64,7 @@ class Registry(RuleBasedStateMachine):
         version = int(self.pick(turn))
         production.restore(self.name, by="promote")
         registry.candidates(self.name)
-        production.promote(self.name, version, reason=f"to {version}", by="promote")
+        production.put_forward(self.name, version, reason=f"to {version}", by="promote")
         assert production.champion(self.name) == version
         self.agrees()
 
@@ -82,7 +82,7 @@ class Registry(RuleBasedStateMachine):
     @rule()
     def rollback(self) -> None:
         try:
-            move = production.rollback(self.name, reason="bad", by="rollback")
+            move = production.put_back(self.name, reason="bad", by="rollback")
         except BadInput as error:
             assert "no version to go back to" in str(error) and "\n" not in str(error)
             if production.champion(self.name) is not None:
