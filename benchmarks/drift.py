@@ -29,7 +29,7 @@ from custom_model.served.columns import expand
 from custom_model.served.requests import conform
 from tabular.drift.checks import CurrentPredictions, DriftRule
 from tabular.drift.profile import Profile, profile_columns, profile_predictions
-from tabular.drift.verdict import Drift, compare
+from tabular.drift.verdict import Drift, compare_with_profile
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Trial
@@ -114,7 +114,7 @@ def watch(trained: Trained, table: pd.DataFrame) -> Drift:
     codes = pd.Index(trained.dataset.labels).get_indexer(pd.Index(table["y"]))
     readable = pd.DataFrame(np.zeros(typed.shape, dtype=bool), columns=typed.columns)
     answered = CurrentPredictions(predicted(shares), shares, codes)
-    return compare(trained.profile, typed, readable, answered, RULE)
+    return compare_with_profile(trained.profile, typed, readable, answered, RULE)
 
 
 def outcome(drift: Drift) -> tuple[bool, bool]:

@@ -36,7 +36,7 @@ from tabular.families.pipeline import make_model
 from tabular.jobs.score import write_scored
 from tabular.models.batches import added_columns, score_batch
 from tabular.models.load import open_model
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
 from tabular.table.chunks import of_arrow
 from tabular.table.files import open_table
 
@@ -86,14 +86,14 @@ def log_linear(n_columns: int, folder: str) -> Any:
     return pipeline, where
 
 
-def in_memory(model: Model, table: pa.Table) -> pa.Table:
+def in_memory(model: LoadedModel, table: pa.Table) -> pa.Table:
     source = of_arrow(table, "table")
     added = added_columns(model, source.head, "table", as_text=False)
     parts = [score_batch(model, added, c.rows, as_text=False).rows for c in source.chunks()]
     return pa.Table.from_batches(parts)
 
 
-def file_to_file(model: Model, data: str, output: str) -> None:
+def file_to_file(model: LoadedModel, data: str, output: str) -> None:
     with open_table(data) as table:
         assert table.digest  # which the command logs
         added = added_columns(model, table.head, data, as_text=False)

@@ -54,11 +54,11 @@ def costs(spark: Any, n_columns: int, folder: Path) -> None:
             added = added_columns(model, table.head, str(data), as_text=False)
             scoring.write_scored(model, added, table, output, side, {}, say=lambda _: None)
 
-    with spark_scoring.open_table(str(data)) as on_cluster:
+    with spark_scoring.open_on_spark(str(data)) as on_cluster:
         added = added_columns(model, on_cluster.head, str(data), as_text=False)
 
         def map_in_arrow() -> None:
-            spark_scoring.write_scored(model, added, on_cluster, output, side, {}, say=print)
+            spark_scoring.write_on_spark(model, added, on_cluster, output, side, {}, say=print)
 
         def spark_udf() -> None:
             answered = on_cluster.frame.withColumn("answer", answer(sf.struct(*names)))

@@ -4,10 +4,8 @@
 rest.
 """
 
-import hashlib
 import importlib.metadata
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -23,10 +21,10 @@ import pandas as pd
 import skops.io
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
-from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from sklearn.base import ClassifierMixin
 
+from custom_model.artifact import bundle_sha256
 from custom_model.served.columns import Column, Label, expand
 from custom_model.served.compiled import compile_model
 from custom_model.served.compiled_types import Uncompiled
@@ -41,8 +39,6 @@ SERVED_FOLDER = Path(__file__).with_name("served")
 # run the model in a subprocess for twenty seconds to find them out.
 _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
-
-_OF_MLFLOW = re.compile(REGISTERED_MODEL_META_FILE_NAME + r"|__pycache__/bundle\.[\w.-]+\.pyc")
 
 MOST_PROVED = 2000
 ONE_BY_ONE = 20
@@ -233,31 +229,3 @@ def requirements() -> list[str]:
     """Pinned requirements of the model server: the versions in use now."""
     names = [*_REQUIREMENTS, *(_FASTER_SERVER if sys.platform != "win32" else ())]
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
-
-
-def bundle_sha256(path: Path) -> str:
-    """One hash over a version's artifact: the name and the content of each file in it.
-
-    Left out are the two that MLflow writes beside them later: the version's number, when it fetches
-    one from the registry, and the bytecode of `bundle.py`, when it loads one.
-
-    Older versions, with no folder `served` in them, were registered under a hash of the four files
-    that decide an answer, by their bare names.
-
-    Args:
-        path: of the artifact.
-
-    Raises:
-        OSError: there is no artifact.
-    """
-    inside = path / "artifacts"
-    if (inside / "served").is_dir():
-        names = {file.relative_to(path).as_posix(): file for file in path.rglob("*")}
-        names = {n: f for n, f in names.items() if f.is_file() and not _OF_MLFLOW.fullmatch(n)}
-    else:
-        old = [path / "bundle.py", inside / "pipeline.skops", inside / "bundle.json"]
-        names = {file.name: file for file in [*old, *inside.glob("compiled.py")]}
-    total = hashlib.sha256()
-    for name, file in sorted(names.items()):
-        total.update(f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()

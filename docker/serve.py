@@ -2,9 +2,9 @@
 
     python serve.py
 
-Waits until there is one. Then this process becomes MLflow's model server, as `mlflow models serve`
-would start it, but without that command's own process in between, which neither passes a signal on
-nor waits for requests in flight.
+Waits until there is one, and ends if its files are not those that were registered. Then this
+process becomes MLflow's model server, as `mlflow models serve` would start it, but without that
+command's own process in between, which neither passes a signal on nor waits for requests in flight.
 
 The environment, beside MLflow's and uvicorn's own variables:
 
@@ -26,14 +26,17 @@ from urllib.parse import quote
 import mlflow
 import uvicorn.main
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
+
+from custom_model.artifact import Changed, check
 
 SECONDS_BETWEEN_LOOKS = 2
 
 
-def version_in_production(name: str) -> str:
-    """Its number; waits for it."""
+def version_in_production(name: str) -> ModelVersion:
+    """Waits for it."""
     # Stages are what `models:/<name>/Production` names, deprecated or not.
     warnings.filterwarnings("ignore", category=FutureWarning)
     client, logged = MlflowClient(), ""
@@ -41,7 +44,7 @@ def version_in_production(name: str) -> str:
         try:
             versions = client.get_latest_versions(name, stages=["Production"])
             if versions:
-                return str(versions[0].version)
+                return versions[0]
             why = f"no version of {name} is in Production yet"
         except MlflowException as error:
             why = str(error).splitlines()[0]
@@ -56,10 +59,15 @@ def main() -> None:
     # Process 1 of a container is deaf to a signal that it has no handler for; uvicorn has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     name = os.environ["MODEL_NAME"]
-    version = version_in_production(name)
+    registered = version_in_production(name)
+    version = registered.version
     folder = mlflow.artifacts.download_artifacts(
         f"models:/{name}/{version}", dst_path=tempfile.mkdtemp()
     )
+    try:
+        check(Path(folder), registered.tags)
+    except Changed as error:
+        sys.exit(f"models:/{name}/{version} {error}")
     # Sent with every answer, and true: a version's number never gets another model.
     os.environ["UVICORN_HEADERS"] = f"X-Model-Version:{quote(name)}/{version}"
     # A killed server leaves its socket behind, and a second one could not bind it.

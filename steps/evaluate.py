@@ -31,9 +31,7 @@ def show(evaluation: Evaluation) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, evaluates, prints the metrics."""
     parser = Parser(__doc__)
-    parser.option(
-        "model", "models:/iris/Production", str, "URI of any classifier that MLflow loads"
-    )
+    parser.option("model", "models:/iris@champion", str, "URI of any classifier that MLflow loads")
     parser.option("data", "iris", str, TABLE)
     parser.option("target", "", str, "column of the labels; empty for the one the model predicts")
     parser.option("against", "", str, "URI of a second model to compare with; empty for none")

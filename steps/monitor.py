@@ -1,8 +1,8 @@
 """Compare a table with the one a model was trained on; exit code 3 is drift, 4 too few rows.
 
 mlflow run . -e monitor
-mlflow run . -e monitor -P model=models:/churn/Production -P data=march.csv -P ignore=joined
-python -m steps.monitor --model models:/churn/Production --data march.csv || echo look at it
+mlflow run . -e monitor -P model=models:/churn@champion -P data=march.csv -P ignore=joined
+python -m steps.monitor --model models:/churn@champion --data march.csv || echo look at it
 """
 
 import sys
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, compares, prints, and ends with the verdict's exit code."""
     rule = DriftRule()
     parser = Parser(__doc__)
-    parser.option("model", "models:/iris/Production", str, "URI of a version made by this project")
+    parser.option("model", "models:/iris@champion", str, "URI of a version made by this project")
     parser.option("data", "iris", str, TABLE)
     parser.option(
         "level", rule.level, real(1e-6, 0.5), "probability of a false alarm, of all checks together"

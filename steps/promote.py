@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from steps import Parser, one_of, real, registry_name, run_step, truth, whole
 from tabular.gate.decide import Rule
-from tabular.jobs.promote import Outcome, promote
+from tabular.jobs.promote import Promotion, promote
 from tabular.stats.metrics import METRICS
 
 
-def show(model_name: str, outcome: Outcome, *, dry_run: bool = False) -> None:
+def show(model_name: str, outcome: Promotion, *, dry_run: bool = False) -> None:
     """Prints what was decided and why.
 
     Args:

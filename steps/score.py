@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, scores, prints the counts."""
     parser = Parser(__doc__)
     parser.option(
-        "model", "models:/iris/Production", str, "URI of any model that MLflow loads as a pyfunc"
+        "model", "models:/iris@champion", str, "URI of any model that MLflow loads as a pyfunc"
     )
     parser.option("data", "iris", str, TABLE)
     parser.option(

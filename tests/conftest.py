@@ -218,7 +218,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     train.main([])
     train.main(["--data", str(folder / "mixed.csv"), "--target", "label"])
     for name in ("iris", "mixed"):
-        production.promote(name, 1, reason="the only one", by="tests")
+        production.put_forward(name, 1, reason="the only one", by="tests")
     yield store
     mlflow.set_tracking_uri(before)
 

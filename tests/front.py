@@ -127,6 +127,7 @@ def model_server(store: Store, folder: Path, number: int) -> Iterator[subprocess
     """docker/serve.py with a socket in the folder."""
     environment = store.environment | {
         "MODEL_NAME": "iris",
+        "PYTHONPATH": str(ROOT),  # in the image, `custom_model` lies beside serve.py
         "UVICORN_UDS": str(folder / f"model-{number}.sock"),
         "UVICORN_ACCESS_LOG": "false",
         "OMP_NUM_THREADS": "1",

@@ -1,6 +1,7 @@
 """CONTRIBUTING's map is complete, and the workflows run what there is."""
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.conftest import ROOT
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAP = TEXT.split("## Where things are")[1].split("\n## ")[0]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCRIPTED = [file for file in WORKFLOWS if file.stem != "audit"]
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 
 
@@ -45,10 +47,12 @@ def test_the_command_that_pins_is_the_one_of_the_requirements() -> None:
     assert ours == re.findall(r"--upgrade-package (\S+)", weekly)
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", SCRIPTED, ids=lambda file: file.stem)
 def test_a_workflow_runs_parts_of_the_one_script(file: Any) -> None:
     parts = {"fast", "slow", "container", "spark"}
     for job in load(file)["jobs"].values():
+        if "uses" in job:
+            continue
         commands = [step["run"] for step in job["steps"] if ".ci/run" in step.get("run", "")]
         assert commands
         asked = {command.split()[-1] for command in commands if "${{" not in command}
@@ -57,6 +61,23 @@ def test_a_workflow_runs_parts_of_the_one_script(file: Any) -> None:
             assert set(job["strategy"]["matrix"]["part"]) == parts
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert f"({', '.join(['fast', 'slow', 'container', 'spark'])})" in script
+
+
+def test_known_vulnerabilities_are_asked_for_at_each_change_and_weekly() -> None:
+    workflows = ROOT / ".github" / "workflows"
+    assert load(workflows / "ci.yml")["jobs"]["audit"] == {"uses": "./.github/workflows/audit.yml"}
+    audit = load(workflows / "audit.yml")
+    assert {"schedule", "workflow_call"} <= set(audit[True])  # YAML reads `on` as true
+    [command] = [
+        s["run"] for s in audit["jobs"]["audit"]["steps"] if "pip-audit" in s.get("run", "")
+    ]
+    [patterns] = re.findall(r"for file in (.+); do", command)
+    audited = {file for pattern in patterns.split() for file in ROOT.glob(pattern)}
+    listed = subprocess.run(["git", "ls-files", "*.txt"], cwd=ROOT, capture_output=True, text=True)
+    pinned = {
+        ROOT / name for name in listed.stdout.split() if "--hash=" in (ROOT / name).read_text()
+    }
+    assert audited == pinned
 
 
 @pytest.mark.parametrize("file", FORMS, ids=lambda file: file.stem)

@@ -6,6 +6,8 @@ The server has to give the same answer or the same refusal; a 5xx is MLflow's ow
 
 import io
 import json
+import os
+from dataclasses import replace
 from typing import Any
 
 import mlflow
@@ -16,17 +18,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
+from threadpoolctl import threadpool_limits
 
+from custom_model.packaging import log_bundle
 from custom_model.served.model import Model
 from custom_model.served.requests import Refusal
-from tests.conftest import Server, Store
-from tests.tables import MIXED_ROW
+from tabular.recipe.calibration import learn
+from tabular.recipe.fit import fit
+from tabular.recipe.recipe import Recipe
+from tabular.search.cross_validation import Trial
+from tabular.table.dataset import make_dataset
+from tabular.table.split import split_rows
+from tests.conftest import Server, Store, serving
+from tests.tables import MIXED_ROW, mixed_table
 from tests.test_serving import CSV, IRIS_ROW, JSON, PARQUET
 
 FEW = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 MANY = settings(FEW, max_examples=4000)
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "4000"))  # to all models of several together
+CLOSE = 1e-12
 
 NUMBERS = (
     st.floats()
@@ -105,15 +117,16 @@ def documents(draw: st.DrawFn, plain: dict[str, st.SearchStrategy[Any]]) -> dict
 @pytest.fixture(scope="session")
 def judges(served: Store) -> dict[str, tuple[Model, Any]]:
     """For each model its bundle, here without the short way, and its metadata."""
-    found = {}
-    for name in ("iris", "mixed"):
-        folder = mlflow.artifacts.download_artifacts(f"models:/{name}/Production")
-        files = {"pipeline": "pipeline.skops", "bundle": "bundle.json"}
-        judge = Model({k: f"{folder}/artifacts/{v}" for k, v in files.items()})
-        assert judge.few is not None  # the server takes the short way
-        judge.few = None
-        found[name] = (judge, mlflow.models.Model.load(folder))
-    return found
+    return {name: judge_of(f"models:/{name}/Production") for name in ("iris", "mixed")}
+
+
+def judge_of(uri: str) -> tuple[Model, Any]:
+    folder = mlflow.artifacts.download_artifacts(uri)
+    files = {"pipeline": "pipeline.skops", "bundle": "bundle.json"}
+    judge = Model({k: f"{folder}/artifacts/{v}" for k, v in files.items()})
+    assert judge.few is not None  # the server takes the short way
+    judge.few = None
+    return judge, mlflow.models.Model.load(folder)
 
 
 def check(judge: Model, response: Any, parsed: Any, params: Any) -> None:
@@ -134,7 +147,7 @@ def check(judge: Model, response: Any, parsed: Any, params: Any) -> None:
     assert found["prediction"].tolist() == expected["prediction"].tolist()
     shares = found.drop(columns="prediction").to_numpy(float)
     np.testing.assert_allclose(
-        shares, expected.drop(columns="prediction").to_numpy(float), rtol=0, atol=1e-9
+        shares, expected.drop(columns="prediction").to_numpy(float), rtol=0, atol=CLOSE
     )
     assert ((shares >= 0) & (shares <= 1)).all()
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=0, atol=1e-9)
@@ -225,6 +238,53 @@ def test_any_of_many_requests_gets_the_right_answer(
     iris_server: Server, mixed_server: Server, judges: Any, model: str
 ) -> None:
     fuzz(model, iris_server if model == "iris" else mixed_server, judges, MANY)
+
+
+MEMBERS = ("logistic_regression", "hist_gradient_boosting", "random_forest")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("classes", "members", "calibration"),
+    [
+        (2, MEMBERS, ""),
+        (2, MEMBERS, "isotonic"),
+        (3, MEMBERS, "temperature"),
+        (3, MEMBERS[1:2], "sigmoid"),
+    ],
+)
+def test_a_model_of_several_gives_what_its_pipeline_gives(
+    store: Store, classes: int, members: tuple[str, ...], calibration: str
+) -> None:
+    table = mixed_table()
+    if classes == 3:
+        table["label"] = table["label"].where(table["visits"] > 2, "perhaps")
+    dataset = make_dataset(table, "label", name="several", source="memory")
+    split = split_rows(dataset.row_hashes, dataset.codes, seed=0)
+    trials = tuple(Trial(number, classifier, {}) for number, classifier in enumerate(members))
+    weights = tuple(1 / len(members) for _ in members)
+    recipe = Recipe(trials, weights, {}, method=calibration)
+    if calibration:
+        train = dataset.expanded[split.train]
+        proba = fit(dataset, split, recipe, seed=0).predict_proba(train)
+        calibrator = learn(calibration, proba, dataset.codes[split.train])
+        recipe = replace(recipe, calibrator=calibrator)
+    with mlflow.start_run():
+        packed = log_bundle(
+            fit(dataset, split, recipe, seed=0),
+            dataset.columns,
+            dataset.labels,
+            dataset.table_columns,
+            dataset.target,
+            dataset.typed[:3],
+            proof=dataset.typed[split.holdout],
+            about={},
+        )
+    judges = {"several": judge_of(packed.info.model_uri)}
+    command = f"mlflow models serve -m {packed.info.model_uri} --env-manager local"
+    one_thread = store.environment | {"OMP_NUM_THREADS": "1"}  # this process and the server share
+    with threadpool_limits(1), serving(command, store.folder, one_thread) as server:
+        fuzz("several", server, judges, settings(FEW, max_examples=REQUESTS // 4))
 
 
 BYTES = st.binary(max_size=60) | (st.text(max_size=60) | ANYTHING.map(json.dumps)).map(str.encode)

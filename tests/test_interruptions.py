@@ -79,9 +79,9 @@ def faults(name: str) -> list[str]:
 def act(name: str, version: int) -> None:
     """A promotion, or with version 0 a rollback."""
     if version:
-        production.promote(name, version, reason=f"to {version}", by="tests")
+        production.put_forward(name, version, reason=f"to {version}", by="tests")
     else:
-        production.rollback(name, reason="back", by="tests")
+        production.put_back(name, reason="back", by="tests")
 
 
 def fork_moves(uri: str, name: str, pipe: connection.Connection) -> None:
@@ -153,7 +153,7 @@ def test_a_move_that_is_killed_at_any_moment_is_mended_by_the_next_call(database
             if kill % 4 < 2:
                 production.repair("killed")
             else:
-                production.promote("killed", now % 6 + 1, reason="the next one", by="tests")
+                production.put_forward("killed", now % 6 + 1, reason="the next one", by="tests")
             assert faults("killed") == [], kill
             moves = [(m.action, m.target) for m in production.history("killed")[len(before) :]]
             expected = [("promote", other) if promotes else ("rollback", target)]

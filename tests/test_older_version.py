@@ -47,7 +47,7 @@ def expected(store: Store) -> dict[str, Any]:
     client.create_registered_model("mixed")
     source = f"{run.info.artifact_uri}/model"
     client.create_model_version("mixed", source, run.info.run_id, tags=then["tags"])
-    production.promote("mixed", 1, reason="the only one", by="tests")
+    production.put_forward("mixed", 1, reason="the only one", by="tests")
     return then
 
 

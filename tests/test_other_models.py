@@ -124,12 +124,12 @@ def test_score_evaluate_and_promote_get_the_same_predictions(
     rows = dataset.labelled(np.ones(len(table), dtype=bool))
     model = load_model(uri, str(tmp_path))
     version = Version(name="m", number=1, run_id="", stage="None", metrics={}, tags={})
-    contender = Contender(version, model, rows, np.empty(0))
+    contender = Contender(version, model, rows, "label", np.empty(0))
     if kind == "probabilities":
         with pytest.raises(BadInput, match="version 1 cannot score the common rows; the first"):
-            ask_version(contender, rows, "label", dataset.labels)
+            ask_version(contender, rows.drop(columns="label"), dataset.labels)
         return
-    asked = ask_version(contender, rows, "label", dataset.labels)
+    asked = ask_version(contender, rows.drop(columns="label"), dataset.labels)
     assert asked.labels_only == (kind != "scikit-learn")
     assert asked.y_pred is not None
     labels = [dataset.labels[code] for code in asked.y_pred]

@@ -56,7 +56,7 @@ class Drift:
     fall: Estimate | None
 
 
-def compare(
+def compare_with_profile(
     profile: Profile,
     typed: pd.DataFrame,
     unreadable: pd.DataFrame,

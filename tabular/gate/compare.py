@@ -1,18 +1,20 @@
-"""What two versions predict for rows that neither was trained on."""
+"""Versions compared on rows that neither was trained on."""
 
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.gate.decide import Predictions
+from tabular.gate.decide import Decision, Predictions, Rule, decide, evaluate_version
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
+from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
 from tabular.table.split import ROW_HASH
@@ -21,43 +23,138 @@ FEWEST_ROWS = 10
 TIMED_ROWS = 20
 
 
+class NotComparable(BadInput):
+    """Two versions cannot be compared; the message says why."""
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A version that is compared, with the rows to compare it on.
+    """A version that is compared.
 
     Args:
         version: from the registry.
         model: that was loaded of it.
-        holdout: typed held-out rows with the target, indexed by row hash.
-        trained_on: (n,) hashes of the rows it was trained on.
+        holdout: of a challenger: typed held-out rows with the target, indexed by row hash.
+        target: heading of the predicted column; "" where a champion does not say.
+        trained_on: (n,) hashes of the rows it was trained on; none where that is not known.
     """
 
     version: Version
-    model: Model
+    model: LoadedModel
     holdout: pd.DataFrame
+    target: str
     trained_on: np.ndarray
 
 
 def load_contender(version: Version, folder: str) -> Contender:
-    """Loads a version and the rows it was not trained on.
+    """Loads a version, whoever made it.
 
     Args:
         version: from the registry.
         folder: to keep its files in.
 
     Raises:
-        BadInput: a file that a comparison needs is gone or was changed, or its holdout is not one.
+        BadInput: it cannot be loaded, or its files were changed.
     """
     model = load_model(f"models:/{version.name}/{version.number}", folder)
-    holdout, rows = (
-        read_of_run(version.run_id, file) for file in ("holdout.parquet", "training_rows.parquet")
-    )
-    if holdout is None or rows is None:
-        raise BadInput(f"version {version.number} cannot be compared: its held-out rows are gone")
-    trained_on = rows[ROW_HASH].to_numpy()
-    if np.isin(holdout.index.to_numpy(), trained_on).any():
+    rows = read_of_run(version.run_id, "training_rows.parquet") if version.ours else None
+    trained_on = np.empty(0) if rows is None else rows[ROW_HASH].to_numpy()
+    return Contender(version, model, pd.DataFrame(), model.target, trained_on)
+
+
+def with_holdout(contender: Contender) -> Contender:
+    """A loaded version of this project as a challenger, with the rows it was not trained on.
+
+    Args:
+        contender: from `load_contender`.
+
+    Raises:
+        BadInput: its rows are gone, or it was trained on some of them.
+    """
+    version, model = contender.version, contender.model
+    holdout = read_of_run(version.run_id, "holdout.parquet")
+    if holdout is None or not len(contender.trained_on):
+        raise BadInput(
+            f"version {version.number} cannot be compared: its held-out rows are gone from the "
+            "tracking store"
+        )
+    if np.isin(holdout.index.to_numpy(), contender.trained_on).any():
         raise BadInput(f"version {version.number} was trained on rows of its own holdout")
-    return Contender(version, model, holdout, trained_on)
+    target = [name for name in holdout.columns if name not in model.table_columns]
+    return replace(contender, holdout=holdout, target=target[0])
+
+
+def compare(
+    current: Version | None,
+    pool: Sequence[Version],
+    ranked: int,
+    rule: Rule,
+    folder: str,
+    say: Callable[[str], None],
+) -> tuple[Contender, Decision]:
+    """Asks every challenger for the rows it shares with the champion, and gates the best.
+
+    Args:
+        current: the version in production, None if there is none.
+        pool: the challengers.
+        ranked: from how many they were picked.
+        rule: of the gate.
+        folder: to keep the versions' files in.
+        say: takes a line for each version that is left out.
+
+    Returns:
+        The best challenger, and the decision on it.
+
+    Raises:
+        BadInput: a challenger that is alone cannot be loaded.
+        NotComparable: no challenger can be compared with the version in production.
+    """
+    try:
+        champion = load_contender(current, folder) if current else None
+    except BadInput as error:
+        raise NotComparable(str(error)) from None
+    if champion and not len(champion.trained_on):
+        say(
+            f"the rows that version {champion.version.number} was trained on are not known; those "
+            "among the compared ones count in its favour"
+        )
+    scored = []
+    for candidate in pool:
+        try:
+            challenger = with_holdout(load_contender(candidate, folder))
+            classes, target = challenger.model.classes, challenger.target
+            rows = common_rows(challenger, champion)
+            features = rows.drop(columns=target).reset_index(drop=True)
+            predictions = ask_version(challenger, features, classes)
+            before = ask_version(champion, features, classes) if champion else None
+        except BadInput as error:
+            if len(pool) == 1:
+                raise
+            say(f"version {candidate.number} is left out: {error}")
+            continue
+        code_of = {label: code for code, label in enumerate(classes)}
+        y_true = np.array([code_of[label] for label in rows[target].tolist()])
+        score = rank_key(rule.metric, evaluate_version(y_true, predictions))
+        scored.append((score, challenger, y_true, predictions, before))
+    if not scored:
+        raise NotComparable("no newer version can be compared with the one in production")
+    _, challenger, y_true, predictions, before = min(scored, key=lambda item: item[0])
+    refreshed = (
+        current is not None
+        and current.ours
+        and current.number < challenger.version.number
+        and current.tags.get("data_digest") != challenger.version.tags.get("data_digest")
+    )
+    decision = decide(
+        y_true,
+        predictions,
+        before,
+        rule,
+        labels=challenger.model.classes,
+        refreshed=refreshed,
+        challengers=ranked,
+    )
+    return challenger, decision
 
 
 def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFrame:
@@ -71,50 +168,52 @@ def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFra
         (n_rows, n_columns + 1): typed, with the target, indexed by the rows' hashes.
 
     Raises:
-        BadInput: there are too few, or the two predict different columns.
+        NotComparable: there are too few, or the two predict different columns or classes.
     """
     rows = challenger.holdout
-    if champion is not None:
-        versions = f"versions {challenger.version.number} and {champion.version.number}"
-        if challenger.model.target != champion.model.target:
-            raise BadInput(
-                f"{versions} cannot be compared: one predicts {challenger.model.target!r}, the "
-                f"other {champion.model.target!r}"
-            )
-        rows = rows[~np.isin(rows.index.to_numpy(), champion.trained_on)]
-        if len(rows) < FEWEST_ROWS:
-            raise BadInput(
-                f"{versions} cannot be compared: only {len(rows)} rows are new to both, "
-                f"{FEWEST_ROWS} are needed; train both with one seed"
-            )
+    if champion is None:
+        return rows
+    ours, theirs = ({key(c): c for c in m.model.classes} for m in (challenger, champion))
+    rows = rows[~np.isin(rows.index.to_numpy(), champion.trained_on)]
+    why = ""
+    if champion.target not in ("", challenger.target):
+        why = f"one predicts {challenger.target!r}, the other {champion.target!r}"
+    elif theirs and ours.keys() != theirs.keys():
+        only = [[a[k] for k in a if k not in b][:5] for a, b in ((ours, theirs), (theirs, ours))]
+        why = f"their classes differ; only one has {only[0]}, only the other {only[1]}"
+    elif len(rows) < FEWEST_ROWS:
+        why = f"only {len(rows)} rows are new to both, {FEWEST_ROWS} are needed"
+    if why:
+        raise NotComparable(
+            f"versions {challenger.version.number} and {champion.version.number} cannot be "
+            f"compared: {why}"
+        )
     return rows
 
 
 def ask_version(
-    contender: Contender, rows: pd.DataFrame, target: str, classes: tuple[Label, ...]
+    contender: Contender, features: pd.DataFrame, classes: tuple[Label, ...]
 ) -> Predictions:
     """Asks a version, and times single rows.
 
     Args:
         contender: the version.
-        rows: (n_rows, n_columns + 1) typed, with the target.
-        target: heading of the true labels, which the version is not shown.
-        classes: of both versions; one that this version does not know has probability 0.
+        features: (n_rows, n_columns) typed, without the target.
+        classes: of the challenger.
 
     Raises:
-        BadInput: the version cannot score these rows.
+        NotComparable: the version cannot score these rows, or predicts another class.
     """
     model, number = contender.model, contender.version.number
-    features = rows.drop(columns=target).reset_index(drop=True)
     cells = model.read(features, False)
     predicted = model.ask(cells)
     for row, reason in predicted.reasons.items():
-        raise BadInput(
+        raise NotComparable(
             f"version {number} cannot score the common rows; the first: row {row + 1}, {reason}"
         )
     known = {key(label) for label in classes}
     if others := sorted({key(label) for label in predicted.y_pred} - known):
-        raise BadInput(f"version {number} predicts {others[0]!r}, which is not among the classes")
+        raise NotComparable(f"version {number} predicts {others[0]!r}, no class of its challenger")
     y_pred, proba = align(predicted.y_pred, predicted.proba, classes)
     # a version of this project as a server asks it, by the short way for a few rows
     ask = model.pyfunc.predict if model.columns else model.predict

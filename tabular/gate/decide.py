@@ -208,7 +208,7 @@ def _decision(
     failed = [check for check in checks if not check.passed]
     because = "; ".join(check.reason for check in failed or checks[1:2])
     reason = f"{compared}: {because}" if because else compared
-    evidence["checks"] = [dataclasses.asdict(check) for check in checks]
+    evidence["checks"] = [{"name": c.name, "passed": c.passed, "said": c.reason} for c in checks]
     return Decision(
         not failed, reason, tuple(checks), evidence, np.empty(0) if resampled is None else resampled
     )

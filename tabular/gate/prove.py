@@ -57,6 +57,19 @@ def prove(path: Path, rows: pd.DataFrame, expected: pd.DataFrame) -> None:
                 raise BadInput(f"the model unpickles {names[:200]}; a version must do without")
 
 
+def prove_start(path: Path) -> None:
+    """Looks whether MLflow's server starts with a model, whoever made it.
+
+    Args:
+        path: of the artifact.
+
+    Raises:
+        BadInput: it does not.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere, _server(path, elsewhere):
+        pass
+
+
 def _scan(path: Path) -> None:
     """Refuses a file that is neither text nor the pipeline's archive of JSON and arrays."""
     for file in sorted(path.rglob("*")):

@@ -16,9 +16,9 @@ from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
-from tabular.models.labelled import classes_of, describe_seen, features_of, seen_rows
+from tabular.models.labelled import classes_of_models, describe_seen, features_of, seen_rows
 from tabular.models.load import load_model
-from tabular.models.model import Model, PredictedRows
+from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
@@ -102,7 +102,7 @@ def evaluate(
         typed, columns = features_of(models[0], cells[0], table, target)
         typed = typed[kept].reset_index(drop=True)
         y_true = labels[kept].tolist()
-        classes, caution = classes_of(models, predicted, y_true, data, target)
+        classes, caution = classes_of_models(models, predicted, y_true, data, target)
         aligned = [align(one.y_pred, one.proba, classes) for one in predicted]
         codes = align(y_true, None, classes)[0]
         options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
@@ -146,7 +146,7 @@ def evaluate(
 
 
 def _rows_to_keep(
-    models: Sequence[Model],
+    models: Sequence[LoadedModel],
     predicted: Sequence[PredictedRows],
     table: RawTable,
     labels: np.ndarray,
@@ -221,7 +221,7 @@ def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> d
 
 def _write(
     folder: Path,
-    models: Sequence[Model],
+    models: Sequence[LoadedModel],
     dataset: Dataset,
     assessments: list[Assessment],
     gains: dict[str, GainEstimate],
@@ -257,14 +257,12 @@ def _write(
         title=f"{model.uri} on {dataset.name}",
         summary=f"{model.uri} on {len(y_true)} labelled rows of {dataset.source}"
         + (f", against {models[1].uri} on the same rows." if gains else "."),
-        target=dataset.target,
+        dataset=dataset,
         assessment=assessed,
         here="on this table",
-        facts=report.facts(dataset, str(len(y_true))),
-        notes=(),
         cautions=cautions,
         pictures=plots.as_png(figures),
-        class_counts={"rows": np.bincount(y_true, minlength=len(classes))},
+        sides={"rows": np.ones(len(y_true), dtype=bool)},
         others={
             one.uri: {name: estimate.value for name, estimate in of.metrics.items()}
             for one, of in zip(models[1:], assessments[1:], strict=True)

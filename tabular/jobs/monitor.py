@@ -11,12 +11,12 @@ import numpy as np
 
 from tabular.drift.checks import CurrentPredictions, DriftCheck, DriftRule
 from tabular.drift.profile import from_json
-from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare
+from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare_with_profile
 from tabular.errors import BadInput, choices
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
-from tabular.models.model import Model, PredictedRows
+from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report.drift import checks_table, write_drift
 from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
@@ -72,7 +72,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         predicted = loaded.ask(cells)
         typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
         current = _current(loaded, predicted, table)
-        drift = compare(profile, typed, cells.unreadable, current, rule)
+        drift = compare_with_profile(profile, typed, cells.unreadable, current, rule)
         absent = tuple(
             DriftCheck(
                 name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required
@@ -105,7 +105,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     return Watch(run.info.run_id, drift, sentence)
 
 
-def _current(model: Model, predicted: PredictedRows, table: RawTable) -> CurrentPredictions:
+def _current(model: LoadedModel, predicted: PredictedRows, table: RawTable) -> CurrentPredictions:
     """The predictions for the rows that can be scored, with their true classes if there are any."""
     y_pred, proba = align(predicted.y_pred, predicted.proba, model.classes)
     if model.target not in table.frame or not predicted.scored.any():

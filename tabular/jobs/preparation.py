@@ -8,6 +8,7 @@ from tabular.errors import BadInput
 from tabular.report.pages import notes
 from tabular.search.folds import Folds
 from tabular.store.artifacts import download
+from tabular.store.signing import signer
 from tabular.table.dataset import Dataset, load_dataset
 from tabular.table.split import Split, make_folds, split_rows
 
@@ -46,8 +47,9 @@ def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:
         say: takes each line about the table.
 
     Raises:
-        BadInput: the table cannot be read, or has too few rows.
+        BadInput: the table cannot be read, or has too few rows; or the key to sign with is none.
     """
+    signer()
     dataset = load_dataset(data, target, download)
     split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
     if not split.holdout.any():

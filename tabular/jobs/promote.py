@@ -8,19 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
-import numpy as np
-
 from tabular.errors import BadInput
-from tabular.gate.compare import Contender, ask_version, common_rows, load_contender
-from tabular.gate.decide import Decision, Rule, decide, evaluate_version
-from tabular.gate.prove import prove
+from tabular.gate.compare import (
+    Contender,
+    NotComparable,
+    compare,
+    load_contender,
+    with_holdout,
+)
+from tabular.gate.decide import Decision, Rule
+from tabular.gate.prove import prove, prove_start
 from tabular.jobs.preparation import Say
 from tabular.report import plots
 from tabular.stats.metrics import rank_key
 from tabular.store import production, registry
 from tabular.store.registry import Version
-from tabular.store.runs import start_run
+from tabular.store.runs import log_results, start_run
 
 MOST_CHALLENGERS = 20
 GOLDEN_ROWS = 5
@@ -28,7 +31,7 @@ FOREIGN = "was not registered by this project, so its held-out rows are not know
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Promotion:
     """What a promotion came to.
 
     Args:
@@ -42,17 +45,9 @@ class Outcome:
     reason: str
 
 
-@dataclass(frozen=True)
-class _Match:
-    """One challenger against the champion."""
-
-    challenger: Contender
-    decision: Decision
-
-
 def promote(
     *, model_name: str, rule: Rule, version: int, force: bool, dry_run: bool, say: Say
-) -> Outcome:
+) -> Promotion:
     """Puts the best challenger into production, if it passes the gate and the proof.
 
     Args:
@@ -87,31 +82,40 @@ def promote(
         tell(f"the tag {key} of model {model_name!r} cannot be read and is passed over")
     pool, ranked, reason = _challengers(candidates, champion, version, rule, tell)
     if not pool:
-        return Outcome(champion, False, reason)
+        return Promotion(champion, False, reason)
     given = {"model_name": model_name, "metric": rule.metric, "mode": rule.mode}
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        match = _compare(model_name, candidates, champion, pool, ranked, rule, folder, tell)
-        target, decision = match.challenger.version.number, match.decision
+        current = next((c for c in candidates if c.number == champion), None)
+        apart = ""
+        try:
+            challenger, decision = compare(current, pool, ranked, rule, folder, tell)
+        except NotComparable as error:
+            if not force:
+                raise BadInput(f"{error}; force=true promotes without a comparison") from None
+            apart = f"not compared, as {error}; "
+            challenger, decision = compare(None, pool[:1], 1, rule, folder, tell)
+        target = challenger.version.number
         tell(f"version {target}: {decision.reason}")
         passes = decision.promote or force
         if dry_run:
-            return Outcome(target if passes else champion, passes, decision.reason)
+            return Promotion(target if passes else champion, passes, decision.reason)
         compared = time.monotonic()
         with start_run(f"promote {model_name}", given):
-            _log(decision, lines, folder)
+            _log(decision, lines)
             if not passes:
-                return Outcome(champion, False, decision.reason)
-            _prove(match.challenger)
+                return Promotion(champion, False, decision.reason)
+            _prove(challenger)
             proved = time.monotonic()
-            reason = decision.reason if decision.promote else f"forced: {decision.reason}"
+            forced = "forced: " if apart or not decision.promote else ""
+            reason = f"{forced}{apart}{decision.reason}"
             outcome = _move(model_name, champion, target, reason)
         spent = (compared - started, proved - compared, time.monotonic() - proved)
         say("seconds: {:.1f} to compare, {:.1f} to prove, {:.1f} to move".format(*spent))
         return outcome
 
 
-def rollback(*, model_name: str, say: Say) -> Outcome:
+def rollback(*, model_name: str, say: Say) -> Promotion:
     """Puts the version before back into production, after the proof that it can be served.
 
     Args:
@@ -128,12 +132,25 @@ def rollback(*, model_name: str, say: Say) -> Outcome:
         raise BadInput(f"model {model_name!r} has no version to go back to; promote another one")
     candidate = next(candidate for candidate in candidates if candidate.number == target)
     with tempfile.TemporaryDirectory() as folder:
-        _prove(load_contender(candidate, folder))
+        _prove_again(candidate, folder, say)
     with start_run(f"rollback {model_name}", {"model_name": model_name}):
-        move = production.rollback(model_name, reason="rolled back by hand", by=getpass.getuser())
-        mlflow.set_tags({"rolled_back_from": str(move.source), "rolled_back_to": str(move.target)})
+        move = production.put_back(model_name, reason="rolled back by hand", by=getpass.getuser())
+        origin, now = str(move.source), str(move.target)
+        log_results(tags={"rolled_back_from": origin, "rolled_back_to": now})
     say(f"version {move.source} was in production")
-    return Outcome(move.target, True, f"back from version {move.source}")
+    return Promotion(move.target, True, f"back from version {move.source}")
+
+
+def _prove_again(version: Version, folder: str, say: Say) -> None:
+    """Proves a version that was in production before; where it has no rows, that it starts."""
+    contender = load_contender(version, folder)
+    try:
+        contender = with_holdout(contender)
+    except BadInput:
+        say(f"version {version.number} has no held-out rows; it is proved to start, no more")
+        prove_start(contender.model.path)
+    else:
+        _prove(contender)
 
 
 def _challengers(
@@ -180,87 +197,32 @@ def _why_not(candidate: Version, metric: str) -> str:
     return "" if f"holdout_{metric}" in candidate.metrics else f"has no metric holdout_{metric}"
 
 
-def _compare(
-    name: str,
-    candidates: Sequence[Version],
-    champion: int | None,
-    pool: Sequence[Version],
-    ranked: int,
-    rule: Rule,
-    folder: str,
-    say: Say,
-) -> _Match:
-    """Scores every challenger on the rows it shares with the champion, and gates the best."""
-    current = next((c for c in candidates if c.number == champion), None)
-    before = load_contender(current, folder) if current else None
-    scored = []
-    for candidate in pool:
-        try:
-            challenger = load_contender(candidate, folder)
-            rows, target = common_rows(challenger, before), challenger.model.target
-            labels = challenger.model.classes + tuple(
-                label
-                for label in (before.model.classes if before else ())
-                if label not in challenger.model.classes
-            )
-            predictions = ask_version(challenger, rows, target, labels)
-            champion_predictions = ask_version(before, rows, target, labels) if before else None
-        except BadInput as error:
-            if len(pool) == 1:
-                raise
-            say(f"version {candidate.number} is left out: {error}")
-            continue
-        code_of = {label: code for code, label in enumerate(labels)}
-        y_true = np.array([code_of[label] for label in rows[target].tolist()])
-        key = rank_key(rule.metric, evaluate_version(y_true, predictions))
-        scored.append((key, challenger, y_true, predictions, champion_predictions, labels))
-    if not scored:
-        raise BadInput(f"no version of {name!r} can be compared with the one in production")
-    _, challenger, y_true, predictions, champion_predictions, labels = min(
-        scored, key=lambda item: item[0]
-    )
-    refreshed = (
-        current is not None
-        and current.number < challenger.version.number
-        and current.tags.get("data_digest") != challenger.version.tags.get("data_digest")
-    )
-    decision = decide(
-        y_true,
-        predictions,
-        champion_predictions,
-        rule,
-        labels=labels,
-        refreshed=refreshed,
-        challengers=ranked,
-    )
-    return _Match(challenger, decision)
-
-
 def _prove(challenger: Contender) -> None:
-    model = challenger.model
-    rows = challenger.holdout.drop(columns=model.target)[:GOLDEN_ROWS].reset_index(drop=True)
-    prove(model.path, rows, model.pyfunc.predict(rows))
+    rows = challenger.holdout.drop(columns=challenger.target)[:GOLDEN_ROWS]
+    rows = rows.reset_index(drop=True)
+    prove(challenger.model.path, rows, challenger.model.pyfunc.predict(rows))
 
 
-def _log(decision: Decision, lines: Sequence[str], folder: str) -> None:
+def _log(decision: Decision, lines: Sequence[str]) -> None:
     evidence = {"promote": decision.promote, "reason": decision.reason, **decision.evidence}
-    file = Path(folder, "promotion.json")
-    file.write_text(json.dumps(evidence, indent=1, default=str), encoding="utf-8")
-    mlflow.log_artifact(str(file))
-    mlflow.log_text("\n".join(lines), "comparison.txt")
-    if len(decision.resampled):
-        metric, value = decision.evidence["rule"]["metric"], decision.evidence["gain"]["value"]
-        figure = plots.bootstrap(decision.resampled, value, metric)
-        mlflow.log_figure(figure, "bootstrap.png")
+    with tempfile.TemporaryDirectory() as folder:
+        written = json.dumps(evidence, indent=1, default=str)
+        Path(folder, "promotion.json").write_text(written, encoding="utf-8")
+        Path(folder, "comparison.txt").write_text("\n".join(lines), encoding="utf-8")
+        if len(decision.resampled):
+            metric, value = decision.evidence["rule"]["metric"], decision.evidence["gain"]["value"]
+            figure = plots.bootstrap(decision.resampled, value, metric)
+            Path(folder, "bootstrap.png").write_bytes(plots.png(figure))
+        log_results(folder=folder)
 
 
-def _move(name: str, champion: int | None, target: int, reason: str) -> Outcome:
+def _move(name: str, champion: int | None, target: int, reason: str) -> Promotion:
     now = production.champion(name)
     if now not in (champion, target):
         raise BadInput(f"version {now} of {name!r} was promoted meanwhile; compare with it again")
-    move = production.promote(name, target, reason=reason, by=getpass.getuser())
-    mlflow.set_tags({"promoted_version": str(target), "promotion_reason": reason})
-    return Outcome(target, move is not None, reason)
+    move = production.put_forward(name, target, reason=reason, by=getpass.getuser())
+    log_results(tags={"promoted_version": str(target), "promotion_reason": reason})
+    return Promotion(target, move is not None, reason)
 
 
 def _show(candidates: Sequence[Version], champion: int | None, metric: str, say: Say) -> None:

@@ -18,7 +18,7 @@ from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.batches import REASON, ROW, added_columns, score_batch
 from tabular.models.load import load_model
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
 from tabular.store.artifacts import download
 from tabular.store.runs import log_input, log_results, start_run
 from tabular.table.addresses import BUILT_IN, local_path, safe_name, without_password
@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Scoring:
     """A table that was scored.
 
     Args:
@@ -52,7 +52,7 @@ class Outcome:
     seconds: float
 
 
-def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outcome:
+def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Scoring:
     """Scores a table, and puts the result in place when it is whole.
 
     Args:
@@ -74,8 +74,8 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         if engine == "spark":
             from tabular.jobs import score_spark as spark_scoring
 
-            table: Any = stack.enter_context(spark_scoring.open_table(data))
-            write: Any = spark_scoring.write_scored
+            table: Any = stack.enter_context(spark_scoring.open_on_spark(data))
+            write: Any = spark_scoring.write_on_spark
         else:
             table = stack.enter_context(open_table(data, download))
             write = write_scored
@@ -111,11 +111,11 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Outco
         move_in(work / target.name, target, work)
         if not refused:
             _remove(side)
-    return Outcome(loaded.uri, target, side if refused else None, scored, refused, seconds)
+    return Scoring(loaded.uri, target, side if refused else None, scored, refused, seconds)
 
 
 def write_scored(
-    model: Model,
+    model: LoadedModel,
     added: pa.Schema,
     table: Table,
     output: Path,

@@ -22,7 +22,7 @@ from tabular.errors import BadInput, first_line
 from tabular.jobs.preparation import Say
 from tabular.models.batches import REASON
 from tabular.models.executor import score_partition
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
 from tabular.spark import pack_code, session
 from tabular.table.addresses import BUILT_IN, ENDING, load_built_in, local_path, safe_name
 from tabular.table.chunks import digest_of, of_arrow
@@ -59,11 +59,11 @@ class SparkTable:
 
 
 @contextmanager
-def open_table(data: str) -> Iterator[SparkTable]:
+def open_on_spark(data: str) -> Iterator[SparkTable]:
     """Opens a table on the cluster, whose executors have to see the path or URI too.
 
     Args:
-        data: see `tabular.table.files.open_table`; URIs are those that Spark reads (`s3a://`, `hdfs://`).
+        data: see `tabular.table.files.open_on_spark`; URIs are those that Spark reads (`s3a://`, `hdfs://`).
 
     Raises:
         BadInput: there is no such table, or Spark does not start.
@@ -133,8 +133,8 @@ def _read_csv(spark: "SparkSession", uri: str, path: Path | None) -> "DataFrame"
     return frame.fillna("", subset=names).repartition(spark.sparkContext.defaultParallelism)
 
 
-def write_scored(
-    model: Model,
+def write_on_spark(
+    model: LoadedModel,
     added: pa.Schema,
     table: SparkTable,
     output: Path,

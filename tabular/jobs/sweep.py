@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
-import mlflow
-from mlflow import MlflowClient
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
@@ -31,7 +29,7 @@ from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.metrics import compute_metric
 from tabular.store import registry
 from tabular.store.registry import Version
-from tabular.store.runs import log_dataset, start_run
+from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.store.trials import (
     log_oof,
     log_ranks,
@@ -139,14 +137,13 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         )[: plan.register]
         versions = [_register(run, prepared, recipe, children, plan) for recipe in recipes]
         log_ranks(ranked(trials, metric), children)
-        MlflowClient().set_tag(run.info.run_id, "best_child_run_id", versions[0].run_id)
-        mlflow.log_metrics(versions[0].metrics)
         board = leaderboard.table(trials, recipes[0], metric, children, versions[0].run_id)
         with tempfile.TemporaryDirectory() as folder:
             leaderboard.write(
                 Path(folder), board, trials, metric, families, folds.shape, f"Sweep of {plan.data}"
             )
-            mlflow.log_artifacts(folder)
+            tags = {"best_child_run_id": versions[0].run_id}
+            log_results(versions[0].metrics, tags=tags, folder=folder)
     return versions
 
 
@@ -220,6 +217,6 @@ def _register(
     model = fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
     with recipe_run(run, recipe, plan.metric, children[recipe.members[0].number]) as child:
         log_dataset(dataset)
-        mlflow.log_metric(f"cv_std_{plan.metric}", recipe.spread)
+        log_results({f"cv_std_{plan.metric}": recipe.spread})
         fitted = Fitted(dataset, split, recipe, model, plan.seed)
         return register_version(child, fitted, model_name=name, tags=tags)

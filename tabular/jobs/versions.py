@@ -25,6 +25,7 @@ from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, p
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
+from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
 
@@ -110,7 +111,8 @@ def register_version(
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
-        _write_report(Path(folder), fitted, f"models:/{model_name}/Production")
+        _write_report(Path(folder), fitted, f"models:/{model_name}@champion")
+        sign_model(packed.info.model_uri, Path(folder))
         log_results(metrics, folder=folder)
     own_tags = {
         "dataset": dataset.name,
@@ -182,21 +184,15 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         seed=fitted.seed,
     )
     figures = plots.pictures(y_true, y_pred, proba, labels, importance)
-    sides = {"rows in training": split.train, "rows in the holdout": split.holdout}
-    n_train, n_holdout = split.train.sum(), split.holdout.sum()
     page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
         summary=fitted.summary,
-        target=dataset.target,
+        dataset=dataset,
         assessment=assess(y_true, y_pred, proba, labels, typed, dataset.columns, seed=fitted.seed),
         here="holdout",
-        facts=report.facts(dataset, f"{n_train} in training, {n_holdout} in the holdout"),
-        notes=report.notes(dataset, split),
         pictures=plots.as_png(figures),
-        class_counts={
-            side: np.bincount(dataset.codes[rows], minlength=len(labels))
-            for side, rows in sides.items()
-        },
+        sides={"rows in training": split.train, "rows in the holdout": split.holdout},
+        notes=report.notes(dataset, split),
         others={"cross-validation": fitted.recipe.metrics},
         importance=importance.most_important,
         model_uri=model_uri,

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tabular.errors import BadInput, first_line
-from tabular.models.model import Model, PredictedRows
+from tabular.models.model import LoadedModel, PredictedRows
 from tabular.table.files import NULLABLE
 
 ROW, REASON = "rejected_row", "rejected_reason"
@@ -34,7 +34,9 @@ class Scored:
     reasons: dict[int, str]
 
 
-def added_columns(model: Model, head: pa.RecordBatch, data: str, *, as_text: bool) -> pa.Schema:
+def added_columns(
+    model: LoadedModel, head: pa.RecordBatch, data: str, *, as_text: bool
+) -> pa.Schema:
     """The columns that scoring adds to a table: `prediction_2` beside a feature `prediction`.
 
     Args:
@@ -73,7 +75,9 @@ def _free(name: str, names: Sequence[str]) -> str:
     return name if name not in names else next(one for one in numbered if one not in names)
 
 
-def score_batch(model: Model, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool) -> Scored:
+def score_batch(
+    model: LoadedModel, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool
+) -> Scored:
     """Scores a batch.
 
     Args:
@@ -101,7 +105,7 @@ def score_batch(model: Model, added: pa.Schema, batch: pa.RecordBatch, *, as_tex
     return Scored(rows, predictions.reasons)
 
 
-def _ask(model: Model, batch: pa.RecordBatch, as_text: bool) -> PredictedRows:
+def _ask(model: LoadedModel, batch: pa.RecordBatch, as_text: bool) -> PredictedRows:
     names = batch.schema.names
     wanted = names if model.inputs is None else [name for name in model.inputs if name in names]
     return model.ask(model.read(to_frame(batch, wanted), as_text))

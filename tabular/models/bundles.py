@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tabular.models.model import PROBABILITY, Cells, Model
+from tabular.models.model import PROBABILITY, LoadedModel, ReadTable
 
 
 def is_bundle(inside: Any) -> bool:
@@ -14,7 +14,7 @@ def is_bundle(inside: Any) -> bool:
     return all(hasattr(inside, part) for part in ("columns", "labels", "table_columns", "pipeline"))
 
 
-def as_model(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) -> Model:
+def as_bundle(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) -> LoadedModel:
     """A loaded version of this project.
 
     Args:
@@ -27,7 +27,7 @@ def as_model(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) -> 
     columns = tuple(inside.columns)
     own = inside if hasattr(inside, "score_typed") else _Older(inside)
     profile = path / "artifacts" / "profile.json"
-    return Model(
+    return LoadedModel(
         uri=uri,
         path=path,
         pyfunc=pyfunc,
@@ -52,7 +52,7 @@ class _Older:
         self.code = type(inside).load_context.__globals__  # of the file in the artifact
         self.inside = inside
 
-    def read(self, raw: pd.DataFrame, as_text: bool) -> Cells:
+    def read(self, raw: pd.DataFrame, as_text: bool) -> ReadTable:
         typed: dict[str, Any] = {}
         unreadable: dict[str, np.ndarray] = {}
         lacking: dict[str, np.ndarray] = {}
@@ -89,7 +89,7 @@ class _Older:
 
         index = pd.RangeIndex(len(raw))
         of_typed, of_bad = pd.DataFrame(typed, index=index), pd.DataFrame(unreadable, index=index)
-        return Cells(of_typed, of_bad, absent, refused, reasons)
+        return ReadTable(of_typed, of_bad, absent, refused, reasons)
 
     def predict_proba_typed(self, typed: pd.DataFrame) -> np.ndarray:
         if typed.empty:

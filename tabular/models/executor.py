@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tabular.models.batches import REASON, score_batch
 from tabular.models.load import open_model
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
 
 
 def score_partition(
@@ -55,7 +55,7 @@ def _refused(rows: pa.RecordBatch, reasons: list[str], added: pa.Schema) -> pa.R
 
 
 @functools.cache  # a worker's process lives for many tasks
-def _model(archive: str, uri: str) -> Model:
+def _model(archive: str, uri: str) -> LoadedModel:
     from pyspark import SparkFiles
 
     return open_model(Path(SparkFiles.get(archive)), uri)

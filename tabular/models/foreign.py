@@ -8,12 +8,12 @@ import pandas as pd
 from mlflow.types import DataType
 
 from tabular.errors import BadInput, first_line
-from tabular.models.model import PROBABILITY, Cells, Model, Predict, plain
+from tabular.models.model import PROBABILITY, LoadedModel, Predict, ReadTable, as_python
 
 MOST_REFUSALS = 1000  # of a model, which is asked again and again to find the rows it refuses
 
 
-def as_model(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> Model:
+def as_foreign(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> LoadedModel:
     """A loaded model of any flavour.
 
     It gets the columns of its signature in their types; without one it gets a typed table as it
@@ -36,7 +36,7 @@ def as_model(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> Model:
     classes = getattr(raw_model, "classes_", None) if hasattr(raw_model, "predict_proba") else None
     known = classes.tolist() if isinstance(classes, np.ndarray) and classes.ndim == 1 else []
 
-    def read(raw: pd.DataFrame, as_text: bool) -> Cells:
+    def read(raw: pd.DataFrame, as_text: bool) -> ReadTable:
         if types is None and as_text:
             raise BadInput(
                 f"{uri} names no input columns in its signature, so the text cells of a CSV have "
@@ -44,7 +44,7 @@ def as_model(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> Model:
             )
         return _read(raw, types, required, as_text)
 
-    return Model(
+    return LoadedModel(
         uri=uri,
         path=path,
         pyfunc=pyfunc,
@@ -52,7 +52,7 @@ def as_model(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> Model:
         required=required,
         read=read,
         predict=_predictor(pyfunc, raw_model, known, uri),
-        classes=tuple(map(plain, known)),
+        classes=tuple(map(as_python, known)),
         run_id=run_id,
     )
 
@@ -134,8 +134,8 @@ def _as_numpy(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _read(
     raw: pd.DataFrame, types: dict[str, Any] | None, required: tuple[str, ...], as_text: bool
-) -> Cells:
-    """Cells in the types of a model's signature; MLflow refuses 5 where 5.0 is declared."""
+) -> ReadTable:
+    """ReadTable in the types of a model's signature; MLflow refuses 5 where 5.0 is declared."""
     typed: dict[Any, Any] = {}
     unreadable: dict[Any, np.ndarray] = {}
     wanted: dict[Any, str] = {}
@@ -161,7 +161,7 @@ def _read(
         return why
 
     index = raw.index
-    return Cells(
+    return ReadTable(
         pd.DataFrame(typed, index=index, copy=False),
         pd.DataFrame(unreadable, index=index),
         absent,
@@ -198,5 +198,5 @@ def _read_column(cells: pd.Series, kind: Any, as_text: bool) -> tuple[Any, np.nd
 
 
 def _lost(values: pd.Series, cells: pd.Series, blank: pd.Series) -> np.ndarray:
-    """Cells that hold something and could not be read."""
+    """ReadTable that hold something and could not be read."""
     return (values.isna() & ~blank & cells.notna()).to_numpy(dtype=bool)

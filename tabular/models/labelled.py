@@ -9,7 +9,7 @@ from custom_model.served.cells import read_cells
 from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput
 from tabular.models.classes import key
-from tabular.models.model import Cells, Model, PredictedRows
+from tabular.models.model import LoadedModel, PredictedRows, ReadTable
 from tabular.store.artifacts import read_of_run
 from tabular.table.columns import infer_columns
 from tabular.table.files import RawTable
@@ -17,7 +17,7 @@ from tabular.table.split import ROW_HASH, hash_rows
 
 
 def features_of(
-    model: Model, cells: Cells, table: RawTable, target: str
+    model: LoadedModel, cells: ReadTable, table: RawTable, target: str
 ) -> tuple[pd.DataFrame, tuple[Column, ...]]:
     """Typed features, by which the rows are divided into slices, and their columns.
 
@@ -38,7 +38,7 @@ def features_of(
     return read_cells(features, columns, as_text=table.as_text).typed, columns
 
 
-def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
+def seen_rows(model: LoadedModel, raw: pd.DataFrame) -> np.ndarray | None:
     """Which rows the model was trained on, (n_rows,) bool; None where that is not known.
 
     Args:
@@ -54,7 +54,7 @@ def seen_rows(model: Model, raw: pd.DataFrame) -> np.ndarray | None:
     return np.isin(hashes, trained_on[ROW_HASH].to_numpy())
 
 
-def describe_seen(model: Model, seen: np.ndarray | None, kept: np.ndarray) -> str:
+def describe_seen(model: LoadedModel, seen: np.ndarray | None, kept: np.ndarray) -> str:
     """What to say of rows that the model was trained on, "" where there are none.
 
     Args:
@@ -75,8 +75,8 @@ def describe_seen(model: Model, seen: np.ndarray | None, kept: np.ndarray) -> st
     )
 
 
-def classes_of(
-    models: Sequence[Model],
+def classes_of_models(
+    models: Sequence[LoadedModel],
     predictions: Sequence[PredictedRows],
     y_true: Sequence[Label],
     data: str,

@@ -9,11 +9,11 @@ from mlflow.exceptions import MlflowException
 
 from tabular.errors import BadInput, first_line
 from tabular.models import bundles, foreign
-from tabular.models.model import Model
+from tabular.models.model import LoadedModel
 from tabular.store.artifacts import fetch_model
 
 
-def load_model(uri: str, folder: str) -> Model:
+def load_model(uri: str, folder: str) -> LoadedModel:
     """Fetches a model and loads it.
 
     Args:
@@ -28,7 +28,7 @@ def load_model(uri: str, folder: str) -> Model:
     return open_model(path, resolved)
 
 
-def open_model(path: Path, uri: str) -> Model:
+def open_model(path: Path, uri: str) -> LoadedModel:
     """Loads a model from its artifact.
 
     Args:
@@ -50,5 +50,5 @@ def open_model(path: Path, uri: str) -> Model:
     except (MlflowException, AttributeError):
         inside = None
     if bundles.is_bundle(inside):
-        return bundles.as_model(inside, uri=uri, path=path, pyfunc=pyfunc, run_id=run_id)
-    return foreign.as_model(pyfunc, uri=uri, path=path, run_id=run_id)
+        return bundles.as_bundle(inside, uri=uri, path=path, pyfunc=pyfunc, run_id=run_id)
+    return foreign.as_foreign(pyfunc, uri=uri, path=path, run_id=run_id)

@@ -15,7 +15,7 @@ PROBABILITY = "probability_"
 
 
 @dataclass(frozen=True)
-class Cells:
+class ReadTable:
     """A table as a model reads it.
 
     Args:
@@ -89,7 +89,7 @@ class PredictedRows:
                 "classifier's answer has one of labels, and may have probability_<class> for each"
             )
         name = "prediction" if "prediction" in named else (named or [None])[0]
-        return [plain(one) for one in self.table[name]] if len(self.table) else []
+        return [as_python(one) for one in self.table[name]] if len(self.table) else []
 
     @property
     def proba(self) -> pd.DataFrame | None:
@@ -105,7 +105,7 @@ Predict = Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[int, str]]]
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A model that is ready to be asked.
 
     Args:
@@ -132,7 +132,7 @@ class Model:
     pyfunc: Any
     inputs: tuple[str, ...] | None
     required: tuple[str, ...]
-    read: Callable[[pd.DataFrame, bool], Cells]
+    read: Callable[[pd.DataFrame, bool], ReadTable]
     predict: Predict
     classes: tuple[Label, ...] = ()
     target: str = ""
@@ -142,7 +142,7 @@ class Model:
     profile: str = ""
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 
-    def ask(self, cells: Cells) -> PredictedRows:
+    def ask(self, cells: ReadTable) -> PredictedRows:
         """Asks for the rows of a table that are not refused.
 
         Args:
@@ -180,6 +180,6 @@ class Model:
             )
 
 
-def plain(value: Any) -> Any:
+def as_python(value: Any) -> Any:
     """A value of numpy as Python's own."""
     return value.item() if isinstance(value, np.generic) else value

@@ -29,14 +29,13 @@ class Page:
     Args:
         title: heading.
         summary: one sentence.
-        target: heading of the predicted column.
-        assessment: of the predictions.
+        dataset: the table.
+        assessment: of the predictions for some of its rows.
         here: name of the assessed rows: "holdout".
-        facts: about the data: name and value.
-        notes: what was left out, a sentence each.
         cautions: what to know before believing the figures.
         pictures: PNG by title.
-        class_counts: (n_classes,) rows of each class, by the name of a side.
+        sides: (n_rows,) bool, the rows of each side by its name, such as "rows in training".
+        notes: what was left out, a sentence each.
         others: further values of the metrics, by their heading.
         gains: over another model, by metric.
         model_uri: as `mlflow models serve` takes it.
@@ -46,13 +45,12 @@ class Page:
 
     title: str
     summary: str
-    target: str
+    dataset: Dataset
     assessment: Assessment
     here: str
-    facts: Sequence[tuple[str, str]]
-    notes: Sequence[str]
     pictures: Mapping[str, bytes]
-    class_counts: Mapping[str, np.ndarray]
+    sides: Mapping[str, np.ndarray]
+    notes: Sequence[str] = ()
     cautions: Sequence[str] = ()
     others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     gains: Mapping[str, GainEstimate] = field(default_factory=dict)
@@ -87,23 +85,6 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
     return sentences
 
 
-def facts(dataset: Dataset, rows: str) -> list[tuple[str, str]]:
-    """What the table is.
-
-    Args:
-        dataset: the table.
-        rows: how many there are, in words.
-    """
-    kinds = [column.kind for column in dataset.columns]
-    return [
-        ("source", dataset.source),
-        ("target", dataset.target),
-        ("rows", rows),
-        ("features", ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))),
-        ("digest", dataset.digest),
-    ]
-
-
 def write_report(folder: Path, page: Page) -> None:
     """Writes `report.html`, and each picture in it as a file."""
     for name, png in page.pictures.items():
@@ -113,7 +94,13 @@ def write_report(folder: Path, page: Page) -> None:
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    assessed, sides = page.assessment, np.array(list(page.class_counts.values()))
+    assessed, dataset = page.assessment, page.dataset
+    sides = np.array(
+        [
+            np.bincount(dataset.codes[rows], minlength=len(dataset.labels))
+            for rows in page.sides.values()
+        ]
+    )
     totals = sides.sum(axis=0)
     shown = np.arange(len(totals))
     if len(shown) > MOST_CLASSES:
@@ -136,6 +123,7 @@ def render(page: Page) -> str:
         "report.html",
         **vars(page),
         tiles=_tiles(assessed),
+        facts=_facts(dataset, page.sides),
         points=_points(assessed, page.importance),
         lower_is_better={name for name, one in METRICS.items() if one.lower_is_better},
         classes=classes,
@@ -165,6 +153,19 @@ def fill(template: str, **values: Any) -> str:
 def share(value: float) -> str:
     """A share in percent, or a dash."""
     return "-" if value != value else f"{value:.1%}"
+
+
+def _facts(dataset: Dataset, sides: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
+    """What the table is: name and value."""
+    rows = [f"{rows.sum()}{side.removeprefix('rows')}" for side, rows in sides.items()]
+    kinds = [column.kind for column in dataset.columns]
+    return [
+        ("source", dataset.source),
+        ("target", dataset.target),
+        ("rows", ", ".join(rows)),
+        ("features", ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))),
+        ("digest", dataset.digest),
+    ]
 
 
 def _tiles(assessed: Assessment) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """Files that the tracking server or the registry knows."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from custom_model.packaging import bundle_sha256
+from custom_model.artifact import Changed, check
 from tabular.errors import BadInput, first_line
 from tabular.store import registry
 
@@ -47,27 +46,20 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
         BadInput: there is no such model, or it is not what was registered.
     """
     resolved = registry.resolve(uri)
-    sha256 = registry.tags_of(resolved).get("bundle_sha256")
+    tags = registry.tags_of(resolved)
     try:
         path = Path(mlflow.artifacts.download_artifacts(resolved, dst_path=str(folder)))
     except Exception as error:  # stores raise many kinds
         raise BadInput(
             f"model {uri!r} cannot be fetched: {first_line(error)}; give a URI such as "
-            "models:/iris/Production, models:/iris/3 or runs:/<run id>/model"
+            "models:/iris@champion, models:/iris/3 or runs:/<run id>/model"
         ) from None
     if not any(path.iterdir()):
         raise BadInput(f"{resolved} cannot be fetched: its artifact is gone")
     try:
-        changed = sha256 and bundle_sha256(path) != sha256
-    except OSError:
-        changed = True
-    if changed:
-        raise BadInput(
-            f"{resolved} is not what was registered: a file of its artifact was changed, added or "
-            "removed"
-        )
-    # bytecode that MLflow has left there is not covered by the hash, and would run
-    shutil.rmtree(path / "__pycache__", ignore_errors=True)
+        check(path, tags)
+    except Changed as error:
+        raise BadInput(f"{resolved} {error}") from None
     return resolved, path
 
 

@@ -47,7 +47,7 @@ def _champion(model: RegisteredModel, versions: Sequence[ModelVersion]) -> int |
     return max((int(version.version) for version in live), default=None)
 
 
-def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
+def put_forward(name: str, version: int, *, reason: str, by: str) -> Move | None:
     """Puts a version into production; the one before is archived and keeps the alias `previous`.
 
     The alias `champion` decides: before it moves nothing has happened, and after it any later call
@@ -78,7 +78,7 @@ def promote(name: str, version: int, *, reason: str, by: str) -> Move | None:
     return move
 
 
-def rollback(name: str, *, reason: str, by: str) -> Move:
+def put_back(name: str, *, reason: str, by: str) -> Move:
     """Puts the version before back into production; called twice, the one before that.
 
     Versions that were deleted are passed over. Where nothing is in production, as the version there
@@ -120,7 +120,7 @@ def restore(name: str, *, by: str) -> Move | None:
         return None
     gone = history(name)[-1].target
     reason = f"version {gone} was deleted or taken out of production by hand"
-    return rollback(name, reason=reason, by=by)
+    return put_back(name, reason=reason, by=by)
 
 
 def history(name: str) -> list[Move]:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.types import ColSpec, DataType, Schema
 
+from tabular.errors import BadInput
 from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
@@ -52,9 +54,21 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
         name: of the run.
         resume: id of an older run to go on with instead.
         params: of the command; those that `mlflow run` has logged already are left as they are.
+
+    Raises:
+        BadInput: the experiment was deleted.
     """
     _make_tables()
-    with mlflow.start_run(run_id=resume or None) as run:
+    try:
+        opened = mlflow.start_run(run_id=resume or None)
+    except MlflowException as error:
+        if not (deleted := re.search(r"experiment (\d+) must be .* is deleted", error.message)):
+            raise
+        raise BadInput(
+            f"the experiment {deleted[1]} was deleted; restore it with `mlflow experiments restore "
+            f"--experiment-id {deleted[1]}`, or name another one by MLFLOW_EXPERIMENT_NAME"
+        ) from None
+    with opened as run:
         mlflow.set_tag("mlflow.runName", name)
         known = MlflowClient().get_run(run.info.run_id).data.params
         mlflow.log_params({key: value for key, value in params.items() if key not in known})
@@ -72,7 +86,7 @@ def fail_if_running(run_id: str) -> None:
 
 
 def log_results(
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float] | None = None,
     *,
     tags: Mapping[str, str] | None = None,
     folder: str | Path = "",
@@ -87,7 +101,7 @@ def log_results(
         tables: by name of the artifact, as `mlflow.load_table` reads them.
     """
     mlflow.set_tags(dict(tags or {}))
-    mlflow.log_metrics(dict(metrics))
+    mlflow.log_metrics(dict(metrics or {}))
     if folder:
         mlflow.log_artifacts(str(folder))
     for name, table in (tables or {}).items():

@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from custom_model.packaging import bundle_sha256
+from custom_model.artifact import bundle_sha256
 from tests.conftest import Store
 
 FILE = Path(__file__).with_name("version_of_2026_11.zip")

@@ -16,7 +16,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from custom_model import packaging
-from custom_model.packaging import bundle_sha256
+from custom_model.artifact import bundle_sha256
 from custom_model.served.model import load_pipeline
 from tabular.families.pipeline import make_model
 from tabular.models.load import load_model

@@ -27,7 +27,7 @@ OUTPUTS = ("scored.csv", "scored")  # a file and a folder are moved in place dif
 def test_as_it_stands_it_scores_iris(folder: Path, capfd: Any) -> None:
     score.main([])
     said = capfd.readouterr().out.splitlines()
-    assert said[0].endswith("scored by models:/iris/1, which is models:/iris/Production now")
+    assert said[0].endswith("scored by models:/iris/1, which is models:/iris@champion now")
     assert said[1].startswith(f"{folder}/iris_scored.parquet: 150 rows scored by models:/iris/1, ")
     assert len(pd.read_parquet("iris_scored.parquet")) == 150
 

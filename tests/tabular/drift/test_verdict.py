@@ -15,7 +15,7 @@ from tabular.drift.profile import (
     profile_predictions,
     to_json,
 )
-from tabular.drift.verdict import Drift, compare, detectable_shift
+from tabular.drift.verdict import Drift, compare_with_profile, detectable_shift
 from tabular.table.columns import infer_columns
 from tests.tables import mixed_table
 
@@ -55,7 +55,7 @@ def look(
     typed = conform(frame, [Column(c.name, c.kind, False, time=c.time) for c in COLUMNS])
     readable = pd.DataFrame(np.zeros(typed.shape, dtype=bool), columns=typed.columns)
     current = current or predictions(len(frame), 2)
-    return compare(reference(), typed, readable, current, rule or DriftRule())
+    return compare_with_profile(reference(), typed, readable, current, rule or DriftRule())
 
 
 def drifted(drift: Drift) -> set[tuple[str, str]]:
@@ -138,9 +138,9 @@ def test_a_certain_but_trivial_shift_is_no_drift() -> None:
     cells = pd.DataFrame({"amount": rng.normal(50.0 + 0.5, 10, 1_000_000)})
     readable = pd.DataFrame({"amount": np.zeros(len(cells), dtype=bool)})
     nothing = CurrentPredictions(np.empty(0, dtype=int), None, None)
-    strict = compare(profile, cells, readable, nothing, DriftRule(min_psi=0))
+    strict = compare_with_profile(profile, cells, readable, nothing, DriftRule(min_psi=0))
     assert strict.verdict == "drift"
-    assert compare(profile, cells, readable, nothing, DriftRule()).verdict == "fine"
+    assert compare_with_profile(profile, cells, readable, nothing, DriftRule()).verdict == "fine"
 
 
 def test_other_answers_are_drift_without_labels() -> None:
@@ -192,7 +192,7 @@ def test_the_detectable_shift_is_found_at_least_four_times_in_five() -> None:
         profile = Profile(profile_columns(typed, columns, seed=repetition), reference().answers)
         now = pd.DataFrame({"x": rng.normal(shift, 1, 200)})
         readable = pd.DataFrame({"x": np.zeros(200, dtype=bool)})
-        hits += compare(profile, now, readable, none, rule).verdict == "drift"
+        hits += compare_with_profile(profile, now, readable, none, rule).verdict == "drift"
     assert hits / 100 >= 0.75
 
 

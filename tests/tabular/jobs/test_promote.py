@@ -10,6 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.store._unity_catalog.registry.rest_store import UcModelRegistryStore
+from mlflow.tracking._tracking_service.utils import _get_store
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 from steps import train
 from tabular.drift.checks import DriftRule
@@ -19,7 +23,7 @@ from tabular.gate.prove import prove
 from tabular.jobs import promote as promotion
 from tabular.jobs.evaluate import evaluate
 from tabular.jobs.monitor import monitor
-from tabular.jobs.promote import Outcome, promote, rollback
+from tabular.jobs.promote import Promotion, promote, rollback
 from tabular.jobs.score import score
 from tabular.store import production, registry
 from tests.conftest import Store
@@ -35,12 +39,12 @@ def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promotion, "prove", lambda *_: None)
 
 
-def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Outcome:
+def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Promotion:
     defaults: dict[str, Any] = {"version": 0, "force": False, "dry_run": False}
     return promote(model_name=name, rule=rule, say=lambda _: None, **(defaults | options))
 
 
-def back(name: str = "iris") -> Outcome:
+def back(name: str = "iris") -> Promotion:
     return rollback(model_name=name, say=lambda _: None)
 
 
@@ -122,7 +126,7 @@ def test_a_dry_run_moves_and_logs_nothing() -> None:
     train_iris(0.001, 1.0)
     go(version=1)
     before = state(), len(mlflow.search_runs(output_format="list"))
-    assert go(dry_run=True) == Outcome(2, True, go(dry_run=True).reason)
+    assert go(dry_run=True) == Promotion(2, True, go(dry_run=True).reason)
     assert (state(), len(mlflow.search_runs(output_format="list"))) == before
 
 
@@ -240,3 +244,136 @@ def test_versions_of_different_targets_are_not_compared(store: Store) -> None:
             go("m")
     with pytest.raises(BadInput, match="one predicts 'other', the other 'label'"):
         go("m")
+
+
+def register_foreign(name: str = "iris", *, spelled: str = "{}", alias: str = "champion") -> None:
+    """A scikit-learn model that a person logged and put into production."""
+    frame = load_iris(as_frame=True)
+    labels = frame.target.map(dict(enumerate(spelled.format(n) for n in frame.target_names)))
+    model = LogisticRegression(C=0.01).fit(frame.data, labels)
+    with mlflow.start_run():
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            input_example=frame.data[:3],
+            pip_requirements=[],
+            serialization_format="cloudpickle",
+        )
+    version = mlflow.register_model(logged.model_uri, name)
+    if alias:
+        MlflowClient().set_registered_model_alias(name, alias, version.version)
+
+
+def test_a_champion_of_another_maker_is_compared_kept_and_gone_back_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register_foreign()
+    train_iris(1.0)
+    said: list[str] = []
+    options: dict[str, Any] = {"version": 0, "force": False, "dry_run": False}
+    outcome = promote(model_name="iris", rule=BEST, say=said.append, **options)
+    assert outcome.version == 2 and "against" in outcome.reason
+    assert any("version 1 was trained on are not known" in line for line in said)
+    assert state() == ({"champion": 2, "previous": 1}, {1: "Archived", 2: "Production"})
+    assert back().version == 1
+    assert state()[0] == {"champion": 1}
+
+
+@pytest.mark.usefixtures("unproven")
+def test_where_only_versions_of_others_are_newer_the_one_in_production_stays() -> None:
+    train_iris(1.0)
+    go()
+    register_foreign(alias="")
+    outcome = go()
+    assert (outcome.version, outcome.moved) == (1, False)
+    assert "version 2 was not registered by this project" in outcome.reason
+    refused("version 2 was not registered by this project", version=2)
+
+
+@pytest.mark.usefixtures("unproven")
+def test_versions_of_other_classes_are_promoted_by_force_alone(store: Store) -> None:
+    frame = mixed_table(200)
+    for spelled in (str, str.title):
+        frame.assign(label=frame["label"].map(spelled)).to_csv("t.csv", index=False)
+        train.main(["--data", "t.csv", "--target", "label"])
+    go("t", version=1)
+    with pytest.raises(BadInput, match=r"classes differ; only one has \['No', 'Yes'\].*force=true"):
+        go("t")
+    outcome = go("t", force=True)
+    assert (outcome.version, outcome.moved) == (2, True)
+    assert outcome.reason.startswith("forced: not compared, as versions 2 and 1 cannot")
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_champion_of_another_maker_with_other_classes_is_not_compared() -> None:
+    register_foreign(spelled="Iris-{}")
+    train_iris(1.0)
+    with pytest.raises(BadInput, match="their classes differ"):
+        go()
+
+
+@pytest.mark.usefixtures("unproven")
+def test_the_run_of_the_version_in_production_may_be_gone() -> None:
+    train_iris(0.001, 1.0)
+    go(version=1)
+    run_id = registry.candidates("iris")[0].run_id
+    MlflowClient().delete_run(run_id)
+    _get_store()._hard_delete_run(run_id)
+    assert go().version == 2
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_newer_version_whose_run_was_purged_is_left_out() -> None:
+    train_iris(0.001, 1.0)
+    go(version=1)
+    run_id = registry.candidates("iris")[1].run_id
+    MlflowClient().delete_run(run_id)
+    _get_store()._hard_delete_run(run_id)
+    outcome = go()
+    assert not outcome.moved
+    assert "version 2 has no run in the tracking store" in outcome.reason
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_version_that_was_deleted_in_production_gives_way_to_the_one_before() -> None:
+    train_iris(0.001, 1.0, 0.01)
+    for version in (1, 2):
+        go(version=version)
+    MlflowClient().delete_model_version("iris", "2")
+    assert go(dry_run=True).version in (1, 3)
+    assert go(rule=Rule(floor=1.0)).version == 1
+    assert state()[0] == {"champion": 1}
+    reasons = [move.reason for move in production.history("iris")]
+    assert reasons[-1] == "version 2 was deleted or taken out of production by hand"
+
+
+def test_an_experiment_that_was_deleted_moves_nothing_and_is_named(store: Store) -> None:
+    train_iris(1.0)
+    experiment = mlflow.get_experiment_by_name("tests")
+    assert experiment
+    MlflowClient().delete_experiment(experiment.experiment_id)
+    with pytest.raises(BadInput, match="the experiment 1 was deleted; restore it with"):
+        go()
+    assert state() == ({}, {1: "None"})
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_registry_apart_from_the_tracking_store_is_used(
+    store: Store, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(migrated, store.folder / "registry.db")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{store.folder}/registry.db")
+    train_iris(0.001, 1.0)
+    go(version=1)
+    assert go().version == 2
+    mlflow.set_tracking_uri(f"sqlite:///{store.folder}/registry.db")  # not where the runs are
+    with pytest.raises(BadInput, match="held-out rows are gone"):
+        go(version=1)
+    outcome = go()
+    assert (outcome.version, outcome.moved) == (2, False)
+
+
+def test_the_client_of_unity_catalog_takes_the_signature_of_a_version() -> None:
+    train_iris(1.0)
+    client = UcModelRegistryStore("databricks-uc", mlflow.get_tracking_uri())
+    client._validate_model_signature(str(artifact_of(1)))

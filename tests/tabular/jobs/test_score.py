@@ -22,7 +22,7 @@ from custom_model.packaging import log_bundle
 from tabular.errors import BadInput
 from tabular.families.pipeline import make_model
 from tabular.jobs import score as scoring
-from tabular.jobs.score import Outcome
+from tabular.jobs.score import Scoring
 from tabular.table import chunks, delimited
 from tabular.table import writing as writers
 from tabular.table.aside import aside
@@ -33,7 +33,7 @@ from tests.tables import mixed_table
 IRIS = ["prediction", "probability_setosa", "probability_versicolor", "probability_virginica"]
 
 
-def score(data: Any, output: Any = "", model: str = "models:/mixed/1") -> Outcome:
+def score(data: Any, output: Any = "", model: str = "models:/mixed/1") -> Scoring:
     return scoring.score(
         model=model, data=str(data), output=str(output), engine="local", say=lambda _: None
     )

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tabular.jobs.score import Outcome, score
+from tabular.jobs.score import Scoring, score
 from tests.conftest import ROOT, Store
 from tests.spark_cluster import Cluster, forget_the_jvm, standalone_cluster
 from tests.tables import mixed_table
@@ -56,7 +56,7 @@ def spark(cluster: Cluster) -> Iterator[Any]:
         forget_the_jvm()
 
 
-def scored(data: str, output: str, engine: str) -> Outcome:
+def scored(data: str, output: str, engine: str) -> Scoring:
     return score(
         model="models:/mixed/1", data=data, output=output, engine=engine, say=lambda _: None
     )

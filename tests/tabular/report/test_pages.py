@@ -5,16 +5,24 @@ import re
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from custom_model.served.columns import Column
 from tabular.report.assessment import assess
-from tabular.report.pages import Page, facts, notes, render
+from tabular.report.pages import Page, notes, render
 from tabular.stats.intervals import GainEstimate
-from tabular.table.dataset import make_dataset
+from tabular.table.dataset import Dataset, make_dataset
 from tabular.table.split import split_rows
 from tests.tables import mixed_table
 
 EVIL = "<script>alert(1)</script>"
+
+
+def table(typed: pd.DataFrame, y_true: np.ndarray, labels: tuple[str, ...]) -> Dataset:
+    kinds = [(name, "number" if is_numeric_dtype(typed[name]) else "category") for name in typed]
+    columns = tuple(Column(name, kind) for name, kind in kinds)
+    hashes = np.arange(len(y_true), dtype=np.uint64)
+    return Dataset(EVIL, EVIL, EVIL, columns, tuple(typed), typed, y_true, labels, hashes)
 
 
 def page(n_rows: int = 200, **changes: object) -> Page:
@@ -24,19 +32,19 @@ def page(n_rows: int = 200, **changes: object) -> Page:
     proba = rng.dirichlet([1, 1], n_rows)
     typed = pd.DataFrame({EVIL: pd.array([EVIL] * n_rows, dtype="str"), "x": rng.random(n_rows)})
     typed.loc[: n_rows // 3, EVIL] = "b"
-    columns = (Column(EVIL, "category"), Column("x", "number"))
-    labels = (f"no {EVIL}", f"yes {EVIL}")
-    assessed = assess(y_true, proba.argmax(axis=1), proba, labels, typed, columns, resamples=100)
+    dataset = table(typed, y_true, (f"no {EVIL}", f"yes {EVIL}"))
+    assessed = assess(
+        y_true, proba.argmax(axis=1), proba, dataset.labels, typed, dataset.columns, resamples=100
+    )
     shown: dict[str, object] = {
         "title": f"a & b {EVIL}",
         "summary": EVIL,
-        "target": EVIL,
+        "dataset": dataset,
         "assessment": assessed,
         "here": "holdout",
-        "facts": [("source", EVIL)],
-        "notes": [EVIL],
         "pictures": {EVIL: b"\x89PNG"},
-        "class_counts": {EVIL: [3, 4]},
+        "sides": {EVIL: np.ones(n_rows, dtype=bool)},
+        "notes": [EVIL],
         "cautions": [EVIL],
         "others": {EVIL: {"f1_macro": 0.91234}},
         "gains": {"f1_macro": GainEstimate(0.1, 0.05, 0.15, 0.01)},
@@ -45,6 +53,15 @@ def page(n_rows: int = 200, **changes: object) -> Page:
         "example": {EVIL: "it's"},
     }
     return Page(**{**shown, **changes})
+
+
+def page_of_labels(y_true: np.ndarray, labels: tuple[str, ...]) -> Page:
+    """The page of a model that predicts `y_true` itself and gives no probabilities."""
+    typed = pd.DataFrame({"x": np.arange(float(len(y_true)))})
+    dataset = table(typed, y_true, labels)
+    assessed = assess(y_true, y_true, None, labels, typed, dataset.columns)
+    sides = {"rows": np.ones(len(y_true), dtype=bool)}
+    return page(dataset=dataset, assessment=assessed, sides=sides, others={}, gains={})
 
 
 def test_nothing_of_a_table_is_taken_for_html() -> None:
@@ -81,21 +98,15 @@ def test_the_page_shows_metrics_with_intervals_slices_and_wrong_rows() -> None:
 
 
 def test_a_model_of_labels_alone_has_a_page() -> None:
-    y_true = np.array([0, 1] * 20)
-    typed = pd.DataFrame({"x": np.arange(40.0)})
-    assessed = assess(y_true, y_true, None, ("a", "b"), typed, [Column("x", "number")])
-    html = render(page(assessment=assessed, class_counts={"rows": [20, 20]}, others={}, gains={}))
+    html = render(page_of_labels(np.array([0, 1] * 20), ("a", "b")))
     assert "The model gives no probabilities." in html
     assert "100.0%" in html
+    assert "<td>40</td>" in html  # how many rows the table has
 
 
 def test_a_page_of_many_classes_shows_the_most_frequent_ones() -> None:
-    y_true = np.repeat(np.arange(150), 2)
-    labels = tuple(f"class {code}" for code in range(150))
-    typed = pd.DataFrame({"x": np.arange(300.0)})
-    assessed = assess(y_true, y_true, None, labels, typed, [Column("x", "number")])
-    counts = [1000 if code == 149 else 2 for code in range(150)]
-    html = render(page(assessment=assessed, class_counts={"rows": counts}, others={}, gains={}))
+    y_true = np.append(np.repeat(np.arange(150), 2), [149] * 100)
+    html = render(page_of_labels(y_true, tuple(f"class {y}" for y in range(150))))
     assert "class 149" in html
     assert "And 50 more classes" in html
 
@@ -120,4 +131,6 @@ def test_what_is_left_out_is_noted_and_the_table_identified() -> None:
     sentences = " ".join(notes(dataset, split_rows(dataset.row_hashes, dataset.codes, seed=0)))
     assert "10 rows have no 'label': left out." in sentences
     assert "'customer' is an identifier" in sentences
-    assert ("digest", dataset.digest) in facts(dataset, "230")
+    html = render(page(dataset=dataset, sides={"rows in training": dataset.codes == 0}))
+    assert dataset.digest in html
+    assert f"<td>{(dataset.codes == 0).sum()} in training</td>" in html

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tabular.stats.intervals import estimates, interval, wilson
+from tabular.stats.intervals import Estimate, estimates, interval, wilson
 from tabular.stats.metrics import METRICS, compute_metric, compute_metrics, predicted
 
 
@@ -82,3 +82,11 @@ def test_very_many_rows_are_drawn_less_often(monkeypatch: pytest.MonkeyPatch) ->
     )
     assert math.isnan(metrics["roc_auc"].low)
     assert metrics["log_loss"].low < metrics["log_loss"].value < metrics["log_loss"].high
+
+
+def test_an_estimate_without_an_interval_names_its_value_alone() -> None:
+    whole, bare = Estimate(0.5, 0.25, 0.75), Estimate(0.5)
+    assert whole.named("f1") == {"f1": 0.5, "f1_low": 0.25, "f1_high": 0.75}
+    assert (whole.between(".1%"), bare.between(".1%")) == ("25.0% to 75.0%", "")
+    assert bare.named("f1") == {"f1": 0.5}
+    assert Estimate(math.nan).named("f1") == {}

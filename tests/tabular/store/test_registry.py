@@ -32,11 +32,11 @@ def promoted(name: str, *versions: int) -> None:
     """Versions 1 to the highest, of which these were in production in turn."""
     make_versions(name, max(versions))
     for version in versions:
-        production.promote(name, version, reason=f"to {version}", by="me")
+        production.put_forward(name, version, reason=f"to {version}", by="me")
 
 
 def back(name: str) -> int:
-    return production.rollback(name, reason="bad", by="me").target
+    return production.put_back(name, reason="bad", by="me").target
 
 
 def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
@@ -63,7 +63,7 @@ def set_stage(name: str, version: int, stage: str) -> None:
 
 def test_the_first_promotion_sets_stage_and_alias(name: str) -> None:
     make_versions(name, 2)
-    assert production.promote(name, 1, reason="first", by="me") is not None
+    assert production.put_forward(name, 1, reason="first", by="me") is not None
     assert state(name) == ({1: "Production", 2: "None"}, {"champion": 1})
 
 
@@ -79,16 +79,16 @@ def test_the_next_promotion_archives_the_one_before(name: str) -> None:
 def test_promoting_again_changes_nothing(name: str) -> None:
     promoted(name, 2)
     before = state(name), MlflowClient().get_model_version(name, "2").last_updated_timestamp
-    production.promote(name, 2, reason="twice", by="me")
+    production.put_forward(name, 2, reason="twice", by="me")
     after = state(name), MlflowClient().get_model_version(name, "2").last_updated_timestamp
     assert after == before
 
 
 def test_a_promotion_that_was_interrupted_is_completed_by_the_next_call(name: str) -> None:
     make_versions(name, 2)
-    production.promote(name, 1, reason="first", by="me")
+    production.put_forward(name, 1, reason="first", by="me")
     MlflowClient().set_registered_model_alias(name, "champion", "2")  # and then the power went
-    production.promote(name, 2, reason="again", by="me")
+    production.put_forward(name, 2, reason="again", by="me")
     assert state(name) == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
     assert [move.target for move in production.history(name)] == [1, 2]
 
@@ -106,7 +106,7 @@ def test_a_rollback_goes_back_along_the_history(name: str) -> None:
     promoted(name, 1, 2, 3)
     assert back(name) == 2
     MlflowClient().create_model_version(name, "s3://somewhere/m")
-    production.promote(name, 4, reason="better", by="me")
+    production.put_forward(name, 4, reason="better", by="me")
     assert [back(name) for _ in range(2)] == [2, 1]
     with pytest.raises(BadInput, match="no version to go back to"):
         back(name)
@@ -118,7 +118,7 @@ def test_an_archived_version_that_was_deleted_is_passed_over(name: str) -> None:
     production.repair(name)
     assert state(name)[1] == {"champion": 3, "previous": 1}
     MlflowClient().create_model_version(name, "s3://somewhere/m")
-    production.promote(name, 4, reason="better", by="me")
+    production.put_forward(name, 4, reason="better", by="me")
     assert [back(name), back(name)] == [3, 1]
 
 
@@ -146,7 +146,7 @@ def test_where_every_version_that_was_in_production_is_deleted_another_one_start
     make = MlflowClient().create_model_version(name, "s3://somewhere/m")
     MlflowClient().delete_model_version(name, "1")
     assert production.restore(name, by="me") is None
-    production.promote(name, int(make.version), reason="new", by="me")
+    production.put_forward(name, int(make.version), reason="new", by="me")
     assert state(name) == ({2: "Production"}, {"champion": 2})
 
 
@@ -174,7 +174,7 @@ def test_without_the_alias_the_stage_says_what_is_in_production(name: str) -> No
     set_stage(name, 1, "Production")
     set_stage(name, 2, "Production")
     assert production.champion(name) == 2
-    production.promote(name, 3, reason="better", by="me")
+    production.put_forward(name, 3, reason="better", by="me")
     stages = {1: "Archived", 2: "Archived", 3: "Production"}
     assert state(name) == (stages, {"champion": 3, "previous": 2})
 
@@ -194,7 +194,7 @@ def test_the_new_stage_is_set_before_the_old_one_is_cleared(
 
     monkeypatch.setattr(MlflowClient, "transition_model_version_stage", stop_at_the_old)
     with pytest.raises(KeyboardInterrupt):
-        production.promote(name, 2, reason="better", by="me")
+        production.put_forward(name, 2, reason="better", by="me")
     assert state(name) == ({1: "Production", 2: "Production"}, {"champion": 2, "previous": 1})
     monkeypatch.undo()
 
@@ -237,7 +237,7 @@ def test_a_version_of_another_tool_in_production_becomes_the_previous_one(name: 
     client.set_registered_model_alias(name, "champion", "1")
     client.create_model_version(name, "s3://somewhere/m")
     assert production.champion(name) == 1
-    production.promote(name, 2, reason="better", by="me")
+    production.put_forward(name, 2, reason="better", by="me")
     assert state(name) == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
     assert back(name) == 1
 
@@ -288,7 +288,7 @@ def test_a_name_of_three_parts_or_with_a_quote_is_a_name(name: str) -> None:
 def test_a_history_longer_than_a_catalog_has_tags_for_goes_on(name: str) -> None:
     make_versions(name, 2)
     for turn in range(60 if not registry.candidates(name)[0].stage else 6):
-        production.promote(name, 1 + turn % 2, reason="reason " * 300, by="me")
+        production.put_forward(name, 1 + turn % 2, reason="reason " * 300, by="me")
     moves = production.history(name)
     assert [move.target for move in moves[-2:]] == [1, 2]
     assert state(name)[1] == {"champion": 2, "previous": 1}
