@@ -26,7 +26,7 @@ from tabular.models.model import LoadedModel
 from tabular.spark import pack_code, session
 from tabular.table.addresses import BUILT_IN, ENDING, load_built_in, local_path, safe_name
 from tabular.table.chunks import digest_of, of_arrow
-from tabular.table.delimited import read_layout
+from tabular.table.delimited import layout_of, read_layout
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -92,7 +92,7 @@ def _read(spark: "SparkSession", data: str, path: Path | None) -> SparkTable:
         if kind not in ("csv", "tsv", "parquet", "pq"):
             raise BadInput(f"data {data!r}: engine spark reads CSV, TSV and Parquet; use local")
         as_text = kind in ("csv", "tsv")
-        frame = _read_csv(spark, uri) if as_text else spark.read.parquet(uri)
+        frame = _read_csv(spark, uri, path) if as_text else spark.read.parquet(uri)
     head = frame.drop(UNREADABLE).limit(HEAD).toArrow().combine_chunks()
     schema = head.schema.remove_metadata()
     first = pa.RecordBatch.from_pylist([], schema=schema)
@@ -106,10 +106,18 @@ def _read(spark: "SparkSession", data: str, path: Path | None) -> SparkTable:
     )
 
 
-def _read_csv(spark: "SparkSession", uri: str) -> "DataFrame":
-    """ReadTable as text; a line with too many or too few stands in a column of its own."""
-    first = spark.read.text(uri).first()
-    layout = read_layout(str(first[0]) if first else "", uri)
+def _read_csv(spark: "SparkSession", uri: str, path: Path | None) -> "DataFrame":
+    """Cells as text; a line with too many or too few stands in a column of its own."""
+    if path:
+        layout = layout_of(path)
+    else:
+        first = spark.read.text(uri).first()
+        layout = read_layout(str(first[0]) if first else "", uri)
+    if (layout.encoding, layout.before, layout.trailing) != ("utf-8", 1, False):
+        raise BadInput(
+            f"{uri}: engine spark reads UTF-8 text with its heading in the first line, and rows as "
+            "long as the heading; use engine local"
+        )
     names = layout.names
     quoted = [f"`{name.replace('`', '``')}` STRING" for name in [*names, UNREADABLE]]
     frame = spark.read.csv(
