@@ -9,12 +9,15 @@ plain name, at most 1,000 characters, and at most 49 others beside it.
 import re
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.entities.model_registry.model_version_search import ModelVersionSearch
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._model_registry.utils import _get_store_registry
+
+from tabular.store import production, registry
 
 MOST_TAGS = 50
 
@@ -93,3 +96,16 @@ def _check(tag: Any, others: dict[str, str]) -> None:
         raise MlflowException(f"invalid tag {tag.key!r}")
     if len({*others, tag.key}) > MOST_TAGS:
         raise MlflowException(f"more than {MOST_TAGS} tags")
+
+
+def labels_of(name: str) -> tuple[dict[int, str], dict[str, int]]:
+    """Stages and aliases; where there are no stages, what the aliases and the history stand for."""
+    aliases = MlflowClient().get_registered_model(name).aliases
+    as_numbers = {alias: int(version) for alias, version in aliases.items()}
+    stages = {c.number: c.stage for c in registry.candidates(name)}
+    if set(stages.values()) == {""}:
+        was = {move.target for move in production.history(name)}
+        stages = {v: "Archived" if v in was else "None" for v in stages}
+        if "champion" in as_numbers:
+            stages[as_numbers["champion"]] = "Production"
+    return stages, as_numbers

@@ -26,10 +26,11 @@ from tabular.jobs.monitor import monitor
 from tabular.jobs.promote import Promotion, promote, rollback
 from tabular.jobs.score import score
 from tabular.store import production, registry
+from tests.catalog import labels_of
 from tests.conftest import Store
 from tests.tables import mixed_table
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("with_or_without_stages")
 BEST = Rule(mode="best", max_class_loss=1.0, max_loss_rise=10.0, max_latency_ratio=1000.0)
 
 
@@ -54,9 +55,9 @@ def train_iris(*costs: float) -> None:
 
 
 def state(name: str = "iris") -> tuple[dict[str, int], dict[int, str]]:
-    aliases = MlflowClient().get_registered_model(name).aliases
-    stages = {c.number: c.stage for c in registry.candidates(name)}
-    return {alias: int(version) for alias, version in aliases.items()}, stages
+    """Aliases and stages; where there are no stages, what the aliases and the history stand for."""
+    stages, aliases = labels_of(name)
+    return aliases, stages
 
 
 def test_promotion_and_rollback_end_to_end_with_a_real_server(capsys: Any) -> None:

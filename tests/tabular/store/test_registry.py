@@ -11,7 +11,7 @@ from mlflow.tracking._tracking_service.utils import _get_store
 
 from tabular.errors import BadInput
 from tabular.store import production, registry
-from tests.catalog import Catalog
+from tests.catalog import Catalog, labels_of
 
 
 @pytest.fixture
@@ -39,19 +39,6 @@ def back(name: str) -> int:
     return production.put_back(name, reason="bad", by="me").target
 
 
-def state(name: str) -> tuple[dict[int, str], dict[str, int]]:
-    """Stages and aliases; where there are no stages, what the aliases and the history stand for."""
-    aliases = MlflowClient().get_registered_model(name).aliases
-    as_numbers = {alias: int(version) for alias, version in aliases.items()}
-    stages = {c.number: c.stage for c in registry.candidates(name)}
-    if set(stages.values()) == {""}:
-        was = {move.target for move in production.history(name)}
-        stages = {v: "Archived" if v in was else "None" for v in stages}
-        if "champion" in as_numbers:
-            stages[as_numbers["champion"]] = "Production"
-    return stages, as_numbers
-
-
 def set_stage(name: str, version: int, stage: str) -> None:
     """As a person does; skips the test where there are no stages."""
     try:
@@ -64,13 +51,13 @@ def set_stage(name: str, version: int, stage: str) -> None:
 def test_the_first_promotion_sets_stage_and_alias(name: str) -> None:
     make_versions(name, 2)
     assert production.put_forward(name, 1, reason="first", by="me") is not None
-    assert state(name) == ({1: "Production", 2: "None"}, {"champion": 1})
+    assert labels_of(name) == ({1: "Production", 2: "None"}, {"champion": 1})
 
 
 def test_the_next_promotion_archives_the_one_before(name: str) -> None:
     promoted(name, 1, 3)
     stages = {1: "Archived", 2: "None", 3: "Production"}
-    assert state(name) == (stages, {"champion": 3, "previous": 1})
+    assert labels_of(name) == (stages, {"champion": 3, "previous": 1})
     tags = MlflowClient().get_model_version(name, "3").tags
     assert (tags["promoted_from"], tags["promotion_reason"]) == ("1", "to 3")
     assert tags["promoted_at"].endswith("Z")
@@ -78,9 +65,15 @@ def test_the_next_promotion_archives_the_one_before(name: str) -> None:
 
 def test_promoting_again_changes_nothing(name: str) -> None:
     promoted(name, 2)
-    before = state(name), MlflowClient().get_model_version(name, "2").last_updated_timestamp
+    before = (
+        labels_of(name),
+        MlflowClient().get_model_version(name, "2").last_updated_timestamp,
+    )
     production.put_forward(name, 2, reason="twice", by="me")
-    after = state(name), MlflowClient().get_model_version(name, "2").last_updated_timestamp
+    after = (
+        labels_of(name),
+        MlflowClient().get_model_version(name, "2").last_updated_timestamp,
+    )
     assert after == before
 
 
@@ -89,7 +82,10 @@ def test_a_promotion_that_was_interrupted_is_completed_by_the_next_call(name: st
     production.put_forward(name, 1, reason="first", by="me")
     MlflowClient().set_registered_model_alias(name, "champion", "2")  # and then the power went
     production.put_forward(name, 2, reason="again", by="me")
-    assert state(name) == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
+    assert labels_of(name) == (
+        {1: "Archived", 2: "Production"},
+        {"champion": 2, "previous": 1},
+    )
     assert [move.target for move in production.history(name)] == [1, 2]
 
 
@@ -98,7 +94,7 @@ def test_a_rollback_that_was_interrupted_is_completed(name: str) -> None:
     MlflowClient().set_registered_model_alias(name, "champion", "2")
     production.repair(name)
     stages = {1: "Archived", 2: "Production", 3: "Archived"}
-    assert state(name) == (stages, {"champion": 2, "previous": 1})
+    assert labels_of(name) == (stages, {"champion": 2, "previous": 1})
     assert production.history(name)[-1].action == "rollback"
 
 
@@ -116,7 +112,7 @@ def test_an_archived_version_that_was_deleted_is_passed_over(name: str) -> None:
     promoted(name, 1, 2, 3)
     MlflowClient().delete_model_version(name, "2")
     production.repair(name)
-    assert state(name)[1] == {"champion": 3, "previous": 1}
+    assert labels_of(name)[1] == {"champion": 3, "previous": 1}
     MlflowClient().create_model_version(name, "s3://somewhere/m")
     production.put_forward(name, 4, reason="better", by="me")
     assert [back(name), back(name)] == [3, 1]
@@ -128,7 +124,7 @@ def test_where_the_version_in_production_was_deleted_the_one_before_is_put_back(
     assert production.champion(name) is None
     move = production.restore(name, by="me")
     assert move is not None and "version 2 was deleted" in move.reason
-    assert state(name) == ({1: "Production"}, {"champion": 1})
+    assert labels_of(name) == ({1: "Production"}, {"champion": 1})
     assert production.restore(name, by="me") is None
 
 
@@ -136,7 +132,7 @@ def test_a_rollback_after_the_version_in_production_was_deleted_goes_back_one(na
     promoted(name, 1, 2, 3)
     MlflowClient().delete_model_version(name, "3")
     assert back(name) == 2
-    assert state(name)[1] == {"champion": 2, "previous": 1}
+    assert labels_of(name)[1] == {"champion": 2, "previous": 1}
 
 
 def test_where_every_version_that_was_in_production_is_deleted_another_one_starts(
@@ -147,7 +143,7 @@ def test_where_every_version_that_was_in_production_is_deleted_another_one_start
     MlflowClient().delete_model_version(name, "1")
     assert production.restore(name, by="me") is None
     production.put_forward(name, int(make.version), reason="new", by="me")
-    assert state(name) == ({2: "Production"}, {"champion": 2})
+    assert labels_of(name) == ({2: "Production"}, {"champion": 2})
 
 
 def test_a_version_that_was_taken_out_by_hand_is_not_put_back(name: str) -> None:
@@ -156,7 +152,7 @@ def test_a_version_that_was_taken_out_by_hand_is_not_put_back(name: str) -> None
         set_stage(name, 2, "None")
     MlflowClient().delete_registered_model_alias(name, "champion")
     production.restore(name, by="me")
-    assert state(name)[1] == {"champion": 1}
+    assert labels_of(name)[1] == {"champion": 1}
     assert "rolled_back_at" in MlflowClient().get_model_version(name, "2").tags
 
 
@@ -166,7 +162,7 @@ def test_a_stage_that_was_moved_by_hand_follows_the_alias_again(name: str) -> No
     set_stage(name, 2, "Staging")
     production.repair(name)
     stages = {1: "Archived", 2: "Production"}
-    assert state(name) == (stages, {"champion": 2, "previous": 1})
+    assert labels_of(name) == (stages, {"champion": 2, "previous": 1})
 
 
 def test_without_the_alias_the_stage_says_what_is_in_production(name: str) -> None:
@@ -176,7 +172,7 @@ def test_without_the_alias_the_stage_says_what_is_in_production(name: str) -> No
     assert production.champion(name) == 2
     production.put_forward(name, 3, reason="better", by="me")
     stages = {1: "Archived", 2: "Archived", 3: "Production"}
-    assert state(name) == (stages, {"champion": 3, "previous": 2})
+    assert labels_of(name) == (stages, {"champion": 3, "previous": 2})
 
 
 def test_the_new_stage_is_set_before_the_old_one_is_cleared(
@@ -195,7 +191,10 @@ def test_the_new_stage_is_set_before_the_old_one_is_cleared(
     monkeypatch.setattr(MlflowClient, "transition_model_version_stage", stop_at_the_old)
     with pytest.raises(KeyboardInterrupt):
         production.put_forward(name, 2, reason="better", by="me")
-    assert state(name) == ({1: "Production", 2: "Production"}, {"champion": 2, "previous": 1})
+    assert labels_of(name) == (
+        {1: "Production", 2: "Production"},
+        {"champion": 2, "previous": 1},
+    )
     monkeypatch.undo()
 
 
@@ -227,7 +226,7 @@ def test_times_that_a_person_wrote_into_tags_are_not_believed(name: str) -> None
     client.set_registered_model_alias(name, "champion", "2")
     production.repair(name)
     assert production.history(name)[-1].reason == "alias or stage set by hand"
-    assert state(name)[1] == {"champion": 2, "previous": 1}
+    assert labels_of(name)[1] == {"champion": 2, "previous": 1}
 
 
 def test_a_version_of_another_tool_in_production_becomes_the_previous_one(name: str) -> None:
@@ -238,7 +237,10 @@ def test_a_version_of_another_tool_in_production_becomes_the_previous_one(name: 
     client.create_model_version(name, "s3://somewhere/m")
     assert production.champion(name) == 1
     production.put_forward(name, 2, reason="better", by="me")
-    assert state(name) == ({1: "Archived", 2: "Production"}, {"champion": 2, "previous": 1})
+    assert labels_of(name) == (
+        {1: "Archived", 2: "Production"},
+        {"champion": 2, "previous": 1},
+    )
     assert back(name) == 1
 
 
@@ -282,7 +284,7 @@ def test_every_version_is_read_however_many_there_are(name: str) -> None:
 def test_a_name_of_three_parts_or_with_a_quote_is_a_name(name: str) -> None:
     for other in (f"main.default.{name}", f"it's {name}"):
         promoted(other, 1, 2)
-        assert state(other)[1] == {"champion": 2, "previous": 1}
+        assert labels_of(other)[1] == {"champion": 2, "previous": 1}
 
 
 def test_a_history_longer_than_a_catalog_has_tags_for_goes_on(name: str) -> None:
@@ -291,7 +293,7 @@ def test_a_history_longer_than_a_catalog_has_tags_for_goes_on(name: str) -> None
         production.put_forward(name, 1 + turn % 2, reason="reason " * 300, by="me")
     moves = production.history(name)
     assert [move.target for move in moves[-2:]] == [1, 2]
-    assert state(name)[1] == {"champion": 2, "previous": 1}
+    assert labels_of(name)[1] == {"champion": 2, "previous": 1}
     assert len(moves) >= 6
 
 
@@ -316,7 +318,7 @@ def test_a_stage_that_the_registry_refuses_is_said_and_the_alias_moves(
 
     monkeypatch.setattr(MlflowClient, "transition_model_version_stage", refuse)
     promoted("m", 1, 2)
-    assert state("m")[1] == {"champion": 2, "previous": 1}
+    assert labels_of("m")[1] == {"champion": 2, "previous": 1}
     assert "only the alias 'champion' was moved, as the registry refuses stages" in caplog.text
 
 
