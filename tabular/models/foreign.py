@@ -135,7 +135,7 @@ def _as_numpy(rows: pd.DataFrame) -> pd.DataFrame:
 def _read(
     raw: pd.DataFrame, types: dict[str, Any] | None, required: tuple[str, ...], as_text: bool
 ) -> ReadTable:
-    """ReadTable in the types of a model's signature; MLflow refuses 5 where 5.0 is declared."""
+    """Cells in the types of a model's signature; MLflow refuses 5 where 5.0 is declared."""
     typed: dict[Any, Any] = {}
     unreadable: dict[Any, np.ndarray] = {}
     wanted: dict[Any, str] = {}
@@ -198,5 +198,5 @@ def _read_column(cells: pd.Series, kind: Any, as_text: bool) -> tuple[Any, np.nd
 
 
 def _lost(values: pd.Series, cells: pd.Series, blank: pd.Series) -> np.ndarray:
-    """ReadTable that hold something and could not be read."""
+    """Cells that hold something and could not be read."""
     return (values.isna() & ~blank & cells.notna()).to_numpy(dtype=bool)
