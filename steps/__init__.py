@@ -248,6 +248,9 @@ def _run(step: Callable[[], None]) -> int:
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         _complain(error)  # the store or the disk, not the command
         return 1
+    except MemoryError as error:
+        print(f"error: there is too little memory: {first_line(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -257,8 +260,9 @@ def _run(step: Callable[[], None]) -> int:
 def run_step(step: Callable[[], None]) -> NoReturn:
     """Runs a step's work and ends the process.
 
-    What the user got wrong ends in one line and exit code 2, a store or a disk that fails in one
-    line and 1. After Ctrl-C, SIGTERM and the death of `mlflow run` no run is left open.
+    What the user got wrong ends in one line and exit code 2; a store or a disk that fails, and too
+    little memory, in one line and 1. After Ctrl-C, SIGTERM and the death of `mlflow run` no run is
+    left open.
     """
     os.chdir(where_the_user_stands())
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

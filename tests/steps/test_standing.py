@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from steps import PROJECT, where_the_user_stands
+from steps import PROJECT, run_step, where_the_user_stands
 from tests.conftest import ROOT, copy_tracked, free_port, untouched_environment
 
 PROBE = "from steps import where_the_user_stands as stands; print(stands())"
@@ -50,6 +51,14 @@ def test_a_step_of_a_run_stands_where_the_run_was_started(tmp_path: Path, shell:
         check=True,
     )
     assert started.stdout.strip() == str(tmp_path)
+
+
+def test_too_little_memory_ends_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_step(lambda: print(np.ones(10**17)))
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: there is too little memory: Unable to allocate")
 
 
 @pytest.mark.slow
