@@ -37,7 +37,7 @@ FEW = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 MANY = settings(FEW, max_examples=4000)
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "4000"))  # to all models of several together
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))  # to all models of several together
 CLOSE = 1e-12
 
 NUMBERS = (
