@@ -149,7 +149,7 @@ def real(low: float, high: float, *, empty: bool = False) -> Callable[[str], flo
         except ValueError:
             value = float("nan")
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"expected {low} to {high}, found {text!r}")
+            raise argparse.ArgumentTypeError(f"expected {low:g} to {high:g}, found {text!r}")
         return value
 
     return read

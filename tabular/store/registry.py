@@ -107,7 +107,11 @@ def resolve(uri: str) -> str:
             resolved = get_model_name_and_version(MlflowClient(), uri)
     except MlflowException as error:
         name = re.split("[/@]", uri.removeprefix("models:/"))[0]
-        hint = "" if "@" in uri else f"; models:/{name}@champion is what `promote` put there"
+        hint = (
+            ""
+            if "@" in uri
+            else f"; `promote` puts a version there, and at models:/{name}@champion"
+        )
         raise BadInput(f"model {uri!r} not found: {first_line(error)}{hint}") from None
     return f"models:/{'/'.join(map(str, resolved))}"
 

@@ -305,7 +305,9 @@ def test_a_uri_is_resolved_by_alias_and_the_alias_is_named_where_a_stage_is_not_
     assert registry.resolve("runs:/abc/m") == "runs:/abc/m"
     if registry.candidates(name)[0].stage:
         assert registry.resolve(f"models:/{name}/Production") == f"models:/{name}/2"
-    with pytest.raises(BadInput, match=f"models:/{name}@champion is what") as caught:
+    with pytest.raises(
+        BadInput, match=f"`promote` puts a version there, and at models:/{name}@champion"
+    ) as caught:
         registry.resolve(f"models:/{name}/Staging")
     assert "\n" not in str(caught.value)
 
