@@ -30,7 +30,10 @@ class Output:
 
     def write(self, text: str) -> int:
         """Writes, and at the end of a line passes it on."""
-        self._stream.write(text)
+        try:
+            self._stream.write(text)  # stderr passes on every line at once
+        except BrokenPipeError:
+            self._drop()
         if "\n" in text:
             self.flush()
         return len(text)
@@ -40,8 +43,11 @@ class Output:
         try:
             self._stream.flush()
         except BrokenPipeError:
-            with Path(os.devnull).open("w") as nowhere:
-                os.dup2(nowhere.fileno(), self._stream.fileno())
+            self._drop()
+
+    def _drop(self) -> None:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
