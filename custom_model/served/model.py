@@ -129,7 +129,9 @@ class Model:
         # a CSV without headings has no rows but wrong names
         expanded = expand(conform(frame, self.columns), self.columns)
         proba = self._proba_of_expanded(expanded)
-        _refuse_extreme(proba)
+        if not np.isfinite(proba).all():
+            row = int((~np.isfinite(proba).all(axis=1)).argmax())
+            raise Refusal(f"row {row + 1}: {TOO_EXTREME}")
         return proba, expanded
 
     def _proba_of_few(self, data: Any) -> tuple[np.ndarray, Any] | None:
@@ -221,7 +223,6 @@ class Model:
         if asked.reasons and self.typical:
             explained = codes if asked.code is None else np.full(len(codes), asked.code)
             moved = self._effects(rows, self.typical, explained)
-            _refuse_extreme(moved)
             extras |= largest(moved, self.columns, asked.reasons)
         return extras
 
@@ -250,10 +251,3 @@ class Model:
             # a type also where no row has a reason
             answer[name] = pd.array(cells, dtype="str") if cells.dtype == object else cells
         return pd.DataFrame(answer)
-
-
-def _refuse_extreme(values: np.ndarray) -> None:
-    """Refuses rows, (n_rows, any number), for which the model gives no numbers."""
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        raise Refusal(f"row {int((~finite).argmax()) + 1}: {TOO_EXTREME}")

@@ -105,7 +105,8 @@ def largest(effects: np.ndarray, columns: Sequence[Column], n: int) -> dict[str,
     """The columns with the largest effects, up or down, the largest first.
 
     Args:
-        effects: (n_rows, n_columns).
+        effects: (n_rows, n_columns); where the model gives no number for one of a row's coalitions,
+            the row has no reasons.
         columns: the features.
         n: how many are wanted, at most `n_columns`.
 
@@ -113,6 +114,7 @@ def largest(effects: np.ndarray, columns: Sequence[Column], n: int) -> dict[str,
         (n_rows,) by name: `reason_1`, the name of a column, or None where no further column has an
         effect; `reason_1_effect`; and so on.
     """
+    effects = np.where(np.isfinite(effects).all(axis=1, keepdims=True), effects, 0.0)
     order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :n]
     effects = np.take_along_axis(effects, order, axis=1)
     names = np.array([column.name for column in columns], dtype=object)[order]

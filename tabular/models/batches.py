@@ -139,7 +139,8 @@ def _arrays(predictions: PredictedRows) -> list[pa.Array]:
                 levels = pa.array(cells.cat.categories.tolist())
                 arrays.append(levels.take(pa.array(cells.cat.codes.to_numpy())))
             else:
-                arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
+                text = pa.string() if isinstance(cells.dtype, pd.StringDtype) else None
+                arrays.append(pa.array(cells.to_numpy(), text, from_pandas=True))
         except pa.ArrowException as error:
             raise _of_no_type(predictions.uri, error) from None
     return arrays

@@ -1,7 +1,7 @@
 """A loaded model, whoever made it: what it reads of a table, and what it predicts."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,7 @@ class LoadedModel:
         table_columns: headings of its training table without the target.
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
+        params: of inference, that every prediction is made with.
         predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
     """
 
@@ -140,6 +141,7 @@ class LoadedModel:
     table_columns: tuple[str, ...] = ()
     run_id: str = ""
     profile: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 
     def ask(self, cells: ReadTable) -> PredictedRows:
