@@ -5,21 +5,19 @@ row. A coalition is a row that has some columns from the row in question and the
 typical one; the model predicts for the coalitions, whatever it is made of.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 
 from .columns import Column, expand, expanded_names
 
-EXACT_COLUMNS = 8  # of a model: all coalitions are asked
-MOST_COALITIONS = 90  # of a row of a wider model, where one pair of permutations needs no more
+MOST_COALITIONS = 256  # of a row: all those of eight columns
 BLOCK_CELLS = 2_000_000
+ROUNDING = 1e-12  # an effect below is that of the order of sums
 
 
 def typical_row(typed: pd.DataFrame, columns: Sequence[Column]) -> dict[str, Any]:
@@ -58,9 +56,9 @@ def effects(
 ) -> np.ndarray:
     """What each column of each row adds to the probability of a class.
 
-    A column with the typical value adds nothing. Where a model has more than 8 columns, and a row
-    more coalitions than 90, they are those of antithetic permutations: rotations of one order,
-    each with its reverse, which share most of their coalitions.
+    A column with the typical value adds nothing. If at most eight columns have another value, all
+    coalitions are asked, and the effects are exact. Of more columns each alone and all but each are
+    asked, and random coalitions, each with its complement (Covert and Lee 2021, arXiv 2012.01536).
 
     Args:
         predict_proba: from expanded columns by name to (n_rows, n_classes).
@@ -75,14 +73,12 @@ def effects(
     """
     parts = [expanded_names(column) for column in columns]
     cells = {name: _with_typical(rows[name], typical[name]) for names in parts for name in names}
-    n_rows, most = len(codes), MOST_COALITIONS
-    if len(columns) <= EXACT_COLUMNS:
-        most = 2**EXACT_COLUMNS
+    n_rows = len(codes)
     differs = np.stack([_differs([cells[name] for name in names]) for names in parts], axis=1)
     result = np.zeros(differs.shape)
     n_active = differs.sum(axis=1)
     for active in np.unique(n_active[n_active > 0]).tolist():
-        masks, weights = _coalitions(active, most)
+        masks, weights = _coalitions(active)
         at_once = min(block_rows, max(1, BLOCK_CELLS // len(cells))) // len(masks)
         inside = np.flatnonzero(n_active == active)
         for some in np.array_split(inside, math.ceil(len(inside) / max(1, at_once))):
@@ -97,7 +93,7 @@ def effects(
             }
             proba = predict_proba(hybrid).reshape(len(some), len(masks), -1)
             proba = proba[np.arange(len(some)), :, codes[some]]
-            result[some[:, np.newaxis], of_row[:, 0]] = (weights @ proba.T).T
+            result[some[:, np.newaxis], of_row[:, 0]] = proba @ weights.T
     return result
 
 
@@ -115,7 +111,8 @@ def largest(effects: np.ndarray, columns: Sequence[Column], n: int) -> dict[str,
         effect; `reason_1_effect`; and so on.
     """
     effects = np.where(np.isfinite(effects).all(axis=1, keepdims=True), effects, 0.0)
-    order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :n]
+    effects = np.where(np.abs(effects) > ROUNDING, effects, 0.0)
+    order = np.argsort(-np.abs(effects).round(12), axis=1, kind="stable")[:, :n]
     effects = np.take_along_axis(effects, order, axis=1)
     names = np.array([column.name for column in columns], dtype=object)[order]
     names[effects == 0] = None
@@ -143,56 +140,44 @@ def _differs(cells: Sequence[Any]) -> np.ndarray:
     return different
 
 
-@lru_cache(maxsize=16)
-def _coalitions(n: int, most: int) -> tuple[np.ndarray, csr_array]:
-    """What to ask about n columns, and the weight of each answer in a column's effect.
+@lru_cache(maxsize=8)
+def _coalitions(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """What to ask about n columns, and the weight of each probability in a column's effect.
 
-    Args:
-        n: columns.
-        most: coalitions, if one pair of permutations needs no more.
+    The effects are the linear function of the columns that fits the probabilities best, weighted by
+    the size of the coalition, and gives the first and the last exactly (KernelSHAP: Lundberg and
+    Lee 2017, arXiv 1705.07874). Of all coalitions this makes the Shapley values.
 
     Returns:
         masks: (n_coalitions, n) bool, the columns that are the row's own.
         weights: (n, n_coalitions).
     """
-    weights: dict[tuple[int, int], float] = {}
-    if 2**n <= most:
-        masks = list(range(2**n))
-        for mask in masks:
-            for at in range(n):
-                inside = mask >> at & 1
-                of_others = mask.bit_count() - inside
-                weights[at, mask] = (2 * inside - 1) / (n * math.comb(n - 1, of_others))
+    sizes = np.arange(2, n - 1)
+    mass = (n - 1) / (sizes * (n - sizes))  # of all coalitions of a size
+    every = (1 << n) - 1
+    if every < MOST_COALITIONS:
+        masks = list(range(1, every))
     else:
-        masks, paths = [], list[tuple[list[int], list[int]]]()
-        for order in _orders(n):
-            pair = [_path(order), _path(order[::-1])]
-            together = dict.fromkeys([*masks, *pair[0], *pair[1]])
-            if paths and len(together) > most:
-                break
-            masks = list(together)
-            paths += [(order, pair[0]), (order[::-1], pair[1])]
-        for order, path in paths:
-            for at, before, after in zip(order, path, path[1:], strict=False):
-                weights[at, after] = weights.get((at, after), 0.0) + 1 / len(paths)
-                weights[at, before] = weights.get((at, before), 0.0) - 1 / len(paths)
-    position = {mask: place for place, mask in enumerate(masks)}
-    places = [[at for at, _ in weights], [position[mask] for _, mask in weights]]
-    members = np.array([[mask >> at & 1 for at in range(n)] for mask in masks], dtype=bool)
-    return members, csr_array((list(weights.values()), places), shape=(n, len(masks)))
-
-
-def _orders(n: int) -> Iterator[list[int]]:
-    """Permutations: the rotations of one, far from each other first, then those of the next."""
-    rng = np.random.default_rng(0)
-    step = next(s for s in range(round(0.618 * n), 2 * n) if math.gcd(s, n) == 1)
-    while True:
-        order = rng.permutation(n).tolist()
-        for turn in range(n):
-            at = turn * step % n
-            yield order[at:] + order[:at]
-
-
-def _path(order: Sequence[int]) -> list[int]:
-    """The coalitions of a permutation, as bits, from none to all."""
-    return [0, *itertools.accumulate(1 << at for at in order)]
+        rng = np.random.default_rng(0)
+        drawn = dict.fromkeys(c for at in range(n) for c in (1 << at, every ^ 1 << at))
+        while len(drawn) < MOST_COALITIONS - 2:
+            some = rng.permutation(n)[: rng.choice(sizes, p=mass / mass.sum())]
+            mask = sum(1 << int(at) for at in some)
+            drawn |= {mask: None, every ^ mask: None}
+        masks = list(drawn)
+    bits = [mask >> at & 1 for mask in masks for at in range(n)]
+    inner = np.array(bits, dtype=np.intp).reshape(-1, n)
+    size = inner.sum(axis=1)
+    of_size = np.bincount(size, minlength=n + 1)
+    if every < MOST_COALITIONS:
+        kernel = np.array([(n - 1) / (k * (n - k)) for k in size.tolist()]) / of_size[size]
+    else:
+        alone = (size == 1) | (size == n - 1)
+        kernel = np.where(alone, 1 / n, mass.sum() / max(1, (~alone).sum()))
+    centred = inner - size[:, np.newaxis] / n
+    weighted = centred * kernel[:, np.newaxis]
+    of_inner = np.linalg.solve(centred.T @ weighted + 1, weighted.T)
+    of_all = 1 / n - of_inner @ size / n
+    of_none = -of_all - of_inner.sum(axis=1)
+    members = np.vstack([np.zeros(n), np.ones(n), inner]).astype(bool)
+    return members, np.column_stack([of_none, of_all, of_inner])
