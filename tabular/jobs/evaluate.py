@@ -23,8 +23,9 @@ from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
 from tabular.report.importance import column_importance
+from tabular.stats.by_class import metric_names
 from tabular.stats.intervals import GainEstimate, interval
-from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
+from tabular.stats.metrics import METRICS, OF_LABELS
 from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, log_results, start_run

@@ -5,10 +5,8 @@ time, while intervals and tests need thousands of resamples. A resample is a wei
 """
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,11 +21,6 @@ from tabular.stats.formulas import (
     roc_auc,
     weigh_classes,
 )
-
-if TYPE_CHECKING:  # worker processes import this file and need no MLflow
-    from custom_model.served.columns import Label
-
-LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters in all
 
 
 @dataclass(frozen=True)
@@ -175,7 +168,7 @@ def compute_metric(
         return math.nan
     if metric.by_counts:
         y_pred = predicted(proba) if y_pred is None else y_pred
-        return float(metric.by_counts(*_counted(y_true, y_pred, proba.shape[1]))[0])
+        return float(metric.by_counts(*counted(y_true, y_pred, proba.shape[1]))[0])
     if not ((proba >= 0) & (proba <= 1)).all():
         return math.nan
     if metric.per_row:
@@ -183,7 +176,7 @@ def compute_metric(
     return float(weighted(name, y_true, proba, proba.shape[1])(np.ones((1, len(y_true))))[0])
 
 
-def _counted(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> list[Counts]:
+def counted(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> list[Counts]:
     """Correct rows, rows and predictions of each class, (1, n_classes) each."""
     columns = (y_true[y_true == y_pred], y_true, y_pred)
     return [np.bincount(column, minlength=n_classes)[None] for column in columns]
@@ -218,30 +211,3 @@ def weighted(name: str, y_true: np.ndarray, predictions: np.ndarray, n_classes: 
         rows = metric.per_row(y_true, predictions)
         return lambda weights: np.asarray(weights @ rows / weights.sum(axis=1))
     return roc_auc(y_true, predictions)
-
-
-def f1_per_class(
-    y_true: np.ndarray, y_pred: np.ndarray, labels: "Sequence[Label]"
-) -> dict[str, float]:
-    """F1 of each class that has rows, by the name `f1_class_<class>`.
-
-    Args:
-        y_true: (n_rows,) true classes.
-        y_pred: (n_rows,) predicted classes.
-        labels: the classes.
-    """
-    correct, true, pred = _counted(y_true, y_pred, len(labels))
-    scores = f1_by_class(correct, true, pred)[0]
-    named = zip(metric_names(labels), scores, true[0], strict=True)
-    return {f"f1_class_{name}": float(score) for name, score, rows in named if rows}
-
-
-def metric_names(labels: "Sequence[Label]") -> list[str]:
-    """Each class as a part of a metric's name: what MLflow does not allow becomes "_"."""
-    names: list[str] = []
-    for label in labels:
-        name = re.sub(r"[^\w.\- ]", "_", str(label)).strip()[:LONGEST_NAME] or "_"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return names

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.metrics import (
     METRICS,
     OF_LABELS,
     compute_metric,
     compute_metrics,
-    f1_per_class,
-    metric_names,
     predicted,
     weighted,
 )
