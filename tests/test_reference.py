@@ -74,7 +74,7 @@ def test_the_page_has_what_the_code_knows_now() -> None:
 def test_a_table_that_is_gone_from_the_page_is_missed() -> None:
     text = reference.FILE.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="no table 'metric' after '## Metrics'"):
-        reference.page(text.replace("| metric | is | better |", "| name | is | better |"))
+        reference.page(text.replace("| metric | is | from |", "| name | is | from |"))
 
 
 def test_every_variable_that_is_read_is_described() -> None:

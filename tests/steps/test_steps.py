@@ -20,7 +20,8 @@ from tests.tables import mixed_table
 STEPS = sorted(p.stem for p in (ROOT / "steps").glob("*.py") if p.stem != "__init__")
 METRICS = (
     *("f1_macro", "f1_weighted", "accuracy", "balanced_accuracy", "precision_macro"),
-    *("recall_macro", "log_loss", "roc_auc", "brier"),
+    *("recall_macro", "log_loss", "roc_auc", "brier", "average_precision", "mcc", "cohen_kappa"),
+    *("ks", "lift_10"),
 )
 ARTIFACTS = {
     *("confusion_matrix.png", "classification_report.txt", "classification_report.json", "roc.png"),
