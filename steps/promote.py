@@ -7,9 +7,10 @@ mlflow run . -e promote -P version=3 -P force=true
 
 from collections.abc import Sequence
 
-from steps import Parser, one_of, real, registry_name, run_step, truth, whole
+from steps import Parser, headings, limits, one_of, real, registry_name, run_step, truth, whole
 from tabular.gate.decide import Rule
 from tabular.jobs.promote import Promotion, promote
+from tabular.stats.by_group import DIFFERENCES
 from tabular.stats.metrics import METRICS
 
 
@@ -76,7 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.option(
         "max_latency_ratio", rule.max_latency_ratio, real(0, 1e6), "most times as long for one row"
     )
+    parser.option("by", "", headings, "columns whose values are compared, a comma list")
+    parser.option(
+        "max_gap",
+        "",
+        limits(*DIFFERENCES),
+        "largest difference between the values of by: a number for every difference, or a comma "
+        "list such as equalized_odds:0.1; empty for any",
+    )
     options = vars(parser.read(arguments))
+    options["by"] = tuple(options["by"])
+    if options["max_gap"] and not options["by"]:
+        parser.error("max_gap needs by: the columns whose values are compared")
     name, dry_run, version, force = (
         options.pop(key) for key in ("model_name", "dry_run", "version", "force")
     )

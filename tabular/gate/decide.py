@@ -10,7 +10,8 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.stats.metrics import OF_LABELS, compute_metrics, sign
+from tabular.stats.by_group import FEWEST_ROWS, Gap, gaps
+from tabular.stats.metrics import OF_LABELS, compute_metrics, predicted, sign
 from tabular.stats.paired import Gain, Paired, gain, mcnemar
 
 Mode = Literal["superior", "best"]
@@ -34,6 +35,8 @@ class Rule:
         max_class_loss: largest fall of a class's recall, where the class has `CLASS_ROWS` rows.
         max_loss_rise: largest rise of the log loss.
         max_latency_ratio: largest ratio of the times for one row.
+        by: headings of the columns by which the rows are grouped.
+        max_gap: largest difference between the groups, by its name in `DIFFERENCES`.
     """
 
     metric: str = "f1_macro"
@@ -47,6 +50,8 @@ class Rule:
     max_class_loss: float = 0.1
     max_loss_rise: float = 0.05
     max_latency_ratio: float = 20.0
+    by: tuple[str, ...] = ()
+    max_gap: dict[str, float] = field(default_factory=dict)
 
 
 CLASS_ROWS = 10  # a recall on fewer rows moves by more than a tenth with one row
@@ -103,6 +108,11 @@ class Predictions:
     y_pred: np.ndarray | None = None
     labels_only: bool = False
 
+    @property
+    def labels(self) -> np.ndarray:
+        """(n_rows,) predicted classes."""
+        return predicted(self.proba) if self.y_pred is None else self.y_pred
+
 
 def evaluate_version(y_true: np.ndarray, predictions: Predictions) -> dict[str, float]:
     """The metrics that are defined, those of labels alone where there are no probabilities.
@@ -124,6 +134,7 @@ def decide(
     labels: Sequence[Label],
     refreshed: bool = False,
     challengers: int = 1,
+    by_rows: np.ndarray | None = None,
 ) -> Decision:
     """Applies the rule.
 
@@ -135,6 +146,7 @@ def decide(
         labels: the classes.
         refreshed: the challenger was trained on a newer table than the champion.
         challengers: from how many the challenger was picked; the more, the smaller the level.
+        by_rows: (n_rows,) name of each row's group by `rule.by`; None without.
 
     Raises:
         BadInput: the metric needs probabilities, and the champion has none.
@@ -148,6 +160,13 @@ def decide(
         "challengers": challengers,
         "challenger": scores,
     }
+    if by_rows is not None:
+        between = gaps(
+            y_true, challenger.labels, by_rows, labels,
+            confidence=rule.confidence, resamples=rule.resamples, seed=rule.seed,
+        )  # fmt: skip
+        checks += _gaps(between, rule)
+        evidence["gaps"] = {name: dataclasses.asdict(gap) for name, gap in between.items()}
     if champion is None:
         return _decision(checks, f"{rule.metric} {value:.4f}; none was before", evidence)
     if champion.labels_only and rule.metric not in OF_LABELS:
@@ -206,7 +225,7 @@ def _decision(
     resampled: np.ndarray | None = None,
 ) -> Decision:
     failed = [check for check in checks if not check.passed]
-    because = "; ".join(check.reason for check in failed or checks[1:2])
+    because = "; ".join(c.reason for c in failed or [c for c in checks if c.name == "better"])
     reason = f"{compared}: {because}" if because else compared
     evidence["checks"] = [{"name": c.name, "passed": c.passed, "said": c.reason} for c in checks]
     return Decision(
@@ -250,6 +269,20 @@ def _better(gained: Gain, losses: Gain | None, rule: Rule, refreshed: bool, leve
             reason = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"
             p_value = losses.p_value
     return Check("better", wins, f"{reason} (p {p_value:.4f}, level {level:.4f})")
+
+
+def _gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
+    """A check for each difference that is limited; one that is undefined fails."""
+    checks = []
+    for name, limit in rule.max_gap.items():
+        if gap := between.get(name):
+            word = "more than" if gap.value > limit else "at most"
+            reason = f"{name}_difference {gap.value:.4f} is {word} {limit:g}; {gap.where}"
+            checks.append(Check(name, gap.value <= limit, reason))
+        else:
+            reason = f"{name}_difference is undefined: no rate has {FEWEST_ROWS} rows in two groups"
+            checks.append(Check(name, False, reason))
+    return checks
 
 
 def _mcnemar(p_value: float, rule: Rule) -> Check:
