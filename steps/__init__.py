@@ -107,18 +107,6 @@ def headings(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def limits(*possible: str) -> Callable[[str], dict[str, float]]:
-    """Reads a number from 0 to 1 for all names, or `name:number` in a comma list for some."""
-
-    def read(text: str) -> dict[str, float]:
-        if not text or ":" not in text:
-            return dict.fromkeys(possible, float(real(0, 1)(text) or 0)) if text else {}
-        pairs = [part.partition(":") for part in headings(text)]
-        return {one_of(*possible)(name.strip()): float(real(0, 1)(n) or 0) for name, _, n in pairs}
-
-    return read
-
-
 TABLE = (
     f"{', '.join(BUILT_IN)}; or the path or URI of a table: CSV, TSV, Parquet, Feather, ORC, JSON, "
     "Excel, a folder of these, or a database with ?query="

@@ -10,7 +10,8 @@ import pandas as pd
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.gate.decide import Decision, Predictions, Rule, decide, evaluate_version
+from tabular.gate.decide import Decision, Predictions, decide, evaluate_version
+from tabular.gate.rules import Rule
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tabular.errors import BadInput
-from tabular.gate.decide import Decision, Predictions, Rule, decide
+from tabular.gate.decide import Decision, Predictions, decide
+from tabular.gate.rules import Rule
 from tests.tabular.stats.test_paired import predictions
 
 LENIENT = Rule(max_class_loss=1.0, max_loss_rise=100.0)
