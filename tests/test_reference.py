@@ -126,7 +126,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     calibrated = ["logistic_regression,extra_trees", "--trials", "4", "--register", "2"]
     sweep.main([*searched, *calibrated])
     log_failures()
-    promote.main(["--model_name", "mixed", "--force", "true", "--resamples", "100", "--by", "amount"])
+    promote.main(
+        ["--model_name", "mixed", "--force", "true", "--resamples", "100", "--by", "amount"]
+    )
     rollback.main(["--model_name", "mixed"])
     of_version = ["--model", "models:/mixed/Production", "--data"]
     score.main([*of_version, str(folder / "later.csv"), "--output", str(folder / "scored.csv")])
