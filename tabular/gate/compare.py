@@ -15,10 +15,10 @@ from tabular.gate.rules import Rule
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
+from tabular.report.parts import name_groups
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
-from tabular.table.parts import name_groups
 from tabular.table.split import ROW_HASH
 
 FEWEST_ROWS = 10

@@ -24,6 +24,7 @@ from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
 from tabular.report.groups import Groups, assess_groups
 from tabular.report.importance import column_importance
+from tabular.report.parts import name_groups
 from tabular.stats.by_class import metric_names
 from tabular.stats.intervals import GainEstimate, interval
 from tabular.stats.metrics import METRICS, OF_LABELS
@@ -34,7 +35,6 @@ from tabular.table.addresses import without_password
 from tabular.table.dataset import Dataset
 from tabular.table.files import RawTable, read_table
 from tabular.table.labels import true_labels
-from tabular.table.parts import name_groups
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column
+from tabular.report.parts import parts_of
 from tabular.stats.intervals import Estimate, wilson
 from tabular.stats.two_sample import holm, share_test
-from tabular.table.parts import parts_of
 
 FEWEST_ROWS = 30
 
