@@ -102,6 +102,11 @@ def names_of(*possible: str) -> Callable[[str], list[str]]:
     return read
 
 
+def headings(text: str) -> list[str]:
+    """Reads a comma list of headings."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 TABLE = (
     f"{', '.join(BUILT_IN)}; or the path or URI of a table: CSV, TSV, Parquet, Feather, ORC, JSON, "
     "Excel, a folder of these, or a database with ?query="

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import Parser, main, promote, rollback, run_step, train
-from steps.monitor import headings
+from steps import Parser, headings, main, promote, rollback, run_step, train
 from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
