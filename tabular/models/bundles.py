@@ -15,15 +15,7 @@ def is_bundle(inside: Any) -> bool:
 
 
 def as_bundle(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) -> LoadedModel:
-    """A loaded version of this project.
-
-    Args:
-        inside: its own code, from `unwrap_python_model`.
-        uri: see `Model`.
-        path: see `Model`.
-        pyfunc: see `Model`.
-        run_id: see `Model`.
-    """
+    """A loaded version of this project; `inside` is its own code, from `unwrap_python_model`."""
     columns = tuple(inside.columns)
     own = inside if hasattr(inside, "score_typed") else _Older(inside)
     profile = path / "artifacts" / "profile.json"

@@ -29,11 +29,7 @@ def load_model(uri: str, folder: str) -> LoadedModel:
 
 
 def open_model(path: Path, uri: str) -> LoadedModel:
-    """Loads a model from its artifact.
-
-    Args:
-        path: of the artifact.
-        uri: that names it in messages.
+    """Loads a model from the folder of its artifact; `uri` names it in messages.
 
     Raises:
         BadInput: it cannot be loaded.
