@@ -22,7 +22,8 @@ from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance
-from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
+from tabular.stats.by_class import f1_per_class, metric_names
+from tabular.stats.metrics import compute_metrics, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results

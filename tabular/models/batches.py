@@ -78,13 +78,7 @@ def _free(name: str, names: Sequence[str]) -> str:
 def score_batch(
     model: LoadedModel, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool
 ) -> Scored:
-    """Scores a batch.
-
-    Args:
-        model: that scores.
-        added: from `added_columns`.
-        batch: (n_rows, n_columns).
-        as_text: the cells are uninterpreted text.
+    """Scores a batch; `added` is from `added_columns`.
 
     Raises:
         BadInput: the model answers with another type than before, or to another number of rows.
@@ -112,15 +106,7 @@ def _ask(model: LoadedModel, batch: pa.RecordBatch, as_text: bool) -> PredictedR
 
 
 def to_frame(batch: pa.RecordBatch, names: Sequence[str]) -> pd.DataFrame:
-    """Columns of a batch as pandas holds them; integers and booleans stay so beside nulls.
-
-    Args:
-        batch: (n_rows, any columns).
-        names: of the columns to take.
-
-    Returns:
-        (n_rows, n_names).
-    """
+    """Some columns of a batch as pandas holds them; integers and booleans stay so beside nulls."""
     columns: dict[str, Any] = {}
     for name in names:
         cells = batch.column(name)

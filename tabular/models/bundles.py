@@ -21,15 +21,7 @@ def is_bundle(inside: Any) -> bool:
 def as_bundle(
     inside: Any, params: Mapping[str, Any], *, uri: str, path: Path, pyfunc: Any, run_id: str
 ) -> LoadedModel:
-    """A loaded version of this project.
-
-    Args:
-        inside: its own code, from `unwrap_python_model`.
-        params: of inference, for every prediction.
-        uri: see `Model`.
-        path: see `Model`.
-        pyfunc: see `Model`.
-        run_id: see `Model`.
+    """A loaded version of this project; `inside` is its own code, from `unwrap_python_model`.
 
     Raises:
         BadInput: it has no such params.

@@ -32,12 +32,7 @@ def load_model(uri: str, folder: str, params: Mapping[str, Any] | None = None) -
 
 
 def open_model(path: Path, uri: str, params: Mapping[str, Any] | None = None) -> LoadedModel:
-    """Loads a model from its artifact.
-
-    Args:
-        path: of the artifact.
-        uri: that names it in messages.
-        params: of inference, for every prediction.
+    """Loads a model from the folder of its artifact; `uri` names it in messages.
 
     Raises:
         BadInput: it cannot be loaded, or has no such params.

@@ -51,20 +51,12 @@ class PredictedRows:
     reasons: dict[int, str]
 
     def among(self, rows: np.ndarray) -> "PredictedRows":
-        """Those for some of the scored rows.
-
-        Args:
-            rows: (n_rows,) bool.
-        """
+        """Those for some of the scored rows, (n_rows,) bool."""
         table = self.table[rows[self.scored]].reset_index(drop=True)
         return replace(self, table=table, scored=self.scored & rows)
 
     def describe_refused(self, rows: np.ndarray | None = None) -> str:
-        """How many rows are refused, and why the first of them is; "" where none is.
-
-        Args:
-            rows: (n_rows,) bool: those that are looked at; None for all.
-        """
+        """How many of `rows`, or of all, are refused, and why the first is; "" where none is."""
         rows = np.ones(len(self.scored), dtype=bool) if rows is None else rows
         refused = rows & ~self.scored
         if not refused.any():
@@ -145,10 +137,7 @@ class LoadedModel:
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 
     def ask(self, cells: ReadTable) -> PredictedRows:
-        """Asks for the rows of a table that are not refused.
-
-        Args:
-            cells: from `read`.
+        """Asks for the rows of a table, from `read`, that are not refused.
 
         Raises:
             BadInput: the model cannot be asked.
@@ -166,10 +155,6 @@ class LoadedModel:
 
     def check_columns(self, names: Iterable[str], data: str) -> None:
         """Looks whether a table has the columns without which no row is scored.
-
-        Args:
-            names: columns of the table.
-            data: where it came from.
 
         Raises:
             BadInput: one is missing.

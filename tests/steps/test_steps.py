@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from steps import Parser, main, promote, rollback, run_step, train
-from steps.monitor import headings
+from steps import Parser, headings, main, promote, rollback, run_step, train
 from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
 STEPS = sorted(p.stem for p in (ROOT / "steps").glob("*.py") if p.stem != "__init__")
 METRICS = (
     *("f1_macro", "f1_weighted", "accuracy", "balanced_accuracy", "precision_macro"),
-    *("recall_macro", "log_loss", "roc_auc", "brier"),
+    *("recall_macro", "log_loss", "roc_auc", "brier", "average_precision", "mcc", "cohen_kappa"),
+    *("ks", "lift_10"),
 )
 ARTIFACTS = {
     *("confusion_matrix.png", "classification_report.txt", "classification_report.json", "roc.png"),
