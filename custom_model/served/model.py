@@ -18,7 +18,7 @@ from .cells import Cells, read_cells
 from .columns import Column, expand
 from .few import FEW_ROWS, Unsure, read_few
 from .ragged import refuse_ragged
-from .reasons import effects, largest
+from .reasons import largest, shapley_values
 from .requests import Asked, Refusal, UnknownParams, as_frame, conform, read_params, refuse_doubled
 from .sets import in_sets
 from .trust import load_pipeline
@@ -229,10 +229,12 @@ class Model:
     def _effects(self, rows: Any, typical: dict[str, Any], codes: np.ndarray) -> np.ndarray:
         """(n_rows, n_columns), predicted in the way in which the rows were."""
         if isinstance(rows, pd.DataFrame):
-            explain = partial(effects, lambda some: self._proba_of_expanded(pd.DataFrame(some)))
+            explain = partial(
+                shapley_values, lambda some: self._proba_of_expanded(pd.DataFrame(some))
+            )
         else:
             assert self.few is not None
-            explain = partial(effects, self.few, block_rows=FEW_ROWS)
+            explain = partial(shapley_values, self.few, block_rows=FEW_ROWS)
         with self._threads(len(rows) if isinstance(rows, pd.DataFrame) else 1):
             return explain(rows, typical, self.columns, codes)
 

@@ -45,7 +45,7 @@ def typical_row(typed: pd.DataFrame, columns: Sequence[Column]) -> dict[str, Any
     return {str(name): None if pd.isna(value) else value for name, value in row.items()}
 
 
-def effects(
+def shapley_values(
     predict_proba: Callable[[dict[str, Any]], np.ndarray],
     rows: Any,
     typical: Mapping[str, Any],

@@ -14,7 +14,7 @@ from sklearn.ensemble import VotingClassifier
 from custom_model.served import reasons
 from custom_model.served.columns import Column, expand
 from custom_model.served.compiled import compile_model
-from custom_model.served.reasons import effects, largest, typical_row
+from custom_model.served.reasons import largest, shapley_values, typical_row
 from tabular.families.pipeline import make_model
 from tabular.recipe import calibration
 from tabular.table.dataset import Dataset, make_dataset
@@ -31,7 +31,7 @@ def explain(model: Any, dataset: Dataset, rows: pd.DataFrame, codes: np.ndarray)
     """The effects for expanded rows."""
     typical = typical_row(dataset.typed, dataset.columns)
     predict = predict_of(model)
-    return effects(predict, rows, typical, dataset.columns, codes)
+    return shapley_values(predict, rows, typical, dataset.columns, codes)
 
 
 def predict_of(model: Any) -> Callable[[dict[str, Any]], np.ndarray]:
@@ -102,7 +102,7 @@ def test_effects_sum_to_the_difference_from_the_typical_row(
     before = model.predict_proba(typical_frame(mixed))[0, codes]
     difference = proba[np.arange(len(rows)), codes] - before
     np.testing.assert_allclose(found.sum(axis=1), difference, rtol=0, atol=1e-9)
-    compiled = effects(
+    compiled = shapley_values(
         compile_model(model),
         table_of(rows),
         typical_row(mixed.typed, mixed.columns),
