@@ -102,10 +102,14 @@ def served_by_git(project: Path) -> Iterator[str]:
         subprocess.run([*git, *words], cwd=project, check=True)
     port = free_port()
     daemon = subprocess.Popen(
-        ["git", "daemon", "--export-all", f"--base-path={project.parent}", f"--port={port}"]
+        ["git", "daemon", "--export-all", f"--base-path={project.parent}"]
+        + ["--listen=127.0.0.1", f"--port={port}"]
     )
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while True:
+            with socket.socket() as asked:
+                if not asked.connect_ex(("127.0.0.1", port)):
+                    break
             time.sleep(0.1)
         yield f"git://127.0.0.1:{port}/{project.name}"
     finally:
