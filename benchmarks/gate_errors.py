@@ -26,7 +26,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
-from tabular.gate.decide import Predictions, Rule, decide, level_of
+from tabular.gate.decide import Predictions, decide, level_of
+from tabular.gate.rules import Rule
 from tabular.stats.formulas import log_losses
 from tabular.stats.metrics import predicted
 from tabular.stats.paired import Paired, gain

@@ -48,8 +48,11 @@ def page(text: str) -> str:
     rows = [(name, _code(default[name]), is_) for name, is_ in described(*place, text).items()]
     _fill(blocks, place[0], (place[1], "default", "is"), rows)
     better = {False: "higher", True: "lower"}
-    metrics = [(one.name, one.meaning, better[one.lower_is_better]) for one in METRICS.values()]
-    _fill(blocks, "## Metrics", ("metric", "is", "better"), metrics)
+    metrics = [
+        (one.name, one.meaning, "{:g} to {:g}".format(*one.range), better[one.lower_is_better])
+        for one in METRICS.values()
+    ]
+    _fill(blocks, "## Metrics", ("metric", "is", "from", "better"), metrics)
 
     _fill(blocks, "Members of a move:", ("member", "is"), members(Move).items())
     _fill(blocks, "A feature in `columns`:", ("member", "is"), members(Column).items())

@@ -7,7 +7,7 @@ mlflow run . -e evaluate -P model=runs:/<run id>/model -P data=march.csv -P targ
 
 from collections.abc import Sequence
 
-from steps import TABLE, Parser, one_of, real, run_step, whole
+from steps import TABLE, Parser, headings, one_of, real, run_step, whole
 from tabular.jobs.evaluate import Evaluation, evaluate
 
 
@@ -25,6 +25,8 @@ def show(evaluation: Evaluation) -> None:
             f"weaker where {part.column} {part.values}: {part.accuracy.value:.1%} of {part.rows} "
             f"rows right, {part.rest:.1%} elsewhere"
         )
+    for line in evaluation.groups.lines("f1_macro"):
+        print(line)
     print(f"report.html in run {evaluation.run_id}")
 
 
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.option("confidence", 0.95, real(0.5, 0.9999), "of the two-sided intervals")
     parser.option("resamples", 1000, whole(100), "draws of the bootstrap, at least 100")
     parser.option("seed", 42, whole(0), "seed of the bootstrap")
+    parser.option("by", "", headings, "columns whose values are compared, a comma list")
     show(evaluate(**vars(parser.read(arguments)), say=print))
 
 

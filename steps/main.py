@@ -10,7 +10,7 @@ from steps import run_step
 from steps.promote import show as show_outcome
 from steps.sweep import make_parser
 from steps.sweep import show as show_versions
-from tabular.gate.decide import Rule
+from tabular.gate.rules import Rule
 from tabular.jobs.promote import promote
 from tabular.jobs.sweep import Plan, sweep
 

@@ -8,7 +8,7 @@ python -m steps.monitor --model models:/churn@champion --data march.csv || echo 
 import sys
 from collections.abc import Sequence
 
-from steps import TABLE, Parser, one_of, real, run_step, whole
+from steps import TABLE, Parser, headings, one_of, real, run_step, whole
 from tabular.drift.checks import DriftRule
 from tabular.drift.verdict import Verdict
 from tabular.jobs.monitor import Watch, monitor
@@ -27,11 +27,6 @@ def show(watch: Watch) -> None:
             f"{check.limit:>8.4f} {check.p_value:>8.4f}  {check.note}".rstrip()
         )
     print(f"drift.html in run {watch.run_id}")
-
-
-def headings(text: str) -> list[str]:
-    """Reads a comma list of headings."""
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,22 +5,17 @@ mlflow run . -e promote -P model_name=churn -P metric=roc_auc -P dry_run=true
 mlflow run . -e promote -P version=3 -P force=true
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from steps import Parser, one_of, real, registry_name, run_step, truth, whole
-from tabular.gate.decide import Rule
+from steps import Parser, headings, one_of, real, registry_name, run_step, truth, whole
+from tabular.gate.rules import Rule
 from tabular.jobs.promote import Promotion, promote
+from tabular.stats.by_group import DIFFERENCES
 from tabular.stats.metrics import METRICS
 
 
 def show(model_name: str, outcome: Promotion, *, dry_run: bool = False) -> None:
-    """Prints what was decided and why.
-
-    Args:
-        model_name: in the registry.
-        outcome: of the promotion.
-        dry_run: nothing was moved.
-    """
+    """Prints what was decided and why; after a dry run nothing was moved."""
     if outcome.moved:
         verb = "would go" if dry_run else "goes"
         print(f"{model_name} version {outcome.version} {verb} to Production: {outcome.reason}")
@@ -28,6 +23,18 @@ def show(model_name: str, outcome: Promotion, *, dry_run: bool = False) -> None:
         print(f"{model_name} has no version in Production: {outcome.reason}")
     else:
         print(f"{model_name} version {outcome.version} stays in Production: {outcome.reason}")
+
+
+def limits(*possible: str) -> Callable[[str], dict[str, float]]:
+    """Reads a number from 0 to 1 for all names, or `name:number` in a comma list for some."""
+
+    def read(text: str) -> dict[str, float]:
+        if not text or ":" not in text:
+            return dict.fromkeys(possible, float(real(0, 1)(text) or 0)) if text else {}
+        pairs = [part.partition(":") for part in headings(text)]
+        return {one_of(*possible)(name.strip()): float(real(0, 1)(n) or 0) for name, _, n in pairs}
+
+    return read
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,7 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.option(
         "max_latency_ratio", rule.max_latency_ratio, real(0, 1e6), "most times as long for one row"
     )
+    parser.option("by", "", headings, "columns whose values are compared, a comma list")
+    parser.option(
+        "max_gap",
+        "",
+        limits(*DIFFERENCES),
+        "largest difference between the values of by: a number for every difference, or a comma "
+        "list such as equalized_odds:0.1; empty for any",
+    )
     options = vars(parser.read(arguments))
+    options["by"] = tuple(options["by"])
+    if options["max_gap"] and not options["by"]:
+        parser.error("max_gap needs by: the columns whose values are compared")
     name, dry_run, version, force = (
         options.pop(key) for key in ("model_name", "dry_run", "version", "force")
     )

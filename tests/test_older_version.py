@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 
 from steps import train
 from tabular.drift.checks import DriftRule
-from tabular.gate.decide import Rule
+from tabular.gate.rules import Rule
 from tabular.jobs.evaluate import evaluate
 from tabular.jobs.monitor import monitor
 from tabular.jobs.promote import promote, rollback

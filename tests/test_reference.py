@@ -18,6 +18,7 @@ from docs.reference import described
 from steps import evaluate, monitor, promote, rollback, score, sweep, train
 from tabular.families.classifiers import CLASSIFIERS, hyperparameters
 from tabular.search.cross_validation import Trial
+from tabular.stats.by_group import DIFFERENCES
 from tabular.stats.metrics import METRICS
 from tabular.store.trials import log_trial
 from tests.conftest import ROOT, use_store
@@ -26,6 +27,7 @@ from tests.tables import mixed_table
 PLACES = {
     "<metric>": "|".join(METRICS),
     "<objective>": "|".join(METRICS),
+    "<gap>": "|".join(DIFFERENCES),
     "<class>": r"[\w.\- ]+",
     "<hyperparameter>": "|".join({name for one in CLASSIFIERS for name in hyperparameters(one)}),
     "<time>": r"[0-9T:.Z-]+",
@@ -74,7 +76,7 @@ def test_the_page_has_what_the_code_knows_now() -> None:
 def test_a_table_that_is_gone_from_the_page_is_missed() -> None:
     text = reference.FILE.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="no table 'metric' after '## Metrics'"):
-        reference.page(text.replace("| metric | is | better |", "| name | is | better |"))
+        reference.page(text.replace("| metric | is | from |", "| name | is | from |"))
 
 
 def test_every_variable_that_is_read_is_described() -> None:
@@ -124,13 +126,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     calibrated = ["logistic_regression,extra_trees", "--trials", "4", "--register", "2"]
     sweep.main([*searched, *calibrated])
     log_failures()
-    promote.main(["--model_name", "mixed", "--force", "true", "--resamples", "100"])
+    promote.main(
+        ["--model_name", "mixed", "--force", "true", "--resamples", "100", "--by", "amount"]
+    )
     rollback.main(["--model_name", "mixed"])
     of_version = ["--model", "models:/mixed/Production", "--data"]
     score.main([*of_version, str(folder / "later.csv"), "--output", str(folder / "scored.csv")])
     score.main([*of_version, data[1], "--output", str(folder / "scored.parquet")])
     against = ["--against", "models:/mixed/2", "--resamples", "100"]
-    evaluate.main([*of_version, data[1], *against])
+    evaluate.main([*of_version, data[1], *against, "--by", "amount"])
     monitor.main([*of_version, data[1]])
     yield folder
     mlflow.set_tracking_uri(before)

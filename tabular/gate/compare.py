@@ -10,10 +10,12 @@ import pandas as pd
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
-from tabular.gate.decide import Decision, Predictions, Rule, decide, evaluate_version
+from tabular.gate.decide import Decision, Predictions, decide, evaluate_version
+from tabular.gate.rules import Rule
 from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
+from tabular.report.parts import name_groups
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
@@ -125,6 +127,11 @@ def compare(
             classes, target = challenger.model.classes, challenger.target
             rows = common_rows(challenger, champion)
             features = rows.drop(columns=target).reset_index(drop=True)
+            by_rows = None
+            if rule.by:
+                where = f"the held-out rows of version {candidate.number}"
+                columns = challenger.model.columns
+                by_rows = name_groups(features, columns, features, rule.by, where)
             predictions = ask_version(challenger, features, classes)
             before = ask_version(champion, features, classes) if champion else None
         except BadInput as error:
@@ -135,10 +142,10 @@ def compare(
         code_of = {label: code for code, label in enumerate(classes)}
         y_true = np.array([code_of[label] for label in rows[target].tolist()])
         score = rank_key(rule.metric, evaluate_version(y_true, predictions))
-        scored.append((score, challenger, y_true, predictions, before))
+        scored.append((score, challenger, y_true, predictions, before, by_rows))
     if not scored:
         raise NotComparable("no newer version can be compared with the one in production")
-    _, challenger, y_true, predictions, before = min(scored, key=lambda item: item[0])
+    _, challenger, y_true, predictions, before, by_rows = min(scored, key=lambda item: item[0])
     refreshed = (
         current is not None
         and current.ours
@@ -153,6 +160,7 @@ def compare(
         labels=challenger.model.classes,
         refreshed=refreshed,
         challengers=ranked,
+        by_rows=by_rows,
     )
     return challenger, decision
 

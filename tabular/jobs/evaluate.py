@@ -22,9 +22,12 @@ from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
+from tabular.report.groups import Groups, assess_groups
 from tabular.report.importance import column_importance
+from tabular.report.parts import name_groups
+from tabular.stats.by_class import metric_names
 from tabular.stats.intervals import GainEstimate, interval
-from tabular.stats.metrics import METRICS, OF_LABELS, metric_names
+from tabular.stats.metrics import METRICS, OF_LABELS
 from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, log_results, start_run
@@ -50,6 +53,7 @@ class Evaluation:
         against: of the second model, None without one.
         gains: of the model over the second one, by metric.
         cautions: what to know before believing the figures.
+        groups: the model by groups of rows.
     """
 
     run_id: str
@@ -57,6 +61,7 @@ class Evaluation:
     against: Assessment | None
     gains: dict[str, GainEstimate]
     cautions: tuple[str, ...]
+    groups: Groups
 
 
 def evaluate(
@@ -70,6 +75,7 @@ def evaluate(
     resamples: int,
     seed: int,
     say: Say,
+    by: Sequence[str] = (),
 ) -> Evaluation:
     """Evaluates a model on a labelled table, and logs metrics, pictures and a report to a run.
 
@@ -83,6 +89,7 @@ def evaluate(
         resamples: of the bootstrap.
         seed: of the bootstrap.
         say: takes each line of progress.
+        by: headings by which the rows are grouped, of features or of other columns of the table.
 
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
@@ -111,6 +118,11 @@ def evaluate(
             for y_pred, proba in aligned
         ]
         cautions += [caution] if caution else []
+        groups = Groups()
+        if by:
+            names = name_groups(typed, columns, features[kept], by, data)
+            groups = assess_groups(codes, *aligned[0], names, classes, **options)
+            cautions += groups.cautions
         gains: dict[str, GainEstimate] = {}
         if against:
             gains, sentence = _gains(codes, aligned, classes, confidence, resamples, seed)
@@ -135,14 +147,16 @@ def evaluate(
             "target": target,
             "against": against,
             "rows": rows,
+            "by": ",".join(by),
         }
         with start_run(f"evaluate {dataset.name}", {**given, **options}) as run:
             log_dataset(dataset, context="evaluation")
             place = Path(tempfile.mkdtemp(dir=folder))
-            _write(place, models, dataset, assessments, gains, cautions, *aligned[0], seed)
-            log_results(_metrics(assessments, gains), folder=place)
+            _write(place, models, dataset, assessments, gains, cautions, *aligned[0], seed, groups)
+            tables = {"by_group.json": groups.table} if by else {}
+            log_results(_metrics(assessments, gains) | groups.metrics, folder=place, tables=tables)
     second = assessments[1] if against else None
-    return Evaluation(run.info.run_id, assessments[0], second, gains, tuple(cautions))
+    return Evaluation(run.info.run_id, assessments[0], second, gains, tuple(cautions), groups)
 
 
 def _rows_to_keep(
@@ -229,6 +243,7 @@ def _write(
     y_pred: np.ndarray,
     proba: np.ndarray | None,
     seed: int,
+    groups: Groups,
 ) -> None:
     """Writes the pictures, the figures as JSON and CSV, and the page."""
     model, assessed = models[0], assessments[0]
@@ -271,5 +286,6 @@ def _write(
         importance=importance.most_important if importance else (),
         model_uri=model.uri,
         example=to_request(dataset.typed[:1])[0] if model.columns else {},
+        groups=groups,
     )
     report.write_report(folder, page)

@@ -16,8 +16,9 @@ from tabular.gate.compare import (
     load_contender,
     with_holdout,
 )
-from tabular.gate.decide import Decision, Rule
+from tabular.gate.decide import Decision
 from tabular.gate.prove import prove, prove_start
+from tabular.gate.rules import Rule
 from tabular.jobs.preparation import Say
 from tabular.report import plots
 from tabular.stats.metrics import rank_key

@@ -26,7 +26,7 @@ from tabular.search.loop import Budget, evaluate_again, ranked, search
 from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
-from tabular.stats.metrics import compute_metric
+from tabular.stats.metrics import OF_RANKS, compute_metric
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_dataset, log_results, start_run
@@ -96,10 +96,11 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     started = time.monotonic()
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
-    if metric == "roc_auc" and (lonely := prepared.never_validated):
+    if metric in OF_RANKS and (lonely := prepared.never_validated):
         raise BadInput(
-            f"roc_auc is undefined on {dataset.name}: class {lonely[0]!r} has one row to train on, "
-            "so no fold can be asked about it; add rows of it, leave it out or take another metric"
+            f"{metric} is undefined on {dataset.name}: class {lonely[0]!r} has one row to train "
+            "on, so no fold can be asked about it; add rows of it, leave it out or take another "
+            "metric"
         )
     families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
     earlier = read_trials(plan.resume, metric, dataset.digest, plan.seed) if plan.resume else {}

@@ -15,13 +15,15 @@ from sklearn.metrics import classification_report
 
 from custom_model.packaging import log_bundle, to_request
 from custom_model.served.columns import expand
+from custom_model.served.reasons import typical_row
 from tabular.drift import profile
 from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance
-from tabular.stats.metrics import compute_metrics, f1_per_class, metric_names, predicted
+from tabular.stats.by_class import f1_per_class, metric_names
+from tabular.stats.metrics import compute_metrics, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
@@ -104,6 +106,8 @@ def register_version(
         dataset.target,
         dataset.typed[split.train][:3],
         threshold=fitted.recipe.threshold,
+        sets=fitted.recipe.sets,
+        typical=typical_row(dataset.typed[split.train], dataset.columns),
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),

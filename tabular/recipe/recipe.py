@@ -10,10 +10,12 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
+from custom_model.served.sets import calibrate
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
@@ -36,6 +38,7 @@ class Recipe:
         method: of the calibration, "" for none.
         calibrator: learned on out-of-fold probabilities.
         threshold: of the second of two classes.
+        sets: of `served.sets.calibrate`, None where there are no out-of-fold probabilities.
     """
 
     members: tuple[Trial, ...]
@@ -45,6 +48,7 @@ class Recipe:
     method: str = ""
     calibrator: CalibratedClassifierCV | None = None
     threshold: float = 0.5
+    sets: dict[str, Any] | None = None
 
     @property
     def classifier(self) -> str:
@@ -73,9 +77,15 @@ class Recipe:
         return f"t{self.members[0].number:03d}: {self.name}"
 
 
-def as_it_is(trial: Trial) -> Recipe:
-    """One trial and nothing else."""
-    return Recipe((trial,), (1.0,), trial.metrics, trial.spread)
+def as_it_is(trial: Trial, y_true: np.ndarray | None = None) -> Recipe:
+    """One trial and nothing else.
+
+    Args:
+        trial: with its out-of-fold probabilities where prediction sets are wanted.
+        y_true: (n_rows,) classes in the order of these.
+    """
+    sets = None if y_true is None or trial.oof is None else calibrate(y_true, trial.oof)
+    return Recipe((trial,), (1.0,), trial.metrics, trial.spread, sets=sets)
 
 
 def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -203,10 +213,13 @@ class _Judge:
         return min(len(np.unique(classes)) for classes in outside)
 
     def measured(self, candidate: _Candidate) -> Recipe:
-        """The recipe with its cross-validated metrics."""
+        """The recipe with its cross-validated metrics, and what prediction sets need."""
         metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred)
         return dataclasses.replace(
-            candidate.recipe, metrics=metrics, spread=self._spread(candidate)
+            candidate.recipe,
+            metrics=metrics,
+            spread=self._spread(candidate),
+            sets=calibrate(self.y_true, candidate.oof),
         )
 
     def _calibrated(self, plain: _Candidate, method: str) -> _Candidate:

@@ -13,6 +13,7 @@ import numpy as np
 
 from custom_model.served.cells import expected
 from tabular.report.assessment import Assessment
+from tabular.report.groups import Groups
 from tabular.report.slices import FEWEST_ROWS
 from tabular.stats.intervals import GainEstimate
 from tabular.stats.metrics import METRICS
@@ -41,6 +42,7 @@ class Page:
         model_uri: as `mlflow models serve` takes it.
         example: a row as a client sends it; none for no call.
         importance: columns that the model relies on, the most important first.
+        groups: the predictions by groups of rows.
     """
 
     title: str
@@ -57,6 +59,7 @@ class Page:
     model_uri: str = ""
     example: Mapping[str, Any] = field(default_factory=dict)
     importance: Sequence[str] = ()
+    groups: Groups = field(default_factory=Groups)
 
 
 def notes(dataset: Dataset, split: Split) -> list[str]:

@@ -1,18 +1,17 @@
 """Where a classifier is wrong more often: slices of the rows by one column at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column
+from tabular.report.parts import parts_of
 from tabular.stats.intervals import Estimate, wilson
 from tabular.stats.two_sample import holm, share_test
 
 FEWEST_ROWS = 30
-BANDS = 4  # of a number or date, by quantiles
-MOST_LEVELS = 50  # of a category, the most frequent ones
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def worst_slices(
     """
     names, counts = [], []
     for column in columns:
-        for values, inside in _parts(typed[column.name], column):
+        for values, inside in parts_of(typed[column.name], column):
             if FEWEST_ROWS <= (rows := int(inside.sum())) < len(correct):
                 names.append((column.name, values))
                 counts.append((rows, int(correct[inside].sum())))
@@ -81,30 +80,3 @@ def worst_slices(
         )
         for i in worst[:most]
     ]
-
-
-def _parts(cells: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray]]:
-    absent = cells.isna().to_numpy()
-    if absent.any():
-        yield "missing", absent
-    if column.kind in ("category", "boolean"):
-        texts = cells.astype("str")
-        for level in texts[~absent].value_counts().index[:MOST_LEVELS]:
-            yield f"= {level}", (texts == level).to_numpy(dtype=bool, na_value=False) & ~absent
-    elif column.kind in ("number", "date") and not absent.all():
-        values = cells if column.kind == "number" else cells.dt.as_unit("us")
-        numbers = values.to_numpy()
-        order = numbers[~absent].astype(np.float64 if column.kind == "number" else np.int64)
-        cuts = np.unique(np.quantile(order, np.arange(1, BANDS) / BANDS))
-        band = np.full(len(cells), -1)
-        band[~absent] = np.searchsorted(cuts, order, side="left")
-        for number in range(len(cuts) + 1):
-            inside = band == number
-            if inside.any():
-                yield _between(values[inside].min(), values[inside].max(), column), inside
-
-
-def _between(low: object, high: object, column: Column) -> str:
-    if column.kind == "date":
-        return f"{str(low)[:10]} to {str(high)[:10]}"
-    return f"= {low:g}" if low == high else f"{low:g} to {high:g}"

@@ -15,7 +15,14 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tabular.stats.formulas import f1_by_class, weigh_classes
-from tabular.stats.metrics import METRICS, OF_LABELS, combinations, compute_metric, weighted
+from tabular.stats.metrics import (
+    METRICS,
+    OF_LABELS,
+    all_of_ranks,
+    combinations,
+    compute_metrics,
+    weighted,
+)
 
 METHOD = "percentile bootstrap of the rows; accuracy and shares: Wilson"
 CHUNK = 4_000_000  # cells of the matrix of weights that are held at once
@@ -140,13 +147,13 @@ def estimates(
     for name, metric in METRICS.items():
         if metric.by_counts:
             values = metric.by_counts(*tables)
-            metrics[name] = interval(float(values[0]), values[1:], confidence)
+            if math.isfinite(values[0]):
+                metrics[name] = interval(float(values[0]), values[1:], confidence)
     metrics["accuracy"] = wilson(int((y_true == y_pred).sum()), len(y_true), confidence)
     if proba is not None:
         drawn = _resampled(y_true, proba, resamples, rng)
-        for name in set(METRICS) - set(OF_LABELS):
-            value = compute_metric(name, y_true, proba)
-            if math.isfinite(value):
+        for name, value in compute_metrics(y_true, proba).items():
+            if name not in OF_LABELS:
                 metrics[name] = interval(value, drawn.get(name, np.empty(0)), confidence)
     f1 = f1_by_class(*tables)
     classes = []
@@ -171,12 +178,16 @@ def _resampled(
     n_rows, n_classes = proba.shape
     cells = n_rows * (1 if n_classes == 2 else n_classes)
     times = min(resamples, max(FEWEST_RESAMPLES, MOST_CELLS // cells))
-    names = [name for name in METRICS if name not in OF_LABELS]
-    if len(np.unique(y_true)) < n_classes or cells * times > 2 * MOST_CELLS:
-        names.remove("roc_auc")
-    metrics = [weighted(name, y_true, proba, n_classes) for name in names]
-    drawn = [[metric(weights) for metric in metrics] for weights in _weights(n_rows, times, rng)]
-    return dict(zip(names, np.hstack(drawn), strict=True))
+    means = [name for name, metric in METRICS.items() if metric.per_row]
+    metrics = {name: weighted(name, y_true, proba, n_classes) for name in means}
+    ranks = None
+    if len(np.unique(y_true)) == n_classes and cells * times <= 2 * MOST_CELLS:
+        ranks = all_of_ranks(y_true, proba)
+    drawn = []
+    for weights in _weights(n_rows, times, rng):
+        values = {name: metric(weights) for name, metric in metrics.items()}
+        drawn.append(values | (ranks(weights) if ranks else {}))
+    return {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
 
 
 def _weights(n_rows: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -5,36 +5,37 @@ time, while intervals and tests need thousands of resamples. A resample is a wei
 """
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tabular.stats.formulas import (
     Counts,
+    Ranked,
     Weighted,
+    average_precision,
     briers,
+    cohen_kappa,
     f1_by_class,
+    kolmogorov_smirnov_gap,
+    lift,
     log_losses,
+    mcc,
     mean_of,
+    mean_of_ranks,
+    rank_classes,
     ratio,
     roc_auc,
     weigh_classes,
 )
-
-if TYPE_CHECKING:  # worker processes import this file and need no MLflow
-    from custom_model.served.columns import Label
-
-LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters in all
 
 
 @dataclass(frozen=True)
 class Metric:
     """What a metric is called, which way is better, and how it is computed.
 
-    A metric has `by_counts` or `per_row`, or else is the area under the ROC curve.
+    A metric has one of `by_counts`, which needs no probabilities, `per_row` and `by_rank`.
 
     Args:
         name: that versions carry.
@@ -43,6 +44,9 @@ class Metric:
             (n_resamples, n_classes) each, and gives (n_resamples,).
         per_row: takes the true classes (n_rows,) and the probabilities (n_rows, n_classes), and
             gives (n_rows,), of which the metric is the mean.
+        by_rank: takes what `rank_classes` gives for one class against the rest, and gives
+            (n_resamples,); the metric is the mean over the classes, of two that of the second.
+        range: the lowest and the highest value there can be.
         lower_is_better: as of a loss.
         tunable: may choose the threshold of two classes: both kinds of error count in it.
     """
@@ -51,6 +55,8 @@ class Metric:
     meaning: str
     by_counts: Callable[[Counts, Counts, Counts], np.ndarray] | None = None
     per_row: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    by_rank: Ranked | None = None
+    range: tuple[float, float] = (0, 1)
     lower_is_better: bool = False
     tunable: bool = False
 
@@ -96,23 +102,59 @@ METRICS = {
             "log_loss",
             "mean of -log of the probability of the true class",
             per_row=log_losses,
+            range=(0, math.inf),
             lower_is_better=True,
         ),
         Metric(
             "roc_auc",
             "area under the ROC curve; of more than two classes the mean of each against the rest",
+            by_rank=roc_auc,
         ),
         Metric(
             "brier",
-            "mean squared distance of the probabilities from the truth: of two classes 0 to 1, of "
-            "more 0 to 2",
+            "mean squared distance of the probabilities from the truth; of two classes at most 1",
             per_row=briers,
+            range=(0, 2),
             lower_is_better=True,
+        ),
+        Metric(
+            "average_precision",
+            "area under the curve of precision and recall, as a sum of steps; the mean likewise",
+            by_rank=average_precision,
+        ),
+        Metric(
+            "mcc",
+            "Matthews' correlation of the predicted and the true classes; 0 for chance",
+            mcc,
+            range=(-1, 1),
+            tunable=True,
+        ),
+        Metric(
+            "cohen_kappa",
+            "Cohen's kappa: how much more often than by chance the predicted class is the true one",
+            cohen_kappa,
+            range=(-1, 1),
+            tunable=True,
+        ),
+        Metric(
+            "ks",
+            "Kolmogorov-Smirnov statistic: the largest true positive rate less false positive rate "
+            "of any threshold; the mean likewise",
+            by_rank=kolmogorov_smirnov_gap,
+        ),
+        Metric(
+            "lift_10",
+            "how many times as frequent a class is in the tenth of the rows where it is most "
+            "probable; the mean likewise",
+            by_rank=lift,
+            range=(0, 10),
         ),
     )
 }
 OF_LABELS = tuple(name for name, metric in METRICS.items() if metric.by_counts)
 """Names of the metrics of predicted classes, which need no probabilities."""
+OF_RANKS = tuple(name for name, metric in METRICS.items() if metric.by_rank)
+"""Names of the metrics of ranks, which need rows of every class."""
 
 
 def sign(metric: str) -> int:
@@ -155,8 +197,12 @@ def compute_metrics(
         proba: (n_rows, n_classes) probabilities, rows sum to 1.
         y_pred: (n_rows,) predicted classes; None for the most probable ones.
     """
-    values = {name: compute_metric(name, y_true, proba, y_pred) for name in METRICS}
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+    one_by_one = set(METRICS) - set(OF_RANKS)
+    values = {name: compute_metric(name, y_true, proba, y_pred) for name in one_by_one}
+    if len(y_true) and math.isfinite(values["log_loss"]):
+        ranks = all_of_ranks(y_true, proba)(np.ones((1, len(y_true))))
+        values |= {name: float(value[0]) for name, value in ranks.items()}
+    return {name: values[name] for name in METRICS if math.isfinite(values.get(name, math.nan))}
 
 
 def compute_metric(
@@ -175,7 +221,7 @@ def compute_metric(
         return math.nan
     if metric.by_counts:
         y_pred = predicted(proba) if y_pred is None else y_pred
-        return float(metric.by_counts(*_counted(y_true, y_pred, proba.shape[1]))[0])
+        return float(metric.by_counts(*counted(y_true, y_pred, proba.shape[1]))[0])
     if not ((proba >= 0) & (proba <= 1)).all():
         return math.nan
     if metric.per_row:
@@ -183,8 +229,14 @@ def compute_metric(
     return float(weighted(name, y_true, proba, proba.shape[1])(np.ones((1, len(y_true))))[0])
 
 
-def _counted(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> list[Counts]:
-    """Correct rows, rows and predictions of each class, (1, n_classes) each."""
+def counted(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> list[Counts]:
+    """Correct rows, rows and predictions of each class, (1, n_classes) each.
+
+    Args:
+        y_true: (n_rows,) true classes.
+        y_pred: (n_rows,) predicted classes.
+        n_classes: number of classes.
+    """
     columns = (y_true[y_true == y_pred], y_true, y_pred)
     return [np.bincount(column, minlength=n_classes)[None] for column in columns]
 
@@ -217,31 +269,22 @@ def weighted(name: str, y_true: np.ndarray, predictions: np.ndarray, n_classes: 
     if metric.per_row:
         rows = metric.per_row(y_true, predictions)
         return lambda weights: np.asarray(weights @ rows / weights.sum(axis=1))
-    return roc_auc(y_true, predictions)
+    assert metric.by_rank
+    curves, formulas = rank_classes(y_true, predictions), [metric.by_rank]
+    return lambda weights: mean_of_ranks(formulas, curves(weights))[0]
 
 
-def f1_per_class(
-    y_true: np.ndarray, y_pred: np.ndarray, labels: "Sequence[Label]"
-) -> dict[str, float]:
-    """F1 of each class that has rows, by the name `f1_class_<class>`.
+def all_of_ranks(
+    y_true: np.ndarray, proba: np.ndarray
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """All metrics of ranks as a function of the rows' weights, by name; they share the sorting.
 
     Args:
         y_true: (n_rows,) true classes.
-        y_pred: (n_rows,) predicted classes.
-        labels: the classes.
+        proba: (n_rows, n_classes) probabilities.
     """
-    correct, true, pred = _counted(y_true, y_pred, len(labels))
-    scores = f1_by_class(correct, true, pred)[0]
-    named = zip(metric_names(labels), scores, true[0], strict=True)
-    return {f"f1_class_{name}": float(score) for name, score, rows in named if rows}
-
-
-def metric_names(labels: "Sequence[Label]") -> list[str]:
-    """Each class as a part of a metric's name: what MLflow does not allow becomes "_"."""
-    names: list[str] = []
-    for label in labels:
-        name = re.sub(r"[^\w.\- ]", "_", str(label)).strip()[:LONGEST_NAME] or "_"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return names
+    curves = rank_classes(y_true, proba)
+    formulas = [by_rank for metric in METRICS.values() if (by_rank := metric.by_rank)]
+    return lambda weights: dict(
+        zip(OF_RANKS, mean_of_ranks(formulas, curves(weights)), strict=True)
+    )

@@ -13,15 +13,7 @@ from tabular.store import registry
 
 
 def download(uri: str, folder: Path) -> Path:
-    """Fetches an artifact into a folder.
-
-    Args:
-        uri: `runs:/<run id>/<path>`, `models:/<name>/<version>/<path>`, `mlflow-artifacts:/…`, or
-            any other that MLflow fetches.
-        folder: where to.
-
-    Returns:
-        The file or folder that was fetched.
+    """Fetches an artifact, by `runs:/…`, `models:/…` or any other URI of MLflow, into a folder.
 
     Raises:
         BadInput: there is no such artifact.
@@ -33,11 +25,7 @@ def download(uri: str, folder: Path) -> Path:
 
 
 def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
-    """Fetches a model; the files of a registered version are compared with its hash.
-
-    Args:
-        uri: of MLflow, with a stage or alias or without.
-        folder: where to.
+    """Fetches a model into a folder; the files of a registered version are compared with its hash.
 
     Returns:
         The URI with the version that a stage or alias names now, and the path of the artifact.
@@ -64,12 +52,7 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
 
 
 def read_of_run(run_id: str, name: str) -> pd.DataFrame | None:
-    """A Parquet file of a run, None where there is none.
-
-    Args:
-        run_id: of the run.
-        name: of the file among the run's artifacts.
-    """
+    """A Parquet file among the artifacts of a run, None where there is none."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             return pd.read_parquet(download(f"runs:/{run_id}/{name}", Path(folder)))

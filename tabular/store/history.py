@@ -1,7 +1,4 @@
-"""The history of what was in production, and the way back along it. Pure.
-
-The registry keeps it; here it is read.
-"""
+"""The history of what was in production, as the registry keeps it, and the way back. Pure."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence

@@ -53,12 +53,6 @@ def put_forward(name: str, version: int, *, reason: str, by: str) -> Move | None
     The alias `champion` decides: before it moves nothing has happened, and after it any later call
     completes what an interruption left. Where nothing is left to do, nothing is written.
 
-    Args:
-        name: of the model.
-        version: to put into production.
-        reason: one sentence.
-        by: who.
-
     Returns:
         The move, None if the version was in production already.
     """
@@ -84,11 +78,6 @@ def put_back(name: str, *, reason: str, by: str) -> Move:
     Versions that were deleted are passed over. Where nothing is in production, as the version there
     was deleted or taken out by hand, the one before it is put back.
 
-    Args:
-        name: of the model.
-        reason: one sentence.
-        by: who.
-
     Raises:
         BadInput: there is no version before.
     """
@@ -107,10 +96,6 @@ def put_back(name: str, *, reason: str, by: str) -> Move:
 
 def restore(name: str, *, by: str) -> Move | None:
     """Repairs, and puts the version before back where nothing is in production.
-
-    Args:
-        name: of the model.
-        by: who.
 
     Returns:
         The move; None where a version is in production, or none was that still exists.

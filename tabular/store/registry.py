@@ -29,9 +29,6 @@ class Version:
     """A registered version.
 
     Args:
-        name: of the model.
-        number: of the version.
-        run_id: of the run that made it.
         stage: of MLflow; "" where the registry has no stages.
         metrics: of its run, all of them, by full name (`holdout_f1_macro`); none if it is gone.
         tags: of the version.
@@ -53,15 +50,7 @@ class Version:
 def register(
     name: str, *, model_id: str, run_id: str, tags: dict[str, str], description: str
 ) -> Version:
-    """Registers a logged model as the next version, whole in one call.
-
-    Args:
-        name: of the model, made if there is none.
-        model_id: of the logged model, `m-…`.
-        run_id: of the run that made it.
-        tags: of the version.
-        description: a sentence.
-    """
+    """Registers a logged model (`m-…`) as the next version of a model, which it makes if needed."""
     client = MlflowClient()
     try:
         client.create_registered_model(name)
@@ -80,12 +69,7 @@ def register(
 
 
 def find(name: str, tags: Mapping[str, str]) -> Version | None:
-    """The first version of a model with all of these tags; None if there is none.
-
-    Args:
-        name: of the model.
-        tags: names and values that the version must have.
-    """
+    """The first version of a model with all of these tags; None if there is none."""
     for version in versions_of(name):
         if tags.items() <= version.tags.items():
             return _version(MlflowClient(), version)
@@ -107,20 +91,14 @@ def resolve(uri: str) -> str:
             resolved = get_model_name_and_version(MlflowClient(), uri)
     except MlflowException as error:
         name = re.split("[/@]", uri.removeprefix("models:/"))[0]
-        hint = (
-            ""
-            if "@" in uri
-            else f"; `promote` puts a version there, and at models:/{name}@champion"
-        )
+        hint = f"; `promote` puts a version there, and at models:/{name}@champion"
+        hint = "" if "@" in uri else hint
         raise BadInput(f"model {uri!r} not found: {first_line(error)}{hint}") from None
     return f"models:/{'/'.join(map(str, resolved))}"
 
 
 def tags_of(uri: str) -> dict[str, str]:
-    """Tags of the registered version that a URI names by its number; none for any other URI.
-
-    Args:
-        uri: from `resolve`.
+    """Tags of the registered version that a resolved URI names; none for any other URI.
 
     Raises:
         BadInput: there is no such version.
@@ -142,16 +120,15 @@ def candidates(name: str) -> list[Version]:
     """
     known = registered(name) is not None
     client = MlflowClient()
-    every = [_version(client, version) for version in versions_of(name)]
-    if not every and known:
+    if every := [_version(client, version) for version in versions_of(name)]:
+        return sorted(every, key=lambda version: version.number)
+    if known:
         raise BadInput(
             f"model {name!r} has no version; run `sweep` or `train` with model_name={name}"
         )
-    if not every:
-        names = [model.name for model in client.search_registered_models()]
-        hint = choices(name, names) if names else "none is registered yet"
-        raise BadInput(f"model {name!r} has no registered version; {hint}; run `sweep` or `train`")
-    return sorted(every, key=lambda version: version.number)
+    names = [model.name for model in client.search_registered_models()]
+    hint = choices(name, names) if names else "none is registered yet"
+    raise BadInput(f"model {name!r} has no registered version; {hint}; run `sweep` or `train`")
 
 
 def _version(client: MlflowClient, version: ModelVersion) -> Version:
@@ -202,18 +179,16 @@ def versions_of(name: str) -> Iterator[ModelVersion]:
     while True:
         page = client.search_model_versions(f"name={quote}{name}{quote}", page_token=token)
         for version in page:
-            if stage_of(version):
-                yield version
-                continue
             try:
-                whole = client.get_model_version(name, version.version)
+                yield (
+                    version
+                    if stage_of(version)
+                    else client.get_model_version(name, version.version)
+                )
             except MlflowException as error:  # deleted since
                 if error.error_code not in GONE:
                     raise
-            else:
-                yield whole
-        token = page.token
-        if not token:
+        if not (token := page.token):
             return
 
 

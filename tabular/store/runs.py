@@ -143,12 +143,7 @@ def _source(data: str) -> DatasetSource:
 
 
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
-    """Logs the table as an input of the active run: its columns, types, digest and source.
-
-    Args:
-        dataset: the table.
-        context: what it was used for: training or evaluation.
-    """
+    """Logs the table as an input of the active run: its columns, types, digest and source."""
     everything = np.ones(len(dataset.codes), dtype=bool)
     with warnings.catch_warnings():
         # MLflow hints that integers cannot hold missing values; this schema is for the eye

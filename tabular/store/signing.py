@@ -11,10 +11,7 @@ from tabular.errors import BadInput, first_line
 
 
 def signer() -> Any:
-    """With the private key that the environment's MODEL_SIGNING_KEY names.
-
-    Returns:
-        model_signing.signing.Config; None where no key is given.
+    """A model_signing.signing.Config with the key that MODEL_SIGNING_KEY names; None without one.
 
     Raises:
         BadInput: it is no such key, or the libraries are not there.
@@ -36,12 +33,7 @@ def signer() -> Any:
 
 
 def sign_model(model_uri: str, folder: Path) -> None:
-    """Writes the signature of a logged model, where a key is given.
-
-    Args:
-        model_uri: of the logged model.
-        folder: whose files go to the model's run.
-    """
+    """Writes the signature of a logged model into the folder for its run, where a key is given."""
     if config := signer():
         path = Path(mlflow.artifacts.download_artifacts(model_uri))
         config.set_hashing_config(signed_files(path)).sign(path, folder / SIGNATURE)

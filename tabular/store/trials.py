@@ -30,16 +30,7 @@ MOST_OOF_BYTES = 2**26  # more is not kept: a resumed sweep evaluates these tria
 
 
 def log_trial(parent: Run, trial: Trial, metric: str) -> str:
-    """Logs one trial as a child of the sweep's run, in one batch.
-
-    Args:
-        parent: the sweep's run.
-        trial: evaluated or failed.
-        metric: the objective, for the child's name.
-
-    Returns:
-        The child's run id.
-    """
+    """Logs one trial as a child of the sweep's run, in one batch; returns the child's run id."""
     client = MlflowClient()
     now = int(time.time() * 1000)
     started = now - int(trial.seconds * 1000)
@@ -79,28 +70,18 @@ def _log_batch(client: MlflowClient, run_id: str, trial: Trial, metric: str, now
 
 
 def log_ranks(order: Sequence[Trial], run_ids: Mapping[int, str]) -> None:
-    """Tags the children of a sweep with their rank.
-
-    Args:
-        order: trials, best first.
-        run_ids: of the children, by number of the trial.
-    """
+    """Tags the children of a sweep with their rank; `run_ids` has them by number of the trial."""
     client = MlflowClient()
     for rank, trial in enumerate(order, start=1):
-        tags = {"rank": str(rank), "is_best": str(rank == 1).lower()}
-        client.log_batch(run_ids[trial.number], tags=[RunTag(*pair) for pair in tags.items()])
+        tags = [RunTag("rank", str(rank)), RunTag("is_best", str(rank == 1).lower())]
+        client.log_batch(run_ids[trial.number], tags=tags)
 
 
 @contextmanager
 def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iterator[Run]:
     """Opens the child of a sweep that carries what is registered.
 
-    Args:
-        parent: the sweep's run.
-        recipe: what is registered.
-        metric: the objective, for the child's name.
-        trial_run: run id of the child of the recipe's only trial, which is taken where the recipe
-            is nothing but that trial.
+    Where the recipe is nothing but one trial, this is `trial_run`, the run of that trial.
     """
     if recipe.bare:
         with mlflow.start_run(run_id=trial_run, nested=True) as run:
@@ -125,16 +106,13 @@ def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iter
 
 
 def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, Trial]:
-    """The trials that a sweep has logged, in their order.
+    """The trials that a sweep has logged, in their order, by the run id of their child.
 
     Args:
         run_id: of the sweep's run.
         metric: its objective.
         digest: of the table.
         seed: of the split and the search.
-
-    Returns:
-        Trial by the run id of its child.
 
     Raises:
         BadInput: there is no such run, it has no trials, or they are of another table, objective
@@ -153,11 +131,7 @@ def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, T
         if parent.data.params.get(name, value) != value:
             raise BadInput(f"run {run_id!r} has {name} {parent.data.params[name]}; give the same")
     ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
-    page = client.search_runs([parent.info.experiment_id], ours)
-    children = list(page)
-    while page.token:
-        page = client.search_runs([parent.info.experiment_id], ours, page_token=page.token)
-        children += page
+    children = mlflow.search_runs([parent.info.experiment_id], ours, output_format="list")
     trials = {}
     for child in children:
         number = re.match(r"t(\d+) ", child.info.run_name or "")
@@ -192,11 +166,7 @@ def _trial(number: int, child: Run, metric: str) -> Trial:
 
 
 def log_oof(trials: Sequence[Trial]) -> None:
-    """Keeps the out-of-fold probabilities of trials as an artifact of the active run.
-
-    Args:
-        trials: those that a recipe may be made of.
-    """
+    """Keeps the out-of-fold probabilities of trials as an artifact of the active run."""
     arrays = {f"t{trial.number:03d}": trial.oof for trial in trials if trial.oof is not None}
     if sum(oof.nbytes for oof in arrays.values()) <= MOST_OOF_BYTES:
         with TemporaryDirectory() as folder:
@@ -205,11 +175,7 @@ def log_oof(trials: Sequence[Trial]) -> None:
 
 
 def read_oof(run_id: str) -> dict[int, np.ndarray]:
-    """What `log_oof` has kept, by the trial's number; empty where it has not.
-
-    Args:
-        run_id: of the sweep's run.
-    """
+    """What `log_oof` has kept in a run, by the trial's number; empty where it has not."""
     try:
         with TemporaryDirectory() as folder:
             file = mlflow.artifacts.download_artifacts(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tabular.errors import BadInput
-from tabular.gate.decide import Decision, Predictions, Rule, decide
+from tabular.gate.decide import Decision, Predictions, decide
+from tabular.gate.rules import Rule
 from tests.tabular.stats.test_paired import predictions
 
 LENIENT = Rule(max_class_loss=1.0, max_loss_rise=100.0)
@@ -176,3 +177,25 @@ def test_a_champion_that_predicts_labels_only_is_compared_by_labels() -> None:
     assert "log_loss" not in decision.evidence["champion"]
     with pytest.raises(BadInput, match="predicts labels only; possible: f1_macro"):
         decide(paired.y_true, challenger, champion, Rule(metric="roc_auc"), labels=list("abc"))
+
+
+def test_a_gap_between_groups_is_a_rule_where_it_is_limited() -> None:
+    y_true = np.tile([0, 1], 100)
+    groups = np.repeat(np.array(["sex = f", "sex = m"], dtype=object), 100)
+    y_pred = np.where(groups == "sex = f", y_true, 0)  # no row of m is found
+    predictions_ = Predictions(np.eye(2)[y_pred], 1.0)
+    for limit, outcome in ((0.5, False), (1.0, True)):
+        rule = Rule(by=("sex",), max_gap={"equal_opportunity": limit})
+        decision = decide(y_true, predictions_, None, rule, labels=["no", "yes"], by_rows=groups)
+        assert decision.promote == outcome
+    assert decision.evidence["gaps"]["equal_opportunity"]["value"] == 1
+    assert decision.evidence["gaps"]["demographic_parity"]["value"] == 0.5
+    few = decide(
+        y_true,
+        predictions_,
+        None,
+        rule,
+        labels=["no", "yes"],
+        by_rows=np.where(np.arange(200) < 5, "a", "b").astype(object),
+    )
+    assert "equal_opportunity_difference is undefined" in few.reason

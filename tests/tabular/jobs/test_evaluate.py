@@ -191,3 +191,31 @@ def test_a_mistake_opens_no_run(served: Store, options: dict[str, str], words: s
     with pytest.raises(BadInput, match=words):
         run(**{"target": "species", **options})
     assert len(mlflow.search_runs(output_format="list")) == before
+
+
+def test_groups_are_of_features_and_of_other_columns(served: Store, tmp_path: Path) -> None:
+    table = mixed_table(150, seed=5)
+    table["sex"] = np.where(np.arange(150) % 3, "female", "male")
+    table.loc[:3, "sex"] = None
+    table.to_csv(tmp_path / "t.csv", index=False)
+    found = run(data=str(tmp_path / "t.csv"), by=["sex"])
+    assert [part.name for part in found.groups.parts] == [
+        "sex = female",
+        "sex = male",
+        "sex missing",
+    ]
+    assert found.cautions[-1] == (
+        "Groups of fewer than 30 rows, which say little: sex missing (4)."
+    )
+    logged = mlflow.get_run(found.run_id).data
+    difference = logged.metrics["equalized_odds_difference"]
+    assert difference == found.groups.gaps["equalized_odds"].value
+    table_of_run = mlflow.load_table("by_group.json", run_ids=[found.run_id])
+    rows = table_of_run[table_of_run["metric"] == "accuracy"]
+    assert rows["rows"].tolist() == [part.rows for part in found.groups.parts]
+    both = run(data=str(tmp_path / "t.csv"), by=["sex", "amount"])
+    assert all(
+        part.name.startswith("sex ") and ", amount " in part.name for part in both.groups.parts
+    )
+    with pytest.raises(BadInput, match=r"column 'sexe' is not in .*did you mean 'sex'"):
+        run(data=str(tmp_path / "t.csv"), by=["sexe"])

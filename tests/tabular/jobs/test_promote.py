@@ -1,5 +1,6 @@
 """Promotion and rollback of real versions, on a real registry, with a real model server."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -18,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from steps import train
 from tabular.drift.checks import DriftRule
 from tabular.errors import BadInput
-from tabular.gate.decide import Rule
 from tabular.gate.prove import prove
+from tabular.gate.rules import Rule
 from tabular.jobs import promote as promotion
 from tabular.jobs.evaluate import evaluate
 from tabular.jobs.monitor import monitor
@@ -378,3 +379,13 @@ def test_the_client_of_unity_catalog_takes_the_signature_of_a_version() -> None:
     train_iris(1.0)
     client = UcModelRegistryStore("databricks-uc", mlflow.get_tracking_uri())
     client._validate_model_signature(str(artifact_of(1)))
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_column_by_which_to_compare_has_to_be_in_the_holdout() -> None:
+    train_iris(1.0)
+    rule = dataclasses.replace(BEST, by=("sex",), max_gap={"demographic_parity": 1.0})
+    with pytest.raises(BadInput, match="column 'sex' is not in the held-out rows of version 1"):
+        go(rule=rule)
+    by_width = dataclasses.replace(BEST, by=("petal width (cm)",))
+    assert go(rule=by_width).version == 1

@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 from sklearn import metrics as sk
 
+from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.metrics import (
     METRICS,
     OF_LABELS,
+    OF_RANKS,
     compute_metric,
     compute_metrics,
-    f1_per_class,
-    metric_names,
     predicted,
     weighted,
 )
@@ -43,6 +44,23 @@ def test_every_metric_is_there_and_right_on_a_small_case() -> None:
     assert values["brier"] == pytest.approx(((PROBA - one_hot) ** 2).sum(axis=1).mean())
 
 
+def over_classes(
+    metric: Callable[[np.ndarray, np.ndarray], float], y_true: np.ndarray, proba: np.ndarray
+) -> float:
+    """Of two classes that of the second, of more the mean of each against the rest."""
+    classes = range(1 if proba.shape[1] == 2 else 0, proba.shape[1])
+    return float(np.mean([metric(y_true == c, proba[:, c]) for c in classes]))
+
+
+def lift_of_a_tenth(inside: np.ndarray, scores: np.ndarray) -> float:
+    """Row by row; of equal scores at the edge, the mean of every order."""
+    n_highest = len(scores) // 10
+    edge = np.sort(scores)[-n_highest]
+    above, equal = scores > edge, scores == edge
+    hits = inside[above].sum() + inside[equal].mean() * (n_highest - above.sum())
+    return float(hits / n_highest / inside.mean())
+
+
 OF_SCIKIT_LEARN: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "f1_macro": lambda y, p, _: sk.f1_score(y, p, average="macro", zero_division=0),
     "f1_weighted": lambda y, p, _: sk.f1_score(y, p, average="weighted", zero_division=0),
@@ -57,13 +75,20 @@ OF_SCIKIT_LEARN: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]
         y, P[:, 1] if P.shape[1] == 2 else P, multi_class="ovr", labels=range(P.shape[1])
     ),
     "brier": lambda y, _, P: sk.brier_score_loss(y, P, labels=range(P.shape[1])),
+    "average_precision": lambda y, _, P: over_classes(sk.average_precision_score, y, P),
+    "mcc": lambda y, p, _: sk.matthews_corrcoef(y, p),
+    "cohen_kappa": lambda y, p, _: sk.cohen_kappa_score(y, p),
+    "ks": lambda y, _, P: over_classes(
+        lambda inside, s: ks_2samp(s[~inside], s[inside], alternative="greater").statistic, y, P
+    ),
+    "lift_10": lambda y, _, P: over_classes(lift_of_a_tenth, y, P),
 }
 
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("n_classes", [2, 3, 12])
 @pytest.mark.parametrize("digits", [1, 9])  # of the probabilities: with one, many are equal
-def test_a_metric_is_that_of_scikit_learn(name: str, n_classes: int, digits: int) -> None:
+def test_a_metric_is_that_of_scikit_learn_or_scipy(name: str, n_classes: int, digits: int) -> None:
     rng = np.random.default_rng(n_classes)
     for n_rows in (40, 300):
         y_true = rng.permutation(np.arange(n_rows) % n_classes)
@@ -75,7 +100,8 @@ def test_a_metric_is_that_of_scikit_learn(name: str, n_classes: int, digits: int
             expected = OF_SCIKIT_LEARN[name](y_true, y_pred, proba)
             assert value == pytest.approx(expected, rel=1e-12)
             few = y_true < n_classes - 1  # the last class has no row
-            if name != "roc_auc":
+            undefined = (*OF_RANKS, *(("mcc", "cohen_kappa") if n_classes == 2 else ()))
+            if name not in undefined:
                 value = compute_metric(name, y_true[few], proba[few], y_pred[few])
                 expected = OF_SCIKIT_LEARN[name](y_true[few], y_pred[few], proba[few])
                 assert value == pytest.approx(expected, rel=1e-12)
@@ -100,8 +126,31 @@ def test_a_metric_is_undefined_without_rows_and_of_what_is_no_probability() -> N
 
 def test_an_undefined_metric_is_left_out_and_not_zero() -> None:
     values = compute_metrics(Y_TRUE[:4], PROBA[:4])
-    assert "roc_auc" not in values
-    assert "log_loss" in values
+    assert set(METRICS) - set(values) == set(OF_RANKS)
+    alone = compute_metrics(np.zeros(4, dtype=int), PROBA[[0, 0, 0, 0]])
+    assert set(METRICS) - set(alone) == {*OF_RANKS, "mcc", "cohen_kappa"}
+
+
+def test_chance_corrected_agreement_does_not_overflow_on_many_rows() -> None:
+    y_true = np.arange(200_000) % 2
+    values = compute_metrics(y_true, np.eye(2)[y_true])
+    assert values["mcc"] == pytest.approx(1)
+    assert values["cohen_kappa"] == 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_lies_in_its_range_whatever_is_predicted(name: str) -> None:
+    low, high = METRICS[name].range
+    rng = np.random.default_rng(0)
+    for n_classes in (2, 3):
+        for proba in (
+            np.eye(n_classes),
+            np.eye(n_classes)[::-1],
+            rng.dirichlet([1] * n_classes, 3),
+        ):
+            y_true = np.arange(40) % n_classes
+            value = compute_metric(name, y_true, proba[y_true % len(proba)])
+            assert low <= value <= high
 
 
 def test_two_classes_use_the_second_one() -> None:
