@@ -148,7 +148,8 @@ def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> 
             ),
         )
         mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
-        if judge.better(mixed, candidates[0]):
+        # an average is the steadier of two that are equal, so it need not be surely better
+        if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
     return [judge.measured(candidate) for candidate in candidates]
 
@@ -179,17 +180,17 @@ class _Judge:
     metric: str
     seed: int
 
-    def better(self, new: _Candidate, old: _Candidate) -> bool:
+    def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
 
-        Where the probabilities differ, the log loss has to be lower by more than one standard
-        error of the paired rows, and the objective no worse than by one of the folds. Where only
+        Where the probabilities differ, the log loss has to be lower by more than so many standard
+        errors of the paired rows, and the objective no worse than by one of the folds. Where only
         the decisions differ, the objective has to be better.
         """
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if lower.mean() <= lower.std(ddof=1) / np.sqrt(len(lower)):
+        if lower.mean() <= errors * lower.std(ddof=1) / np.sqrt(len(lower)):
             return False
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
         return bool(self._gain(new, old) >= -noise)
