@@ -68,6 +68,7 @@ def log_bundle(
     example: pd.DataFrame,
     *,
     threshold: float = 0.5,
+    costs: np.ndarray | None = None,
     proof: pd.DataFrame,
     about: dict[str, Any],
     profile: str = "",
@@ -82,6 +83,7 @@ def log_bundle(
         target: heading of the predicted column.
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         threshold: of two classes, the second is predicted where its probability is above it.
+        costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
             for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
@@ -93,6 +95,7 @@ def log_bundle(
         "table_columns": list(table_columns),
         "target": target,
         "threshold": threshold,
+        "costs": None if costs is None else costs.tolist(),
         "about": about,
     }
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from .cells import Cells, read_cells
 from .columns import Column, expand
+from .decision import decide_classes
 from .few import FEW_ROWS, Unsure, read_few
 from .ragged import refuse_ragged
 from .requests import Refusal, UnknownParams, as_frame, conform, refuse_doubled
@@ -80,6 +81,7 @@ class Model:
         self.target: str = spec["target"]
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.threshold: float = spec.get("threshold", 0.5)
+        self.costs = None if spec.get("costs") is None else np.array(spec["costs"], dtype=float)
         self.pipeline = load_pipeline(artifacts["pipeline"])
         self.few = self._compile() if spec["compiled"]["proved"] else None
         self.thread_pools = ThreadpoolController()
@@ -223,9 +225,7 @@ class Model:
 
     def _codes(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
         """(n_rows,) position of each row's label."""
-        if len(self.labels) == 2:
-            return (probabilities[:, 1] > threshold).astype(np.intp)
-        return probabilities.argmax(axis=1)
+        return decide_classes(probabilities, threshold, self.costs)
 
     def _table(self, probabilities: np.ndarray, threshold: float) -> pd.DataFrame:
         codes = self._codes(probabilities, threshold)

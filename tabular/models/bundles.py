@@ -41,6 +41,7 @@ def as_bundle(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) ->
         columns=columns,
         table_columns=tuple(inside.table_columns),
         run_id=run_id,
+        costs=getattr(inside, "costs", None),
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
     )
 
