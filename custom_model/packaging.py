@@ -27,10 +27,10 @@ from sklearn.base import ClassifierMixin
 from custom_model.artifact import bundle_sha256
 from custom_model.served.columns import Column, Label, expand
 from custom_model.served.compiled import compile_model
-from custom_model.served.compiled_types import Uncompiled
+from custom_model.served.encoding import Uncompiled
 from custom_model.served.few import Unsure, read_few
-from custom_model.served.model import load_pipeline
 from custom_model.served.requests import Refusal, conform
+from custom_model.served.trust import load_pipeline
 
 BUNDLE_FILE = Path(__file__).with_name("bundle.py")
 SERVED_FOLDER = Path(__file__).with_name("served")
@@ -69,6 +69,8 @@ def log_bundle(
     *,
     threshold: float = 0.5,
     costs: np.ndarray | None = None,
+    sets: dict[str, Any] | None = None,
+    typical: dict[str, Any] | None = None,
     proof: pd.DataFrame,
     about: dict[str, Any],
     profile: str = "",
@@ -84,6 +86,8 @@ def log_bundle(
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         threshold: of two classes, the second is predicted where its probability is above it.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        sets: of `served.sets.calibrate`; None where there are no out-of-fold probabilities.
+        typical: of `served.reasons.typical_row`; None where no reasons are wanted.
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
             for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
@@ -96,6 +100,8 @@ def log_bundle(
         "target": target,
         "threshold": threshold,
         "costs": None if costs is None else costs.tolist(),
+        "sets": sets,
+        "typical": typical,
         "about": about,
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -218,14 +224,17 @@ def make_signature(labels: Sequence[Label], threshold: float = 0.5) -> ModelSign
         threshold: that applies where a request names none.
     """
     types = {str: DataType.string, bool: DataType.boolean, int: DataType.long}
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(types.get(type(labels[0]), DataType.double), "prediction")
-    ]
+    of_label = types.get(type(labels[0]), DataType.double)
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(of_label, "prediction")]
     outputs += [ColSpec(DataType.double, f"probability_{label}") for label in labels]
-    if len(labels) != 2:
-        return ModelSignature(outputs=Schema(outputs))
-    param = ParamSpec("threshold", DataType.double, default=threshold)
-    return ModelSignature(outputs=Schema(outputs), params=ParamSchema([param]))
+    params = [
+        ParamSpec("coverage", DataType.double, default=0.0),
+        ParamSpec("reasons", DataType.long, default=0),
+        ParamSpec("reasons_for", of_label, default=None),
+    ]
+    if len(labels) == 2:
+        params.append(ParamSpec("threshold", DataType.double, default=threshold))
+    return ModelSignature(outputs=Schema(outputs), params=ParamSchema(params))
 
 
 def requirements() -> list[str]:

@@ -56,10 +56,6 @@ class Parser(argparse.ArgumentParser):
     def read(self, arguments: Sequence[str] | None, *, extra: bool = False) -> argparse.Namespace:
         """Parses; what is not declared is an error, or with `extra` a dict under that name.
 
-        Args:
-            arguments: `--name value`; None for those of the process.
-            extra: what is not declared is taken too.
-
         Raises:
             SystemExit: with code 2, after one line on stderr.
         """
@@ -118,12 +114,7 @@ LARGEST = 2**32 - 1  # of a seed, for numpy
 
 
 def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
-    """Reads an integer from `low` to 2**32 - 1, or `also`.
-
-    Args:
-        low: least value.
-        also: a further one, such as -1.
-    """
+    """Reads an integer from `low` to 2**32 - 1, or `also`, such as -1."""
 
     def read(text: str) -> int:
         try:
@@ -139,13 +130,7 @@ def whole(low: int, *, also: int | None = None) -> Callable[[str], int]:
 
 
 def real(low: float, high: float, *, empty: bool = False) -> Callable[[str], float | None]:
-    """Reads a number from `low` to `high`.
-
-    Args:
-        low: least value.
-        high: greatest value.
-        empty: no text is None.
-    """
+    """Reads a number from `low` to `high`; with `empty` no text is None."""
 
     def read(text: str) -> float | None:
         if empty and not text:

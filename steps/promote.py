@@ -15,13 +15,7 @@ from tabular.stats.metrics import METRICS
 
 
 def show(model_name: str, outcome: Promotion, *, dry_run: bool = False) -> None:
-    """Prints what was decided and why.
-
-    Args:
-        model_name: in the registry.
-        outcome: of the promotion.
-        dry_run: nothing was moved.
-    """
+    """Prints what was decided and why; after a dry run nothing was moved."""
     if outcome.moved:
         verb = "would go" if dry_run else "goes"
         print(f"{model_name} version {outcome.version} {verb} to Production: {outcome.reason}")

@@ -2,11 +2,12 @@
 
 mlflow run . -e score
 mlflow run . -e score -P model=models:/churn@champion -P data=new.parquet -P output=scored.parquet
+mlflow run . -e score -P coverage=0.9 -P reasons=3
 """
 
 from collections.abc import Sequence
 
-from steps import TABLE, Parser, one_of, run_step
+from steps import TABLE, Parser, one_of, real, run_step, whole
 from tabular.jobs.score import ENGINES, score
 
 
@@ -22,6 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.option(
         "engine", "local", one_of(*ENGINES), "local: this process; spark: a Spark cluster"
+    )
+    parser.option(
+        "coverage", 0.0, real(0, 1), "coverage of prediction sets, such as 0.9; 0 for none"
+    )
+    parser.option("reasons", 0, whole(0), "how many columns moved each row's probability; 0: none")
+    parser.option(
+        "reasons_for", "", str, "class whose probability that is; empty for the predicted one"
     )
     outcome = score(**vars(parser.read(arguments)), say=print)
     rate = outcome.scored / max(outcome.seconds, 1e-3)

@@ -14,13 +14,7 @@ def first_line(error: BaseException) -> str:
 
 
 def choices(found: str, possible: Iterable[str], *, most: int = 12) -> str:
-    """The end of a sentence: the nearest name, if one is near, and what is possible.
-
-    Args:
-        found: what the user wrote.
-        possible: the names that exist.
-        most: how many of them to list.
-    """
+    """The end of a sentence: the name nearest to `found`, if one is near, and what is possible."""
     names = [str(name) for name in possible]
     by_lower = {name.lower(): name for name in names}
     near = [by_lower[name] for name in difflib.get_close_matches(found.lower(), by_lower, n=1)]

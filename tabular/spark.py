@@ -31,9 +31,6 @@ def session(name: str) -> Iterator["SparkSession"]:
     own settings; with nothing set it is `local[*]`, all cores of this machine. A session that was
     open before stays open.
 
-    Args:
-        name: of a new session, as the cluster's pages show it.
-
     Raises:
         BadInput: Spark is not installed, or does not start.
     """
@@ -78,11 +75,7 @@ def _use_this_python(spark: "SparkSession") -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """The line of Spark's many that says what went wrong.
-
-    Args:
-        error: of PySpark, py4j or the JVM.
-    """
+    """The line of Spark's many (PySpark's, py4j's, the JVM's) that says what went wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     own = [line for line in lines if not line.startswith(("at ", "File ", "Traceback", "Caused"))]
     python = [
@@ -96,11 +89,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def pack_code(folder: Path) -> Path:
-    """Packs the project's modules, for executors that have no checkout.
-
-    Args:
-        folder: where to put the archive.
-    """
+    """Packs the project's modules into a folder, for executors that have no checkout."""
     root = Path(__file__).resolve().parents[1]
     archive = folder / f"code-{uuid.uuid4().hex}.zip"
     with zipfile.ZipFile(archive, "w") as code:

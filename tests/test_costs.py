@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from custom_model.served.decision import decide_classes
+from custom_model.served.sets import decide_classes
 from steps import evaluate, monitor, promote, sweep
 from tests.conftest import Store
 from tests.tables import mixed_table

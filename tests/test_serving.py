@@ -252,6 +252,58 @@ def test_the_threshold_of_two_classes_moves_the_label_alone(mixed_server: Server
     assert predictions(mixed_server.post(above))[0] == {**answer, "prediction": "no"}
 
 
+def body_with(params: dict[str, Any], rows: list[dict[str, Any]], form: str) -> dict[str, Any]:
+    return {**bodies(rows)[form]["body"], "params": params}
+
+
+JSON_FORMATS = [form for form in FORMATS if "body" in bodies([IRIS_ROW])[form]]
+
+
+@pytest.mark.parametrize("form", JSON_FORMATS)
+def test_sets_and_reasons_come_after_the_probabilities_in_every_format(
+    mixed_server: Server, form: str
+) -> None:
+    rows = [MIXED_ROW, {**MIXED_ROW, "amount": 48.0, "plan": "basic", "active": False}]
+    plain = predictions(mixed_server.post({"inputs": rows}))
+    params = {"coverage": 0.9, "reasons": 3}
+    answers = predictions(mixed_server.post(body_with(params, rows, form)))
+    sets = ["in_set_no", "in_set_yes"]
+    reasons = [f"reason_{at}{end}" for at in (1, 2, 3) for end in ("", "_effect")]
+    for answer, before in zip(answers, plain, strict=True):
+        assert list(answer) == [*before, *sets, *reasons]
+        assert answer | before == answer
+        assert {answer[name] for name in sets} <= {True, False}
+        moved = [abs(answer[f"reason_{at}_effect"]) for at in (1, 2, 3)]
+        assert moved == sorted(moved, reverse=True)
+    assert answers[0]["reason_1"] in ("amount", "plan")
+    assert answers[0]["reason_1_effect"] > 0.1
+
+
+def test_reasons_for_a_class_are_those_of_its_probability(mixed_server: Server) -> None:
+    answers = [
+        predictions(mixed_server.post({"inputs": [MIXED_ROW], "params": params}))[0]
+        for params in ({"reasons": 2, "reasons_for": "yes"}, {"reasons": 2, "reasons_for": "no"})
+    ]
+    for at in ("1", "2"):
+        assert answers[0][f"reason_{at}"] == answers[1][f"reason_{at}"]
+        effects = [answer[f"reason_{at}_effect"] for answer in answers]
+        assert abs(sum(effects)) < 1e-9
+        assert effects[0] != 0
+
+
+def test_a_row_like_the_typical_one_has_no_reasons(mixed_server: Server) -> None:
+    rows = [MIXED_ROW] * 1001  # the long way
+    long, short = (
+        predictions(mixed_server.post({"inputs": some, "params": {"reasons": 11}}))[0]
+        for some in (rows, rows[:1])
+    )
+    for at in range(1, 12):
+        assert long[f"reason_{at}"] == short[f"reason_{at}"]
+        assert abs(long[f"reason_{at}_effect"] - short[f"reason_{at}_effect"]) < 1e-9
+    assert short["reason_11"] is None
+    assert short["reason_11_effect"] == 0
+
+
 def test_a_large_request_is_the_same_as_its_rows(mixed_server: Server) -> None:
     frame = mixed_table(3000, seed=5)
     buffer = io.BytesIO()
@@ -377,8 +429,27 @@ def test_unknown_params_are_refused(mixed_server: Server, params: dict[str, floa
     refusal(mixed_server.post({"inputs": [MIXED_ROW], "params": params}), "unknown params")
 
 
-def test_params_of_a_model_without_any_are_refused(iris_server: Server) -> None:
-    refusal(iris_server.post({"inputs": [IRIS_ROW], "params": {"threshold": 0.9}}), "params")
+def test_a_threshold_of_three_classes_is_refused(iris_server: Server) -> None:
+    answer = iris_server.post({"inputs": [IRIS_ROW], "params": {"threshold": 0.9}})
+    refusal(answer, "unknown params", "coverage", "reasons")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"coverage": 1.0}, ("coverage must be above 0 and below 1", "found 1.0")),
+        ({"coverage": -0.1}, ("coverage",)),
+        ({"reasons": 5}, ("reasons must be a whole number from 0 to 4", "found 5")),
+        ({"reasons": -1}, ("reasons",)),
+        ({"reasons": 1, "reasons_for": "rose"}, ("'setosa', 'versicolor', 'virginica'", "'rose'")),
+        ({"reasons_for": "setosa"}, ("reasons_for needs reasons",)),
+        ({"reason": 2}, ("unknown params", "'reasons'")),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(
+    iris_server: Server, params: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    refusal(iris_server.post({"inputs": [IRIS_ROW], "params": params}), *words)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1])

@@ -22,9 +22,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from .compiled_types import Compiled, Table, Uncompiled
-from .encoding import compile_preprocessor
-from .trees import compile_boosting, compile_forest
+from .encoding import Table, Uncompiled, compile_preprocessor
+from .trees import Compiled, compile_boosting, compile_forest
 
 
 def compile_model(model: Any) -> Callable[[Table], np.ndarray]:

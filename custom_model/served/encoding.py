@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,14 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from .compiled_types import Table, Uncompiled
+Table = Mapping[str, Sequence[Any]]
+"""Values of n rows by expanded column: floats (NaN is missing), categories (None), texts ("")."""
 
 Encode = Callable[[Table], np.ndarray]
+
+
+class Uncompiled(Exception):
+    """Something that has no arithmetic of its own here; the pipeline itself has to answer."""
 
 
 def compile_preprocessor(step: Any) -> Encode:

@@ -6,64 +6,26 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import skops.io
-from mlflow.exceptions import MlflowException
 from threadpoolctl import ThreadpoolController
 
 from .cells import Cells, read_cells
 from .columns import Column, expand
-from .decision import decide_classes
 from .few import FEW_ROWS, Unsure, read_few
 from .ragged import refuse_ragged
-from .requests import Refusal, UnknownParams, as_frame, conform, refuse_doubled
-
-TRUSTED = (
-    # What scikit-learn's fitted classifiers hold besides scikit-learn's public classes. The list
-    # stands here and never in the artifact: a file must not be able to vouch for itself.
-    "functools.partial",  # its function and arguments are audited too
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.calibration._TemperatureScaling",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.metrics._dist_metrics.BrayCurtisDistance64",
-    "sklearn.metrics._dist_metrics.CanberraDistance64",
-    "sklearn.metrics._dist_metrics.ChebyshevDistance64",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.metrics._dist_metrics.HammingDistance64",
-    "sklearn.metrics._dist_metrics.JaccardDistance64",
-    "sklearn.metrics._dist_metrics.ManhattanDistance64",
-    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
-    "sklearn.metrics._dist_metrics.SEuclideanDistance64",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-    "sklearn.utils.validation.check_array",
-)
+from .reasons import largest, shapley_values
+from .requests import Asked, Refusal, UnknownParams, as_frame, conform, read_params, refuse_doubled
+from .sets import decide_classes, in_sets
+from .trust import load_pipeline
 
 TOO_EXTREME = "its values are too extreme to be scored"
 
 _log = logging.getLogger("bundle")
-
-
-def load_pipeline(path: str | Path) -> Any:
-    """Reads a pipeline from skops format, trusting only the types listed in this file.
-
-    Raises:
-        MlflowException: the file holds a type that is not on the list.
-    """
-    unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED))
-    if unknown:
-        raise MlflowException(f"{Path(path).name} holds types that are not trusted: {unknown}")
-    return skops.io.load(path, trusted=list(TRUSTED))
 
 
 class Model:
@@ -82,6 +44,8 @@ class Model:
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.threshold: float = spec.get("threshold", 0.5)
         self.costs = None if spec.get("costs") is None else np.array(spec["costs"], dtype=float)
+        self.sets: dict[str, Any] | None = spec.get("sets")
+        self.typical: dict[str, Any] | None = spec.get("typical")
         self.pipeline = load_pipeline(artifacts["pipeline"])
         self.few = self._compile() if spec["compiled"]["proved"] else None
         self.thread_pools = ThreadpoolController()
@@ -111,28 +75,26 @@ class Model:
         Args:
             model_input: (n_rows, at least the required columns) frame; also a list of dicts, a dict
                 of lists, or an array (n_rows, n_features) where all features are numbers.
-            params: `threshold`: for two classes, the second is predicted where its probability
-                is above it; by default the one that training has chosen, or 0.5.
+            params: `threshold`, by default the one that training has chosen, or 0.5; `coverage`,
+                `reasons` and `reasons_for`: see `Asked`.
 
         Returns:
-            (n_rows, 1 + n_classes): `prediction`, a label of the training table in its own type,
-            then `probability_<class>` in the order of the classes, each row summing to 1. In a
-            model server the same as a list of dicts, which is what MLflow makes JSON of.
+            (n_rows, 1 + n_classes or more): `prediction`, a label of the training table in its own
+            type, then `probability_<class>` in the order of the classes, each row summing to 1,
+            then what the params ask for, see `_extras`. In a model server the same as a list of
+            dicts, which is what MLflow makes JSON of.
 
         Raises:
             Refusal: something in the input cannot be scored; the message says what and where.
         """
         try:
-            threshold = float((params or {}).get("threshold", self.threshold))
-            if not 0 <= threshold <= 1:
-                raise Refusal(f"params: threshold must lie between 0 and 1, found {threshold}")
+            asked = self.read_params(params)
             if isinstance(model_input, pd.DataFrame):
                 refuse_ragged(model_input, [column.name for column in self.columns])
-            probabilities = self._proba_of_few(model_input)
-            if probabilities is None:
-                frame = as_frame(model_input, self.columns, self.table_columns)
-                probabilities = self.predict_proba(frame)
-            return self._answer(probabilities, threshold)
+            proba, rows = self._proba_of_few(model_input) or self._proba_of_frame(
+                as_frame(model_input, self.columns, self.table_columns)
+            )
+            return self._answer(proba, rows, asked)
         except Refusal:
             raise
         except UnicodeEncodeError:
@@ -143,6 +105,12 @@ class Model:
             _log.exception("a request could not be scored")
             raise Refusal("the request could not be scored; the server's log says why") from None
 
+    def read_params(self, params: Mapping[str, Any] | None) -> Asked:
+        """What the params of a request ask for, see `read_params`."""
+        made_from = {"coverage": self.sets, "reasons": self.typical}
+        possible = [name for name, there in made_from.items() if there]
+        return read_params(params, Asked(self.threshold), self.labels, len(self.columns), possible)
+
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities, (n_rows, n_classes), of a raw frame with named columns.
 
@@ -152,18 +120,23 @@ class Model:
         Raises:
             Refusal: something in the frame cannot be scored; the message says what and where.
         """
+        return self._proba_of_frame(frame)[0]
+
+    def _proba_of_frame(self, frame: pd.DataFrame) -> tuple[np.ndarray, Any]:
+        """Probabilities of a raw frame, and its expanded columns."""
         if frame.shape == (0, 0):
-            return np.empty((0, len(self.labels)))
+            return np.empty((0, len(self.labels))), {}
         refuse_doubled(frame, self.columns, {*self.table_columns, self.target})
         # a CSV without headings has no rows but wrong names
-        proba = self.predict_proba_typed(conform(frame, self.columns))
+        expanded = expand(conform(frame, self.columns), self.columns)
+        proba = self._proba_of_expanded(expanded)
         if not np.isfinite(proba).all():
             row = int((~np.isfinite(proba).all(axis=1)).argmax())
             raise Refusal(f"row {row + 1}: {TOO_EXTREME}")
-        return proba
+        return proba, expanded
 
-    def _proba_of_few(self, data: Any) -> np.ndarray | None:
-        """Probabilities by the short way, None where the long one has to decide."""
+    def _proba_of_few(self, data: Any) -> tuple[np.ndarray, Any] | None:
+        """The same by the short way, None where the long one has to decide."""
         if self.few is None:
             return None
         try:
@@ -175,7 +148,7 @@ class Model:
         except Exception:
             _log.exception("the compiled model failed; the pipeline answers")
             return None
-        return probabilities if np.isfinite(probabilities).all() else None
+        return (probabilities, table) if np.isfinite(probabilities).all() else None
 
     def _threads(self, n_rows: int) -> AbstractContextManager[Any]:
         """One OpenMP thread for a few rows: waking others takes longer than the work."""
@@ -193,43 +166,89 @@ class Model:
         Args:
             typed: (n_rows, n_columns) of `Cells`.
         """
-        if not len(typed):
-            return np.empty((0, len(self.labels)))
-        with self._threads(len(typed)):
-            return np.asarray(self.pipeline.predict_proba(expand(typed, self.columns)))
+        return self._proba_of_expanded(expand(typed, self.columns))
 
-    def score_typed(self, typed: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
+    def _proba_of_expanded(self, expanded: pd.DataFrame) -> np.ndarray:
+        if not len(expanded):
+            return np.empty((0, len(self.labels)))
+        with self._threads(len(expanded)):
+            return np.asarray(self.pipeline.predict_proba(expanded))
+
+    def score_typed(
+        self, typed: pd.DataFrame, params: Mapping[str, Any] | None = None
+    ) -> tuple[pd.DataFrame, dict[int, str]]:
         """Scores rows that `read` does not refuse.
 
         Args:
             typed: (n_rows, n_columns) of `Cells`.
+            params: as those of `predict`.
 
         Returns:
             What `predict` answers for the rows that can be scored, in their order, and the reason
             for each of the others by its position from 0.
+
+        Raises:
+            Refusal: the params are not possible.
         """
-        proba = self.predict_proba_typed(typed)
+        asked = self.read_params(params)
+        expanded = expand(typed, self.columns)
+        proba = self._proba_of_expanded(expanded)
         finite = np.isfinite(proba).all(axis=1)
-        reasons = dict.fromkeys(np.flatnonzero(~finite).tolist(), TOO_EXTREME)
-        return self._table(proba if finite.all() else proba[finite], self.threshold), reasons
+        refused = dict.fromkeys(np.flatnonzero(~finite).tolist(), TOO_EXTREME)
+        if refused:
+            proba, expanded = proba[finite], expanded[finite].reset_index(drop=True)
+        return self._table(proba, expanded, asked), refused
 
     def _answer(
-        self, probabilities: np.ndarray, threshold: float
+        self, proba: np.ndarray, rows: Any, asked: Asked
     ) -> pd.DataFrame | list[dict[str, Any]]:
         if not self.serves:
-            return self._table(probabilities, threshold)
+            return self._table(proba, rows, asked)
         names, labels = ["prediction", *self.outputs], self.labels
-        codes = self._codes(probabilities, threshold).tolist()
-        rows = zip(codes, probabilities.tolist(), strict=True)
-        return [dict(zip(names, (labels[code], *row), strict=True)) for code, row in rows]
+        codes = self._codes(proba, asked.threshold)
+        pairs = zip(codes.tolist(), proba.tolist(), strict=True)
+        answers = [dict(zip(names, (labels[code], *row), strict=True)) for code, row in pairs]
+        for name, cells in self._extras(proba, codes, rows, asked).items():
+            for answer, cell in zip(answers, cells.tolist(), strict=True):
+                answer[name] = cell
+        return answers
+
+    def _extras(
+        self, proba: np.ndarray, codes: np.ndarray, rows: Any, asked: Asked
+    ) -> dict[str, np.ndarray]:
+        """What params ask for, by name: `in_set_<class>`, `reason_1`, `reason_1_effect`, ..."""
+        extras: dict[str, np.ndarray] = {}
+        if asked.coverage and self.sets:
+            inside = in_sets(self.sets, proba, asked.coverage)
+            extras |= {f"in_set_{y}": c for y, c in zip(self.labels, inside.T, strict=True)}
+        if asked.reasons and self.typical:
+            explained = codes if asked.code is None else np.full(len(codes), asked.code)
+            moved = self._effects(rows, self.typical, explained)
+            extras |= largest(moved, self.columns, asked.reasons)
+        return extras
+
+    def _effects(self, rows: Any, typical: dict[str, Any], codes: np.ndarray) -> np.ndarray:
+        """(n_rows, n_columns), predicted in the way in which the rows were."""
+        if isinstance(rows, pd.DataFrame):
+            explain = partial(
+                shapley_values, lambda some: self._proba_of_expanded(pd.DataFrame(some))
+            )
+        else:
+            assert self.few is not None
+            explain = partial(shapley_values, self.few, block_rows=FEW_ROWS)
+        with self._threads(len(rows) if isinstance(rows, pd.DataFrame) else 1):
+            return explain(rows, typical, self.columns, codes)
 
     def _codes(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
         """(n_rows,) position of each row's label."""
         return decide_classes(probabilities, threshold, self.costs)
 
-    def _table(self, probabilities: np.ndarray, threshold: float) -> pd.DataFrame:
-        codes = self._codes(probabilities, threshold)
+    def _table(self, proba: np.ndarray, rows: Any, asked: Asked) -> pd.DataFrame:
+        codes = self._codes(proba, asked.threshold)
         prediction = pd.Categorical.from_codes(codes, categories=pd.Index(self.labels))
         answer: dict[str, Any] = {"prediction": prediction}
-        answer |= dict(zip(self.outputs, probabilities.T, strict=True))
+        answer |= dict(zip(self.outputs, proba.T, strict=True))
+        for name, cells in self._extras(proba, codes, rows, asked).items():
+            # a type also where no row has a reason
+            answer[name] = pd.array(cells, dtype="str") if cells.dtype == object else cells
         return pd.DataFrame(answer)

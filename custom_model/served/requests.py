@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from .cells import DoubledColumn, describe, listed, read_cells
-from .columns import PLAIN_NUMBER, Column
+from .columns import PLAIN_NUMBER, Column, Label
 
 
 class Refusal(MlflowException):
@@ -42,6 +43,79 @@ class Refusal(MlflowException):
         return json.dumps(
             {"error_code": self.error_code, "message": self.message, "problems": self.problems}
         )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the params of a request ask for.
+
+    Args:
+        threshold: of two classes, the second is predicted where its probability is above it.
+        coverage: of the prediction sets, below 1; 0 for none.
+        reasons: how many columns with their effects; 0 for none.
+        code: class that the reasons are for; None for each row's predicted one.
+    """
+
+    threshold: float
+    coverage: float = 0.0
+    reasons: int = 0
+    code: int | None = None
+
+
+def read_params(
+    params: Mapping[str, Any] | None,
+    defaults: Asked,
+    labels: Sequence[Label],
+    n_columns: int,
+    possible: Collection[str],
+) -> Asked:
+    """Reads the params of a request; what is null is not asked for.
+
+    Args:
+        params: of MLflow.
+        defaults: what is done where nothing is asked for.
+        labels: the classes.
+        n_columns: how many features there are.
+        possible: `coverage` and `reasons`, where the version has what they are made from.
+
+    Raises:
+        Refusal: one of them is not possible.
+    """
+    given = {name: value for name, value in (params or {}).items() if value is not None}
+    if not given:
+        return defaults
+    asked = replace(
+        defaults,
+        threshold=float(given.get("threshold", defaults.threshold)),
+        coverage=float(given.get("coverage", 0)),
+        reasons=given.get("reasons", 0),
+    )
+    if not 0 <= asked.threshold <= 1:
+        raise Refusal(f"params: threshold must lie between 0 and 1, found {asked.threshold}")
+    if not 0 <= asked.coverage < 1:
+        raise Refusal(
+            f"params: coverage must be above 0 and below 1, or 0 for none, found {asked.coverage}"
+        )
+    for name in ("coverage", "reasons"):
+        if given.get(name) and name not in possible:
+            raise Refusal(
+                f"params: {name} is not possible, as this version has nothing to make it from; "
+                "train again"
+            )
+    if asked.reasons not in range(n_columns + 1):
+        raise Refusal(
+            f"params: reasons must be a whole number from 0 to {n_columns}, as there are so many "
+            f"columns, found {asked.reasons}"
+        )
+    wanted = str(given.get("reasons_for", ""))
+    if not wanted:
+        return asked
+    if not asked.reasons:
+        raise Refusal("params: reasons_for needs reasons, the number of columns")
+    names = [str(label) for label in labels]
+    if wanted not in names:
+        raise Refusal(f"params: reasons_for must be one of {listed(names)}, found {wanted[:40]!r}")
+    return replace(asked, code=names.index(wanted))
 
 
 def conform(
@@ -151,5 +225,8 @@ class UnknownParams(logging.Filter):
         """Raises where MLflow warns."""
         text = record.getMessage()
         if text.startswith(("Unrecognized params", "`params` can only be specified")):
-            raise Refusal("unknown params; the only one is 'threshold', of models of two classes")
+            raise Refusal(
+                "unknown params; possible are 'coverage', 'reasons', 'reasons_for' and, of models "
+                "of two classes, 'threshold'"
+            )
         return True

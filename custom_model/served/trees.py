@@ -5,7 +5,7 @@ scikit-learn's own compiled one.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.ensemble import (
@@ -16,13 +16,25 @@ from sklearn.ensemble import (
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import Tree
 
-from .compiled_types import Compiled, Uncompiled
+from .encoding import Uncompiled
 
 MOST_NODES = 4_000_000
 """A larger forest stays with the pipeline: joined trees take as much memory again, 64 B a node."""
 
 FEW_FOR_BOOSTING = 100
 """For more rows scikit-learn's own loop over the trees of boosting is faster."""
+
+
+class Compiled(NamedTuple):
+    """What a fitted classifier answers, from a Table or, behind a preprocessor, from a matrix.
+
+    Args:
+        proba: probabilities (n_rows, n_classes).
+        decision: scores (n_rows,) or (n_rows, n_classes), None where scikit-learn has none.
+    """
+
+    proba: Callable[[Any], np.ndarray]
+    decision: Callable[[Any], np.ndarray] | None = None
 
 
 class _Joined(NamedTuple):

@@ -153,11 +153,7 @@ _OURS = {"random_state", "n_jobs", "verbose", "warm_start", "probability", "cate
 
 
 def hyperparameters(classifier: str) -> dict[str, Any]:
-    """Names and defaults of a classifier's hyperparameters.
-
-    Args:
-        classifier: a key of `CLASSIFIERS`.
-    """
+    """Names and defaults of a classifier's hyperparameters."""
     record = CLASSIFIERS[classifier]
     defaults = record.estimator().get_params() | record.defaults
     return {name: value for name, value in defaults.items() if name not in _OURS}
@@ -169,12 +165,7 @@ def affordable(shape: Shape) -> list[str]:
 
 
 def space_of(classifier: str, shape: Shape) -> Space:
-    """The search space of a classifier, class weights included where they are worth trying.
-
-    Args:
-        classifier: a key of `CLASSIFIERS`.
-        shape: of the table.
-    """
+    """The search space of a classifier, class weights included where they are worth trying."""
     space = CLASSIFIERS[classifier].space(shape)
     if shape.imbalanced and "class_weight" in hyperparameters(classifier):
         space = {**space, "class_weight": OneOf(None, "balanced")}

@@ -24,10 +24,6 @@ def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTr
     Categories come first, then numbers (booleans and parts of dates among them), then texts.
     Trees get categories as ordinal codes, with an unknown or missing one as NaN, and numbers as
     they are. All else gets one column per category, and numbers imputed and scaled.
-
-    Args:
-        columns: the features.
-        for_trees: whether the classifier splits on one column at a time.
     """
     categories = [c.name for c in columns if c.kind == "category"]
     texts = [c.name for c in columns if c.kind == "text"]
@@ -65,14 +61,7 @@ def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTr
 def make_model(
     columns: Sequence[Column], classifier: str, params: dict[str, Any], *, seed: int
 ) -> Pipeline:
-    """Builds the unfitted pipeline from expanded columns to class probabilities.
-
-    Args:
-        columns: the features.
-        classifier: a key of `CLASSIFIERS`.
-        params: its hyperparameters.
-        seed: random state.
-    """
+    """Builds the unfitted pipeline from expanded columns to class probabilities."""
     for_trees = CLASSIFIERS[classifier].splits
     n_categories = sum(c.kind == "category" for c in columns) if for_trees else 0
     return make_pipeline(

@@ -38,12 +38,7 @@ class Shape:
 
 
 def shape_of(y: np.ndarray, n_rows: int) -> Shape:
-    """The shape of a training side.
-
-    Args:
-        y: (n_training_rows,) its classes, 0 to n_classes - 1.
-        n_rows: rows that each fold fits on.
-    """
+    """The shape of a training side with classes `y`, whose folds fit on `n_rows` rows each."""
     counts = np.bincount(y)
     rarest = int(counts[counts > 0].min())
     return Shape(n_rows, len(counts), rarest, bool(counts.max() > IMBALANCE * rarest))
@@ -72,12 +67,7 @@ class Range:
 
 
 class OneOf:
-    """One of a few values.
-
-    Args:
-        options: the values.
-        first: the one tried first; the first of them if it is not given.
-    """
+    """One of a few values; `first` is tried first, else the first of them."""
 
     def __init__(self, *options: Any, first: Any = None) -> None:
         self.options, self.first = options, options[0] if first is None else first

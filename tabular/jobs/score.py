@@ -52,7 +52,17 @@ class Scoring:
     seconds: float
 
 
-def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Scoring:
+def score(
+    *,
+    model: str,
+    data: str,
+    output: str,
+    engine: str,
+    coverage: float = 0.0,
+    reasons: int = 0,
+    reasons_for: str = "",
+    say: Say,
+) -> Scoring:
     """Scores a table, and puts the result in place when it is whole.
 
     Args:
@@ -61,11 +71,16 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Scori
         data: see `open_table`.
         output: file or folder; "" for the data's name with `_scored` in the working folder.
         engine: `local` or `spark`.
+        coverage: of prediction sets; 0 for none.
+        reasons: how many columns with their effects; 0 for none.
+        reasons_for: class that the reasons are for; "" for each row's predicted one.
         say: takes each line of progress.
 
     Raises:
         BadInput: the model, the table or the output cannot be used; nothing is written then.
     """
+    asked = {"coverage": coverage, "reasons": reasons, "reasons_for": reasons_for}
+    params = {name: value for name, value in asked.items() if value}
     target = output_path(data, output, engine)
     for place in (target, side_path(target)):
         check_target(place, folder=engine == "spark" or not _is_file(target))
@@ -79,7 +94,7 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Scori
         else:
             table = stack.enter_context(open_table(data, download))
             write = write_scored
-        loaded = load_model(model, stack.enter_context(tempfile.TemporaryDirectory()))
+        loaded = load_model(model, stack.enter_context(tempfile.TemporaryDirectory()), params)
         if used := [name for name in (ROW, REASON) if name in table.schema.names]:
             raise BadInput(f"{data} has a column {used[0]!r}, the mark of rejected rows; remove it")
         added = added_columns(loaded, table.head, data, as_text=table.as_text)
@@ -93,7 +108,7 @@ def score(*, model: str, data: str, output: str, engine: str, say: Say) -> Scori
                     f"  The model reads a column {own!r}; what it adds under that name is {name!r}."
                 )
         shown = without_password(data)
-        given = {"model": model, "data": shown, "output": output, "engine": engine}
+        given = {"model": model, "data": shown, "output": output, "engine": engine, **asked}
         run = stack.enter_context(start_run(f"score {table.name}", given))
         log_results({}, tags={"model_uri": loaded.uri})
         log_input(table.name, shown, table.digest, table.schema)

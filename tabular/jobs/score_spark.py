@@ -169,6 +169,7 @@ def write_on_spark(
         score_partition,
         archive=archive,
         uri=model.uri,
+        params=model.params,
         added=added,
         as_text=table.as_text,
         unreadable=unreadable,

@@ -145,7 +145,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         recipes = (
             finish(with_oof, folds, metric, seed=plan.seed, costs=costs)
             if with_oof
-            else [as_it_is(trial, costs) for trial in best]
+            else [as_it_is(trial, costs=costs) for trial in best]
         )[: plan.register]
         versions = [_register(run, prepared, recipe, children, plan) for recipe in recipes]
         log_ranks(ranked(trials, metric), children)

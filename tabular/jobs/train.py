@@ -54,5 +54,6 @@ def train(
     given = {"data": data, "target": target, "model_name": model_name, "seed": seed}
     with start_run(f"train {classifier} {dataset.name}", given | params_of(trial)) as run:
         log_dataset(dataset)
-        fitted = Fitted(dataset, split, as_it_is(trial), model, seed)
+        recipe = as_it_is(trial, prepared.folds.y_true)
+        fitted = Fitted(dataset, split, recipe, model, seed)
         return register_version(run, fitted, model_name=model_name or dataset.name)

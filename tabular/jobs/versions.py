@@ -15,6 +15,7 @@ from sklearn.metrics import classification_report
 
 from custom_model.packaging import log_bundle, to_request
 from custom_model.served.columns import expand
+from custom_model.served.reasons import typical_row
 from tabular.drift import profile
 from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
@@ -108,6 +109,8 @@ def register_version(
         dataset.typed[split.train][:3],
         threshold=fitted.recipe.threshold,
         costs=fitted.recipe.costs,
+        sets=fitted.recipe.sets,
+        typical=typical_row(dataset.typed[split.train], dataset.columns),
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),

@@ -78,13 +78,7 @@ def _free(name: str, names: Sequence[str]) -> str:
 def score_batch(
     model: LoadedModel, added: pa.Schema, batch: pa.RecordBatch, *, as_text: bool
 ) -> Scored:
-    """Scores a batch.
-
-    Args:
-        model: that scores.
-        added: from `added_columns`.
-        batch: (n_rows, n_columns).
-        as_text: the cells are uninterpreted text.
+    """Scores a batch; `added` is from `added_columns`.
 
     Raises:
         BadInput: the model answers with another type than before, or to another number of rows.
@@ -112,15 +106,7 @@ def _ask(model: LoadedModel, batch: pa.RecordBatch, as_text: bool) -> PredictedR
 
 
 def to_frame(batch: pa.RecordBatch, names: Sequence[str]) -> pd.DataFrame:
-    """Columns of a batch as pandas holds them; integers and booleans stay so beside nulls.
-
-    Args:
-        batch: (n_rows, any columns).
-        names: of the columns to take.
-
-    Returns:
-        (n_rows, n_names).
-    """
+    """Some columns of a batch as pandas holds them; integers and booleans stay so beside nulls."""
     columns: dict[str, Any] = {}
     for name in names:
         cells = batch.column(name)
@@ -139,7 +125,8 @@ def _arrays(predictions: PredictedRows) -> list[pa.Array]:
                 levels = pa.array(cells.cat.categories.tolist())
                 arrays.append(levels.take(pa.array(cells.cat.codes.to_numpy())))
             else:
-                arrays.append(pa.array(cells.to_numpy(), from_pandas=True))
+                text = pa.string() if isinstance(cells.dtype, pd.StringDtype) else None
+                arrays.append(pa.array(cells.to_numpy(), text, from_pandas=True))
         except pa.ArrowException as error:
             raise _of_no_type(predictions.uri, error) from None
     return arrays

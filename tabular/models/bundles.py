@@ -1,12 +1,16 @@
 """Versions of this project, read and asked with the code in their own artifact."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
-from tabular.models.model import PROBABILITY, LoadedModel, ReadTable
+from tabular.errors import BadInput
+from tabular.models.model import PROBABILITY, LoadedModel, Predict, ReadTable
 
 
 def is_bundle(inside: Any) -> bool:
@@ -14,18 +18,20 @@ def is_bundle(inside: Any) -> bool:
     return all(hasattr(inside, part) for part in ("columns", "labels", "table_columns", "pipeline"))
 
 
-def as_bundle(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) -> LoadedModel:
-    """A loaded version of this project.
+def as_bundle(
+    inside: Any, params: Mapping[str, Any], *, uri: str, path: Path, pyfunc: Any, run_id: str
+) -> LoadedModel:
+    """A loaded version of this project; `inside` is its own code, from `unwrap_python_model`.
 
-    Args:
-        inside: its own code, from `unwrap_python_model`.
-        uri: see `Model`.
-        path: see `Model`.
-        pyfunc: see `Model`.
-        run_id: see `Model`.
+    Raises:
+        BadInput: it has no such params.
     """
     columns = tuple(inside.columns)
     own = inside if hasattr(inside, "score_typed") else _Older(inside)
+    predict: Predict = own.score_typed
+    if params:
+        _check_params(inside, params, uri)
+        predict = partial(inside.score_typed, params=params)
     profile = path / "artifacts" / "profile.json"
     return LoadedModel(
         uri=uri,
@@ -34,16 +40,26 @@ def as_bundle(inside: Any, *, uri: str, path: Path, pyfunc: Any, run_id: str) ->
         inputs=tuple(column.name for column in columns),
         required=tuple(column.name for column in columns if column.required),
         read=own.read,
-        predict=own.score_typed,
+        predict=predict,
         predict_proba=own.predict_proba_typed,
         classes=tuple(inside.labels),
         target=getattr(inside, "target", ""),  # the first versions do not say
         columns=columns,
         table_columns=tuple(inside.table_columns),
+        params=params,
         run_id=run_id,
         costs=getattr(inside, "costs", None),
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
     )
+
+
+def _check_params(inside: Any, params: Mapping[str, Any], uri: str) -> None:
+    if not hasattr(inside, "read_params"):
+        raise BadInput(f"{uri} is of an older release, without {' and '.join(params)}; train again")
+    try:
+        inside.read_params(params)
+    except MlflowException as refusal:
+        raise BadInput(f"{uri}: {refusal.message}") from None
 
 
 class _Older:

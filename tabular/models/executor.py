@@ -1,8 +1,9 @@
 """What runs in a Spark executor's Python."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ def score_partition(
     *,
     archive: str,
     uri: str,
+    params: Mapping[str, Any],
     added: pa.Schema,
     as_text: bool,
     unreadable: str,
@@ -26,6 +28,7 @@ def score_partition(
         batches: of Spark.
         archive: name under which the model was sent.
         uri: of the model, for messages.
+        params: of inference.
         added: columns that the model adds.
         as_text: the cells are uninterpreted text.
         unreadable: column that holds a line which could not be read; "" if there is none.
@@ -33,6 +36,7 @@ def score_partition(
     Yields:
         All rows: their own columns, those of the model and, if it refused them, the reason.
     """
+    model = _model(archive, uri, tuple(params.items()))
     for batch in batches:
         lines = batch.column(unreadable) if unreadable else None
         own = batch.drop_columns([unreadable]) if unreadable else batch
@@ -40,7 +44,7 @@ def score_partition(
             broken = own.filter(lines.is_valid())
             own = own.filter(lines.is_null())
             yield _refused(broken, ["the row has more or fewer cells than the heading"], added)
-        scored = score_batch(_model(archive, uri), added, own, as_text=as_text)
+        scored = score_batch(model, added, own, as_text=as_text)
         yield scored.rows.append_column(REASON, pa.nulls(scored.rows.num_rows, pa.string()))
         if scored.reasons:
             positions = pa.array(list(scored.reasons), pa.int64())
@@ -55,7 +59,7 @@ def _refused(rows: pa.RecordBatch, reasons: list[str], added: pa.Schema) -> pa.R
 
 
 @functools.cache  # a worker's process lives for many tasks
-def _model(archive: str, uri: str) -> LoadedModel:
+def _model(archive: str, uri: str, params: tuple[tuple[str, Any], ...]) -> LoadedModel:
     from pyspark import SparkFiles
 
-    return open_model(Path(SparkFiles.get(archive)), uri)
+    return open_model(Path(SparkFiles.get(archive)), uri, dict(params))

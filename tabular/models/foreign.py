@@ -14,17 +14,11 @@ MOST_REFUSALS = 1000  # of a model, which is asked again and again to find the r
 
 
 def as_foreign(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> LoadedModel:
-    """A loaded model of any flavour.
+    """A loaded model of any flavour; see `LoadedModel`.
 
     It gets the columns of its signature in their types; without one it gets a typed table as it
     stands. Where scikit-learn's classifier is behind it, its probabilities are taken beside the
     labels.
-
-    Args:
-        pyfunc: see `Model`.
-        uri: see `Model`.
-        path: see `Model`.
-        run_id: see `Model`.
     """
     schema = pyfunc.metadata.get_input_schema()
     types, optional = None, set()
@@ -136,38 +130,27 @@ def _read(
     raw: pd.DataFrame, types: dict[str, Any] | None, required: tuple[str, ...], as_text: bool
 ) -> ReadTable:
     """Cells in the types of a model's signature; MLflow refuses 5 where 5.0 is declared."""
-    typed: dict[Any, Any] = {}
-    unreadable: dict[Any, np.ndarray] = {}
-    wanted: dict[Any, str] = {}
-    for name in raw.columns if types is None else [name for name in types if name in raw]:
-        kind = None if types is None else types[name]
-        typed[name], unreadable[name], wanted[name] = _read_column(raw[name], kind, as_text)
-    absent = tuple(name for name in types or () if name not in raw)
-    gone = [name for name in absent if name in required]
-    refused = np.full(len(raw), bool(gone))
-    for bad in unreadable.values():
-        refused |= bad
+    kinds = dict.fromkeys(raw.columns) if types is None else types
+    read = {
+        name: _read_column(raw[name], kind, as_text) for name, kind in kinds.items() if name in raw
+    }
+    absent = tuple(name for name in kinds if name not in raw)
+    gone = next((name for name in absent if name in required), None)
+    index = raw.index
+    typed = pd.DataFrame({n: values for n, (values, _, _) in read.items()}, index, copy=False)
+    unreadable = pd.DataFrame({n: bad for n, (_, bad, _) in read.items()}, index)
+    refused = unreadable.to_numpy(bool).any(axis=1) | (gone is not None)
 
     def reasons() -> dict[int, str]:
-        why = (
-            dict.fromkeys(range(len(raw)), f"column {gone[0]!r}: the table lacks it")
-            if gone
-            else {}
-        )
-        for name, bad in unreadable.items():
-            for row in np.flatnonzero(bad):
+        lacks = f"column {gone!r}: the table lacks it"
+        why = {} if gone is None else dict.fromkeys(range(len(raw)), lacks)
+        for name, (_, bad, wanted) in read.items():
+            for row in np.flatnonzero(bad).tolist():
                 cell = repr(str(raw[name].iloc[row])[:40])
-                why.setdefault(int(row), f"column {name!r}: expected {wanted[name]}, found {cell}")
+                why.setdefault(row, f"column {name!r}: expected {wanted}, found {cell}")
         return why
 
-    index = raw.index
-    return ReadTable(
-        pd.DataFrame(typed, index=index, copy=False),
-        pd.DataFrame(unreadable, index=index),
-        absent,
-        refused,
-        reasons,
-    )
+    return ReadTable(typed, unreadable, absent, refused, reasons)
 
 
 def _read_column(cells: pd.Series, kind: Any, as_text: bool) -> tuple[Any, np.ndarray, str]:

@@ -39,12 +39,7 @@ def features_of(
 
 
 def seen_rows(model: LoadedModel, raw: pd.DataFrame) -> np.ndarray | None:
-    """Which rows the model was trained on, (n_rows,) bool; None where that is not known.
-
-    Args:
-        model: with its run.
-        raw: (n_rows, any columns) the table.
-    """
+    """Which rows the model was trained on, (n_rows,) bool; None where that is not known."""
     if not model.columns or not set(model.table_columns) <= set(raw.columns):
         return None
     trained_on = read_of_run(model.run_id, "training_rows.parquet") if model.run_id else None

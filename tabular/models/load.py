@@ -2,7 +2,9 @@
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -13,30 +15,27 @@ from tabular.models.model import LoadedModel
 from tabular.store.artifacts import fetch_model
 
 
-def load_model(uri: str, folder: str) -> LoadedModel:
+def load_model(uri: str, folder: str, params: Mapping[str, Any] | None = None) -> LoadedModel:
     """Fetches a model and loads it.
 
     Args:
         uri: of MLflow: `models:/<name>/<version>`, `models:/<name>@<alias>`, `runs:/...`, a path.
         folder: to keep its files in; they are needed for as long as the model is asked.
+        params: of inference, for every prediction.
 
     Raises:
-        BadInput: there is no such model, it cannot be loaded, or it is a registered version whose
-            files have changed.
+        BadInput: there is no such model, it cannot be loaded, it has no such params, or it is a
+            registered version whose files have changed.
     """
     resolved, path = fetch_model(uri, Path(tempfile.mkdtemp(dir=folder)))
-    return open_model(path, resolved)
+    return open_model(path, resolved, params)
 
 
-def open_model(path: Path, uri: str) -> LoadedModel:
-    """Loads a model from its artifact.
-
-    Args:
-        path: of the artifact.
-        uri: that names it in messages.
+def open_model(path: Path, uri: str, params: Mapping[str, Any] | None = None) -> LoadedModel:
+    """Loads a model from the folder of its artifact; `uri` names it in messages.
 
     Raises:
-        BadInput: it cannot be loaded.
+        BadInput: it cannot be loaded, or has no such params.
     """
     try:
         with warnings.catch_warnings():
@@ -50,5 +49,8 @@ def open_model(path: Path, uri: str) -> LoadedModel:
     except (MlflowException, AttributeError):
         inside = None
     if bundles.is_bundle(inside):
-        return bundles.as_bundle(inside, uri=uri, path=path, pyfunc=pyfunc, run_id=run_id)
+        about: dict[str, Any] = {"uri": uri, "path": path, "pyfunc": pyfunc, "run_id": run_id}
+        return bundles.as_bundle(inside, params or {}, **about)
+    if params:
+        raise BadInput(f"{uri} is not of this project, so it has no {' and '.join(params)}")
     return foreign.as_foreign(pyfunc, uri=uri, path=path, run_id=run_id)

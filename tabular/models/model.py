@@ -1,7 +1,7 @@
 """A loaded model, whoever made it: what it reads of a table, and what it predicts."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +51,12 @@ class PredictedRows:
     reasons: dict[int, str]
 
     def among(self, rows: np.ndarray) -> "PredictedRows":
-        """Those for some of the scored rows.
-
-        Args:
-            rows: (n_rows,) bool.
-        """
+        """Those for some of the scored rows, (n_rows,) bool."""
         table = self.table[rows[self.scored]].reset_index(drop=True)
         return replace(self, table=table, scored=self.scored & rows)
 
     def describe_refused(self, rows: np.ndarray | None = None) -> str:
-        """How many rows are refused, and why the first of them is; "" where none is.
-
-        Args:
-            rows: (n_rows,) bool: those that are looked at; None for all.
-        """
+        """How many of `rows`, or of all, are refused, and why the first is; "" where none is."""
         rows = np.ones(len(self.scored), dtype=bool) if rows is None else rows
         refused = rows & ~self.scored
         if not refused.any():
@@ -125,6 +117,7 @@ class LoadedModel:
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        params: of inference, that every prediction is made with.
         predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
     """
 
@@ -142,13 +135,11 @@ class LoadedModel:
     run_id: str = ""
     profile: str = ""
     costs: np.ndarray | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 
     def ask(self, cells: ReadTable) -> PredictedRows:
-        """Asks for the rows of a table that are not refused.
-
-        Args:
-            cells: from `read`.
+        """Asks for the rows of a table, from `read`, that are not refused.
 
         Raises:
             BadInput: the model cannot be asked.
@@ -166,10 +157,6 @@ class LoadedModel:
 
     def check_columns(self, names: Iterable[str], data: str) -> None:
         """Looks whether a table has the columns without which no row is scored.
-
-        Args:
-            names: columns of the table.
-            data: where it came from.
 
         Raises:
             BadInput: one is missing.

@@ -10,11 +10,12 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
-from custom_model.served.decision import threshold_of
+from custom_model.served.sets import calibrate, threshold_of
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
@@ -39,6 +40,7 @@ class Recipe:
         calibrator: learned on out-of-fold probabilities.
         threshold: of the second of two classes.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        sets: of `served.sets.calibrate`, None where there are no out-of-fold probabilities.
     """
 
     members: tuple[Trial, ...]
@@ -49,6 +51,7 @@ class Recipe:
     calibrator: CalibratedClassifierCV | None = None
     threshold: float = 0.5
     costs: np.ndarray | None = field(default=None, compare=False)
+    sets: dict[str, Any] | None = None
 
     @property
     def classifier(self) -> str:
@@ -79,15 +82,19 @@ class Recipe:
         return f"t{self.members[0].number:03d}: {self.name}"
 
 
-def as_it_is(trial: Trial, costs: np.ndarray | None = None) -> Recipe:
+def as_it_is(
+    trial: Trial, y_true: np.ndarray | None = None, *, costs: np.ndarray | None = None
+) -> Recipe:
     """One trial and nothing else.
 
     Args:
-        trial: evaluated.
+        trial: with its out-of-fold probabilities where prediction sets are wanted.
+        y_true: (n_rows,) classes in the order of these.
         costs: by which it decides.
     """
+    sets = None if y_true is None or trial.oof is None else calibrate(y_true, trial.oof)
     made = (trial,), (1.0,), trial.metrics, trial.spread
-    return Recipe(*made, threshold=threshold_of(costs), costs=costs)
+    return Recipe(*made, threshold=threshold_of(costs), costs=costs, sets=sets)
 
 
 def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -143,14 +150,14 @@ def finish(
     judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs)
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
-        judge.completed(_Candidate(as_it_is(trial, costs), oof, oof))
+        judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
         for trial, oof in zip(trials, stacked, strict=True)
     ]
     weights = ensemble.select(stacked, judge.y_true)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
-        first = as_it_is(members[0], costs)
+        first = as_it_is(members[0], costs=costs)
         recipe = dataclasses.replace(first, members=members, weights=tuple(weights[taken].tolist()))
         oof = cross_fitted(
             judge.folds,
@@ -231,10 +238,13 @@ class _Judge:
         return min(len(np.unique(classes)) for classes in outside)
 
     def measured(self, candidate: _Candidate) -> Recipe:
-        """The recipe with its cross-validated metrics."""
+        """The recipe with its cross-validated metrics, and what prediction sets need."""
         metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred, costs=self.costs)
         return dataclasses.replace(
-            candidate.recipe, metrics=metrics, spread=self._spread(candidate)
+            candidate.recipe,
+            metrics=metrics,
+            spread=self._spread(candidate),
+            sets=calibrate(self.y_true, candidate.oof),
         )
 
     def _calibrated(self, plain: _Candidate, method: str) -> _Candidate:

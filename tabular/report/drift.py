@@ -31,16 +31,7 @@ def write_drift(
     sentence: str,
     cautions: Sequence[str],
 ) -> None:
-    """Writes the files.
-
-    Args:
-        folder: where to.
-        drift: the comparison.
-        rule: that it was judged by.
-        title: of the page.
-        sentence: the verdict in words.
-        cautions: what to know before believing it.
-    """
+    """Writes the files; `cautions` are what to know before believing the verdict, `sentence`."""
     checks_table(drift.checks).to_csv(folder / "drift.csv", index=False)
     effects = plots.effects([check for check in drift.checks if check.about == "values"])
     (folder / "drift.png").write_bytes(plots.png(effects))

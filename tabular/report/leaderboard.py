@@ -69,12 +69,7 @@ def table(
 
 
 def page(frame: pd.DataFrame, title: str) -> str:
-    """The table as a page without scripts.
-
-    Args:
-        frame: of `table`.
-        title: heading.
-    """
+    """The table as a page without scripts."""
     shown = frame.head(MOST_SHOWN).drop(columns="run_id")
     cells = shown.map(
         lambda cell: cell if isinstance(cell, str) else "" if cell != cell else f"{cell:.4f}"
@@ -99,17 +94,7 @@ def write(
     shape: Shape,
     title: str,
 ) -> None:
-    """Writes the table, the page and the pictures.
-
-    Args:
-        folder: where to.
-        frame: of `table`.
-        trials: of the sweep.
-        metric: the objective.
-        classifiers: families that were searched.
-        shape: of the table.
-        title: of the page.
-    """
+    """Writes the table, the page and the pictures of a sweep."""
     frame.to_csv(folder / "leaderboard.csv", index=False)
     (folder / "leaderboard.html").write_text(page(frame, title), encoding="utf-8")
     optimization_history(trials, metric).savefig(folder / "optimization_history.png", dpi=100)
@@ -118,12 +103,7 @@ def write(
 
 
 def optimization_history(trials: Sequence[Trial], metric: str) -> Figure:
-    """Score of each trial in the order of asking, and the best so far.
-
-    Args:
-        trials: of the sweep.
-        metric: the objective.
-    """
+    """Score of each trial in the order of asking, and the best so far."""
     whole = [trial for trial in trials if trial.metrics]
     numbers = np.array([trial.number for trial in whole])
     scores = np.array([trial.metrics[metric] for trial in whole])
@@ -147,16 +127,8 @@ def hyperparameter_importance(
 ) -> Figure | None:
     """How much each hyperparameter distinguishes the better configurations.
 
-    PED-ANOVA (Watanabe et al. 2023, doi 10.24963/ijcai.2023/488), within each family.
-
-    Args:
-        trials: of the sweep.
-        metric: the objective.
-        classifiers: families that were searched.
-        shape: of the table.
-
-    Returns:
-        None where no family has `ENOUGH` trials.
+    PED-ANOVA (Watanabe et al. 2023, doi 10.24963/ijcai.2023/488), within each family; None where no
+    family has `ENOUGH` trials.
     """
     values: dict[str, float] = {}
     for classifier in classifiers:

@@ -43,13 +43,7 @@ def empty(width: float, height: float) -> tuple[Figure, Axes]:
 def bars(
     names: Sequence[str], values: Sequence[float] | np.ndarray, **options: Any
 ) -> tuple[Figure, Axes]:
-    """Horizontal bars from below, and their axes.
-
-    Args:
-        names: of the bars.
-        values: (n_bars,) lengths.
-        options: of `Axes.barh`.
-    """
+    """Horizontal bars from below, and their axes; `options` are those of `Axes.barh`."""
     figure, axes = empty(8, 1.5 + 0.32 * max(1, len(names)))
     axes.barh(np.arange(len(names)), values, **{"color": BLUE, **options})
     axes.set_yticks(np.arange(len(names)), names)
@@ -147,13 +141,7 @@ def _importance(columns: Importance) -> Figure:
 
 
 def bootstrap(resampled: np.ndarray, value: float, metric: str) -> Figure:
-    """How much better the challenger is, over the resamples of the paired bootstrap.
-
-    Args:
-        resampled: (n_resamples,) gains.
-        value: the gain on the rows as they are.
-        metric: its name.
-    """
+    """How much better the challenger is, over the (n_resamples,) gains of the paired bootstrap."""
     figure, axes = empty(7, 4)
     axes.hist(resampled, bins=50, color=BLUE)
     axes.axvline(0, color="black", linewidth=1, label="no gain")

@@ -122,13 +122,7 @@ class FoldFiles:
     n_categories: int
 
     def file(self, for_trees: bool, fold: int, place: int) -> Path:
-        """Where one array of one fold lies.
-
-        Args:
-            for_trees: the matrices that trees take, else those of the other classifiers.
-            fold: its number, from 0.
-            place: 0 to 3, of the array in `FoldMatrices`.
-        """
+        """Where one array of one fold lies; `place` is the array's in `FoldMatrices`."""
         return Path(self.folder, f"{'trees' if for_trees else 'others'}-{fold}-{place}.npy")
 
     def matrices(self, for_trees: bool) -> list[FoldMatrices]:

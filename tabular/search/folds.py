@@ -58,10 +58,7 @@ class Folds:
         return np.repeat(np.arange(len(self.positions)), [len(v) for _, v in self.positions])
 
     def matrices(self, for_trees: bool) -> list[FoldMatrices]:
-        """The folds in the form that a classifier takes.
-
-        Args:
-            for_trees: the matrices that trees take, else those of the other classifiers.
+        """The folds in the form that a classifier takes, for trees or for all others.
 
         Raises:
             BadInput: a column cannot be prepared.
@@ -82,10 +79,6 @@ class Folds:
 
     def write(self, folder: str, for_trees: bool) -> FoldFiles:
         """Writes the folds to files, once for each kind of classifier; returns where they lie.
-
-        Args:
-            folder: where to.
-            for_trees: the matrices that trees take, else those of the other classifiers.
 
         Raises:
             BadInput: a column cannot be prepared.

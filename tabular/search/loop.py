@@ -179,9 +179,8 @@ def _ask(
     """The next configuration; instead of one that was tried already, one drawn at random."""
     usual = study.sampler
     for attempt in range(ATTEMPTS):
-        study.sampler = (
-            optuna.samplers.RandomSampler(len(tried) * ATTEMPTS + attempt) if attempt else usual
-        )
+        if attempt:
+            study.sampler = optuna.samplers.RandomSampler(len(tried) * ATTEMPTS + attempt)
         trial = study.ask()
         classifier = trial.suggest_categorical("classifier", list(classifiers))
         params = _suggest(trial, classifier, shape) | CLASSIFIERS[classifier].fixed(shape)
@@ -216,12 +215,7 @@ def _tell(study: optuna.Study, asked: optuna.Trial, result: Trial, metric: str) 
 
 
 def make_study(metric: str, seed: int) -> optuna.Study:
-    """An empty study.
-
-    Args:
-        metric: the objective.
-        seed: of the sampler.
-    """
+    """An empty study with Optuna's sampler, seeded."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         # `group` makes the sampler model each family on its own; without it only their choice
@@ -237,15 +231,7 @@ def make_study(metric: str, seed: int) -> optuna.Study:
 def recall(
     study: optuna.Study, trial: Trial, classifiers: Sequence[str], shape: Shape, metric: str
 ) -> None:
-    """Tells a study of a trial that is known.
-
-    Args:
-        study: of `make_study`.
-        trial: whatever became of it.
-        classifiers: families of the search.
-        shape: of the table.
-        metric: the objective.
-    """
+    """Tells a study of a trial that is known, whatever became of it."""
     named = {f"{trial.classifier}.{name}": value for name, value in trial.params.items()}
     fixed = optuna.trial.FixedTrial({"classifier": trial.classifier, **named})
     fixed.suggest_categorical("classifier", list(classifiers))
@@ -265,10 +251,6 @@ def recall(
 
 def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """The trials that were evaluated on every fold, best first; equals by log loss, then number.
-
-    Args:
-        trials: any.
-        metric: the objective.
 
     Raises:
         BadInput: none succeeded.

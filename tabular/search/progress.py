@@ -11,14 +11,7 @@ from tabular.search.loop import Budget, ranked
 
 
 class Progress:
-    """Trials, best score and time left.
-
-    Args:
-        say: takes each line where there is no terminal.
-        budget: of the search.
-        metric: the objective.
-        done: trials of the sweep that is resumed.
-    """
+    """Trials, best score and time left; `say` takes each line where there is no terminal."""
 
     def __init__(
         self, say: Callable[[str], None], budget: Budget, metric: str, done: list[Trial]
@@ -65,12 +58,7 @@ class Progress:
 
 
 def line(trial: Trial, metric: str) -> str:
-    """One trial in one line.
-
-    Args:
-        trial: that has ended.
-        metric: the objective.
-    """
+    """One trial that has ended, in one line."""
     if trial.error:
         score = trial.error
     else:

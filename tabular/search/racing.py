@@ -21,9 +21,7 @@ ENOUGH = 4  # configurations evaluated to the end before any is given up
 def bounds(trials: Sequence[Trial], metric: str) -> tuple[float, ...]:
     """For each number of folds, the mean score beyond which a configuration is given up.
 
-    Args:
-        trials: those that are known; only those evaluated on every fold count.
-        metric: the objective.
+    Only trials evaluated on every fold count.
 
     Returns:
         (n_folds - 1,) means; empty as long as too little is known.

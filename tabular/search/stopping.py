@@ -15,11 +15,8 @@ TOGETHER = 2.0  # seconds; `mlflow run` sends SIGTERM right after the terminal's
 def stop_on_signal(notify: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C (or SIGTERM) into a wish; a later one ends the command.
 
-    Args:
-        notify: is called at the first signal.
-
     Yields:
-        Whether there was a signal.
+        Whether there was a signal; `notify` was called at the first.
 
     Raises:
         KeyboardInterrupt: at a further signal.
@@ -45,12 +42,7 @@ def stop_on_signal(notify: Callable[[], None]) -> Iterator[Callable[[], bool]]:
 
 
 def when_orphaned(parent: int, act: Callable[[], None]) -> None:
-    """Calls a function, in a thread, within a second after the parent process has ended.
-
-    Args:
-        parent: its process id, `os.getppid()` of early on.
-        act: what to do.
-    """
+    """Calls `act`, in a thread, within a second after the process `parent` has ended."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -34,12 +34,7 @@ class Engine(Protocol):
     """How many are evaluated side by side."""
 
     def submit(self, task: Task, limit: float) -> None:
-        """Takes a task; one that takes longer than `limit` seconds is ended and has failed.
-
-        Args:
-            task: the configuration.
-            limit: seconds.
-        """
+        """Takes a task; one that takes longer than `limit` seconds is ended and has failed."""
 
     def finished(self, timeout: float) -> list[Trial]:
         """Trials that have ended since the last call; waits at most `timeout` seconds for one."""
@@ -192,14 +187,13 @@ class Processes:
     def _hand_out(self) -> None:
         self._workers = [worker for worker in self._workers if not worker.pipe.closed]
         for _ in range(len(self._waiting)):
-            idle = [worker for worker in self._workers if not worker.task]
-            if not idle and len(self._workers) < self.slots:
-                idle = [_Worker()]
-                self._workers += idle
+            idle = next((worker for worker in self._workers if not worker.task), None)
             if not idle:
-                return
+                if len(self._workers) == self.slots:
+                    return
+                self._workers.append(idle := _Worker())
             task, limit = self._waiting.popleft()
-            idle[0].begin(task, self.folds.write(self._folder.name, task.for_trees), limit)
+            idle.begin(task, self.folds.write(self._folder.name, task.for_trees), limit)
 
 
 def _remove_orphans() -> None:

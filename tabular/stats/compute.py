@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from custom_model.served.decision import decide_classes, threshold_of
+from custom_model.served.sets import decide_classes, threshold_of
 from tabular.stats.formulas import (
     Counts,
     Weighted,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from custom_model.served.decision import decide_classes
+from custom_model.served.sets import decide_classes
 from tabular.stats.intervals import Estimate
 
 if TYPE_CHECKING:  # stats needs no MLflow

@@ -19,9 +19,9 @@ from custom_model.served.columns import LARGEST, NULL_SPELLINGS, Column, expande
 from custom_model.served.dates import read_dates
 from custom_model.served.times import CLOCK
 from tabular.errors import BadInput
-from tabular.table.dates import number_format, read_format
-from tabular.table.numbers import TOO_LARGE, read_notation, read_plain, read_seconds
-from tabular.table.words import STRAY_SPELLINGS, Reading
+from tabular.table.notations.dates import number_format, read_format
+from tabular.table.notations.numbers import TOO_LARGE, read_notation, read_plain, read_seconds
+from tabular.table.notations.words import STRAY_SPELLINGS, Reading
 
 ROW_SHARE = 0.5  # a column without a heading has more values than this if it names the rows
 UNIQUE_SHARE = 0.9  # a text column with more distinct values than this is an identifier

@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from custom_model.served.cells import read_cells
 from custom_model.served.columns import ISO_DATE, Column
 from custom_model.served.dates import COMPACT, EPOCHS
-from tabular.table.words import NULL_WORDS
+from tabular.table.notations.words import NULL_WORDS
 
 HOLDOUT_SHARE = 0.2
 

@@ -22,9 +22,9 @@ from custom_model import packaging
 from custom_model.served import trees
 from custom_model.served.columns import Column
 from custom_model.served.compiled import compile_model
-from custom_model.served.compiled_types import Uncompiled
-from custom_model.served.model import load_pipeline
+from custom_model.served.encoding import Uncompiled
 from custom_model.served.trees import compile_forest
+from custom_model.served.trust import load_pipeline
 from tabular.families.pipeline import make_model, make_preprocessor
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.tables import mixed_table

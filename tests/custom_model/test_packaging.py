@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from custom_model import packaging
 from custom_model.artifact import bundle_sha256
-from custom_model.served.model import load_pipeline
+from custom_model.served.trust import load_pipeline
 from tabular.families.pipeline import make_model
 from tabular.models.load import load_model
 from tabular.table.dataset import Dataset, load_dataset, make_dataset

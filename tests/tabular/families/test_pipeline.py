@@ -10,7 +10,7 @@ import skops.io
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
-from custom_model.served.model import load_pipeline
+from custom_model.served.trust import load_pipeline
 from tabular.families.classifiers import CLASSIFIERS, hyperparameters, make_classifier
 from tabular.families.pipeline import make_model
 from tabular.table.dataset import Dataset, make_dataset

@@ -72,6 +72,48 @@ def test_every_format_has_the_answers_of_the_model_in_the_tables_order(
     assert sorted(p.name for p in folder.iterdir()) == [f"new{ending}", f"out{ending}"]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_sets_and_reasons_are_those_that_the_model_answers_with(folder: Path, ending: str) -> None:
+    frame = mixed_table(60, seed=5)
+    frame.to_csv("new.csv", index=False) if ending == ".csv" else frame.to_parquet("new.parquet")
+    params = {"coverage": 0.9, "reasons": 2, "reasons_for": "yes"}
+    outcome = scoring.score(
+        model="models:/mixed/1", data=f"new{ending}", output=f"out{ending}", engine="local",
+        coverage=0.9, reasons=2, reasons_for="yes", say=print,
+    )  # fmt: skip
+    found = read(outcome.output)
+    expected = mlflow.pyfunc.load_model("models:/mixed/1").predict(frame, params=params)
+    assert list(found) == [*frame, *expected]
+    added = ["in_set_no", "in_set_yes", "reason_1", "reason_1_effect"]
+    assert list(expected)[3:7] == added
+    assert list(found["reason_1"]) == list(expected["reason_1"])
+    assert [str(one).lower() for one in found["in_set_yes"]] == [
+        str(one).lower() for one in expected["in_set_yes"]
+    ]
+    difference = found["reason_2_effect"].astype(float) - expected["reason_2_effect"]
+    assert np.abs(difference).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "words"),
+    [
+        ({"coverage": 1.0}, "coverage must be above 0 and below 1"),
+        ({"reasons": 12}, "reasons must be a whole number from 0 to 11"),
+        ({"reasons": 1, "reasons_for": "maybe"}, "'no', 'yes', found 'maybe'"),
+    ],
+)
+def test_what_cannot_be_asked_for_writes_nothing(
+    folder: Path, asked_for: dict[str, Any], words: str
+) -> None:
+    mixed_table(5).to_csv("new.csv", index=False)
+    with pytest.raises(BadInput, match=words):
+        scoring.score(
+            model="models:/mixed/1", data="new.csv", output="out.csv", engine="local",
+            say=print, **asked_for,
+        )  # fmt: skip
+    assert [file.name for file in folder.iterdir()] == ["new.csv"]
+
+
 def test_parquet_keeps_its_columns_and_types_and_says_which_model(folder: Path) -> None:
     frame = mixed_table(50).astype({"plan": "category"})
     table = pa.Table.from_pandas(frame)
@@ -200,7 +242,8 @@ def test_a_run_says_what_was_scored_with_what(folder: Path) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.tags["model_uri"] == "models:/iris/1"
     assert run.data.params == {
-        "model": "models:/iris@champion", "data": "iris", "output": "", "engine": "local"
+        "model": "models:/iris@champion", "data": "iris", "output": "", "engine": "local",
+        "coverage": "0.0", "reasons": "0", "reasons_for": "",
     }  # fmt: skip
     assert run.data.metrics["rows_scored"] == 150
     [used] = run.inputs.dataset_inputs

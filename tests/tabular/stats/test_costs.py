@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from custom_model.served.decision import decide_classes, threshold_of
+from custom_model.served.sets import decide_classes, threshold_of
 from tabular.stats.compute import compute_metric, compute_metrics, predicted
 from tabular.stats.costs import align_costs, alternatives, describe_costs
 from tabular.stats.intervals import Estimate, estimates

@@ -1,6 +1,7 @@
 """One table of known numbers and dates, written in every notation, is one and the same table."""
 
 import datetime
+import functools
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -136,6 +137,12 @@ def dataset_of(texts: pd.DataFrame) -> Dataset:
 PLAIN: tuple[Write, Write, Write, Write] = (repr, DAYS[0], MOMENTS[1], TIMES[0])
 
 
+@functools.cache
+def plainly_written(seed: int) -> tuple[Dataset, LogisticRegression]:
+    plain = dataset_of(in_notation(known_values(seed), *PLAIN))
+    return plain, LogisticRegression().fit(plain.expanded / 1e4, plain.codes)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 5),
@@ -147,9 +154,8 @@ PLAIN: tuple[Write, Write, Write, Write] = (repr, DAYS[0], MOMENTS[1], TIMES[0])
 def test_every_notation_gives_the_same_typed_table_split_and_answers(
     seed: int, number: Write, day: Write, moment: Write, time: Write
 ) -> None:
-    table = known_values(seed)
-    plain = dataset_of(in_notation(table, *PLAIN))
-    texts = in_notation(table, number, day, moment, time)
+    plain, model = plainly_written(seed)
+    texts = in_notation(known_values(seed), number, day, moment, time)
     noted = dataset_of(texts)
     assert not noted.left_out
     pd.testing.assert_frame_equal(noted.typed, plain.typed)
@@ -160,7 +166,6 @@ def test_every_notation_gives_the_same_typed_table_split_and_answers(
     if not noted.columns[0].notation:
         few["amount"] = few["amount"].astype(float)
     asked = expand(conform(few, noted.columns), noted.columns) / 1e4
-    model = LogisticRegression().fit(plain.expanded / 1e4, plain.codes)
     np.testing.assert_array_equal(
         model.predict_proba(asked), model.predict_proba(plain.expanded[:7] / 1e4)
     )

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from custom_model.served.columns import LARGEST
 from custom_model.served.numbers import as_plain_letters, number_pattern, parse_numbers
 from custom_model.served.times import CLOCK, parse_seconds
-from tabular.table.words import STRAY_SPELLINGS, Reading, strays
+from tabular.table.notations.words import STRAY_SPELLINGS, Reading, strays
 
 CODES = (
     "USD EUR GBP JPY CHF CNY INR AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN TRY RUB UAH ILS ZAR "

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from custom_model.served.columns import Column
 from custom_model.served.dates import COMPACT, EPOCHS, read_dates
-from tabular.table.words import Reading, strays
+from tabular.table.notations.words import Reading, strays
 
 _PART = r"[0-9]{1,4}(?:st|nd|rd|th)?|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DATE = re.compile(

@@ -1,0 +1,1 @@
+"""How a column writes its numbers, dates and missing values."""
