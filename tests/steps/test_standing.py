@@ -101,10 +101,8 @@ def served_by_git(project: Path) -> Iterator[str]:
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *words], cwd=project, check=True)
     port = free_port()
-    daemon = subprocess.Popen(
-        ["git", "daemon", "--export-all", f"--base-path={project.parent}"]
-        + ["--listen=127.0.0.1", f"--port={port}"]
-    )
+    where = [f"--base-path={project.parent}", "--listen=127.0.0.1", f"--port={port}"]
+    daemon = subprocess.Popen(["git", "daemon", "--export-all", *where])
     try:
         while True:
             with socket.socket() as asked:
