@@ -28,8 +28,8 @@ from scipy.special import softmax
 
 from tabular.gate.decide import Predictions, decide, level_of
 from tabular.gate.rules import Rule
+from tabular.stats.compute import predicted
 from tabular.stats.formulas import log_losses
-from tabular.stats.metrics import predicted
 from tabular.stats.paired import Paired, gain
 
 ROOT = Path(__file__).resolve().parents[1]

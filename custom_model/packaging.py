@@ -68,6 +68,7 @@ def log_bundle(
     example: pd.DataFrame,
     *,
     threshold: float = 0.5,
+    costs: np.ndarray | None = None,
     sets: dict[str, Any] | None = None,
     typical: dict[str, Any] | None = None,
     proof: pd.DataFrame,
@@ -84,6 +85,7 @@ def log_bundle(
         target: heading of the predicted column.
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         threshold: of two classes, the second is predicted where its probability is above it.
+        costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
         sets: of `served.sets.calibrate`; None where there are no out-of-fold probabilities.
         typical: of `served.reasons.typical_row`; None where no reasons are wanted.
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
@@ -97,6 +99,7 @@ def log_bundle(
         "table_columns": list(table_columns),
         "target": target,
         "threshold": threshold,
+        "costs": None if costs is None else costs.tolist(),
         "sets": sets,
         "typical": typical,
         "about": about,

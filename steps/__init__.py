@@ -82,7 +82,8 @@ def one_of(*possible: str) -> Callable[[str], str]:
 
     def read(text: str) -> str:
         if text not in possible:
-            raise argparse.ArgumentTypeError(f"unknown value {text!r}; {choices(text, possible)}")
+            names = [name for name in possible if name]
+            raise argparse.ArgumentTypeError(f"unknown value {text!r}; {choices(text, names)}")
         return text
 
     return read

@@ -16,6 +16,7 @@ from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
 from tabular.report.parts import name_groups
+from tabular.stats.costs import align_costs
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
@@ -93,6 +94,7 @@ def compare(
     rule: Rule,
     folder: str,
     say: Callable[[str], None],
+    judge: Version | None = None,
 ) -> tuple[Contender, Decision]:
     """Asks every challenger for the rows it shares with the champion, and gates the best.
 
@@ -103,6 +105,7 @@ def compare(
         rule: of the gate.
         folder: to keep the versions' files in.
         say: takes a line for each version that is left out.
+        judge: the version whose costs count for all; None without costs.
 
     Returns:
         The best challenger, and the decision on it.
@@ -120,6 +123,7 @@ def compare(
             f"the rows that version {champion.version.number} was trained on are not known; those "
             "among the compared ones count in its favour"
         )
+    judging = load_contender(judge, folder).model if judge else None
     scored = []
     for candidate in pool:
         try:
@@ -141,11 +145,14 @@ def compare(
             continue
         code_of = {label: code for code, label in enumerate(classes)}
         y_true = np.array([code_of[label] for label in rows[target].tolist()])
-        score = rank_key(rule.metric, evaluate_version(y_true, predictions))
-        scored.append((score, challenger, y_true, predictions, before, by_rows))
+        costs = align_costs(judging.costs, judging.classes, classes) if judging else None
+        score = rank_key(rule.metric, evaluate_version(y_true, predictions, costs))
+        scored.append((score, challenger, y_true, predictions, before, by_rows, costs))
     if not scored:
         raise NotComparable("no newer version can be compared with the one in production")
-    _, challenger, y_true, predictions, before, by_rows = min(scored, key=lambda item: item[0])
+    _, challenger, y_true, predictions, before, by_rows, costs = min(
+        scored, key=lambda item: item[0]
+    )
     refreshed = (
         current is not None
         and current.ours
@@ -161,6 +168,7 @@ def compare(
         refreshed=refreshed,
         challengers=ranked,
         by_rows=by_rows,
+        costs=costs,
     )
     return challenger, decision
 

@@ -21,7 +21,8 @@ from tabular.gate.rules import (
     check_mcnemar,
 )
 from tabular.stats.by_group import gaps
-from tabular.stats.metrics import OF_LABELS, compute_metrics, predicted
+from tabular.stats.compute import compute_metrics, predicted
+from tabular.stats.metrics import OF_LABELS
 from tabular.stats.paired import Gain, Paired, gain, mcnemar
 
 
@@ -67,14 +68,17 @@ class Predictions:
         return predicted(self.proba) if self.y_pred is None else self.y_pred
 
 
-def evaluate_version(y_true: np.ndarray, predictions: Predictions) -> dict[str, float]:
+def evaluate_version(
+    y_true: np.ndarray, predictions: Predictions, costs: np.ndarray | None = None
+) -> dict[str, float]:
     """The metrics that are defined, those of labels alone where there are no probabilities.
 
     Args:
         y_true: (n_rows,) true classes.
         predictions: of the version.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
     """
-    scores = compute_metrics(y_true, predictions.proba, predictions.y_pred)
+    scores = compute_metrics(y_true, predictions.proba, predictions.labels, costs=costs)
     return {k: v for k, v in scores.items() if k in OF_LABELS or not predictions.labels_only}
 
 
@@ -88,6 +92,7 @@ def decide(
     refreshed: bool = False,
     challengers: int = 1,
     by_rows: np.ndarray | None = None,
+    costs: np.ndarray | None = None,
 ) -> Decision:
     """Applies the rule.
 
@@ -100,11 +105,12 @@ def decide(
         refreshed: the challenger was trained on a newer table than the champion.
         challengers: from how many the challenger was picked; the more, the smaller the level.
         by_rows: (n_rows,) name of each row's group by `rule.by`; None without.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
 
     Raises:
         BadInput: the metric needs probabilities, and the champion has none.
     """
-    scores = evaluate_version(y_true, challenger)
+    scores = evaluate_version(y_true, challenger, costs)
     value = scores.get(rule.metric, float("nan"))
     checks = [check_floor(value, rule)]
     evidence: dict[str, Any] = {
@@ -127,8 +133,9 @@ def decide(
             f"{rule.metric} needs probabilities, and the version in production predicts labels "
             f"only; possible: {', '.join(OF_LABELS)}"
         )
-    before = evaluate_version(y_true, champion)
-    paired = Paired(y_true, champion.proba, challenger.proba, champion.y_pred, challenger.y_pred)
+    before = evaluate_version(y_true, champion, costs)
+    predictions = champion.proba, challenger.proba, champion.labels, challenger.labels
+    paired = Paired(y_true, *predictions, costs)
     level = level_of(rule, challengers=challengers, refreshed=refreshed)
     tested = level if rule.mode == "superior" else None
     draws: dict[str, Any] = {"resamples": rule.resamples, "seed": rule.seed}

@@ -20,7 +20,7 @@ class Rule:
     """What a challenger has to show.
 
     Args:
-        metric: a key of `METRICS`.
+        metric: a key of `METRICS`; "" for the cost where a version carries costs, else f1_macro.
         mode: `superior`: better with confidence, or after a refresh of the data no worse with a log
             loss that is lower with confidence (each at half the level then, as there are two ways
             to pass); `best`: the higher value wins.

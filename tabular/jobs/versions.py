@@ -23,7 +23,7 @@ from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance
 from tabular.stats.by_class import f1_per_class, metric_names
-from tabular.stats.metrics import compute_metrics, predicted
+from tabular.stats.compute import compute_metrics, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
@@ -63,12 +63,13 @@ class Fitted:
     @cached_property
     def y_pred(self) -> np.ndarray:
         """(n_holdout,) predicted classes of the holdout."""
-        return predicted(self.proba, self.recipe.threshold)
+        return predicted(self.proba, self.recipe.threshold, self.recipe.costs)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred)
+        costs = self.recipe.costs
+        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred, costs=costs)
         on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
@@ -82,6 +83,7 @@ class Fitted:
             f"{self.metrics['holdout_f1_macro']:.3f} on {self.split.holdout.sum()} held-out rows, "
             f"after {self.split.train.sum()} rows of training with {len(self.dataset.columns)} "
             f"features and {len(self.dataset.labels)} classes."
+            + (f" A row costs {cost:.4g}." if (cost := self.metrics.get("holdout_cost")) else "")
         )
 
 
@@ -106,6 +108,7 @@ def register_version(
         dataset.target,
         dataset.typed[split.train][:3],
         threshold=fitted.recipe.threshold,
+        costs=fitted.recipe.costs,
         sets=fitted.recipe.sets,
         typical=typical_row(dataset.typed[split.train], dataset.columns),
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
@@ -192,7 +195,16 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         title=f"{dataset.name}: {dataset.target}",
         summary=fitted.summary,
         dataset=dataset,
-        assessment=assess(y_true, y_pred, proba, labels, typed, dataset.columns, seed=fitted.seed),
+        assessment=assess(
+            y_true,
+            y_pred,
+            proba,
+            labels,
+            typed,
+            dataset.columns,
+            seed=fitted.seed,
+            costs=fitted.recipe.costs,
+        ),
         here="holdout",
         pictures=plots.as_png(figures),
         sides={"rows in training": split.train, "rows in the holdout": split.holdout},

@@ -48,6 +48,7 @@ def as_bundle(
         table_columns=tuple(inside.table_columns),
         params=params,
         run_id=run_id,
+        costs=getattr(inside, "costs", None),
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
     )
 

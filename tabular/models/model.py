@@ -116,6 +116,7 @@ class LoadedModel:
         table_columns: headings of its training table without the target.
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
+        costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
         params: of inference, that every prediction is made with.
         predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
     """
@@ -133,6 +134,7 @@ class LoadedModel:
     table_columns: tuple[str, ...] = ()
     run_id: str = ""
     profile: str = ""
+    costs: np.ndarray | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 

@@ -78,10 +78,11 @@ def assess_groups(
     proba: np.ndarray | None,
     groups: np.ndarray,
     labels: Sequence[Label],
+    costs: np.ndarray | None = None,
     **options: Any,
 ) -> Groups:
     """Assesses predictions by groups of rows: see `by_group` and `gaps`, which take the same."""
     return Groups(
-        by_group(y_true, y_pred, proba, groups, labels, **options),
+        by_group(y_true, y_pred, proba, groups, labels, costs=costs, **options),
         gaps(y_true, y_pred, groups, labels, **options),
     )

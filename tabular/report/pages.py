@@ -188,7 +188,7 @@ def _tiles(assessed: Assessment) -> list[tuple[str, str]]:
 
 def _points(assessed: Assessment, importance: Sequence[str]) -> list[str]:
     """What a reader in a hurry should know."""
-    points = []
+    points = [assessed.cost_sentence] if assessed.costs else []
     label, most = assessed.majority
     if assessed.metrics["accuracy"].low <= most:
         points.append(

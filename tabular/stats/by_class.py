@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tabular.stats.compute import counted
 from tabular.stats.formulas import f1_by_class
-from tabular.stats.metrics import counted
 
 if TYPE_CHECKING:  # stats needs no MLflow
     from custom_model.served.columns import Label

@@ -14,15 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
+from tabular.stats.compute import all_of_ranks, combinations, compute_metrics, weighted
 from tabular.stats.formulas import f1_by_class, weigh_classes
-from tabular.stats.metrics import (
-    METRICS,
-    OF_LABELS,
-    all_of_ranks,
-    combinations,
-    compute_metrics,
-    weighted,
-)
+from tabular.stats.metrics import METRICS, OF_LABELS
 
 METHOD = "percentile bootstrap of the rows; accuracy and shares: Wilson"
 CHUNK = 4_000_000  # cells of the matrix of weights that are held at once
@@ -122,6 +116,7 @@ def estimates(
     confidence: float,
     resamples: int,
     seed: int,
+    costs: np.ndarray | None = None,
 ) -> tuple[dict[str, Estimate], list[ClassEstimates]]:
     """All metrics that are defined, and each class, with their intervals.
 
@@ -133,6 +128,7 @@ def estimates(
         confidence: two-sided.
         resamples: fewer are drawn from very many rows.
         seed: of the draws.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
 
     Returns:
         The estimates by metric, and one for each class.
@@ -149,6 +145,9 @@ def estimates(
             values = metric.by_counts(*tables)
             if math.isfinite(values[0]):
                 metrics[name] = interval(float(values[0]), values[1:], confidence)
+    if costs is not None:
+        values = weighted("cost", true, pred, n_classes, costs=costs)(weights)
+        metrics["cost"] = interval(float(values[0]), values[1:], confidence)
     metrics["accuracy"] = wilson(int((y_true == y_pred).sum()), len(y_true), confidence)
     if proba is not None:
         drawn = _resampled(y_true, proba, resamples, rng)

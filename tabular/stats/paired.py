@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from tabular.stats.metrics import METRICS, OF_LABELS, combinations, predicted, sign, weighted
+from tabular.stats.compute import combinations, predicted, weighted
+from tabular.stats.metrics import METRICS, OF_LABELS, sign
 
 EXCEEDED = 20  # draws beyond the gain, expected where the p-value is just the level
 CELLS = 200_000  # of a matrix of draws, to stay in the processor's cache
@@ -26,6 +27,7 @@ class Paired:
         challenger: (n_rows, n_classes) probabilities.
         champion_pred: (n_rows,) predicted classes; None for the most probable ones.
         challenger_pred: likewise.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
     """
 
     y_true: np.ndarray
@@ -33,6 +35,7 @@ class Paired:
     challenger: np.ndarray
     champion_pred: np.ndarray | None = None
     challenger_pred: np.ndarray | None = None
+    costs: np.ndarray | None = None
 
     @property
     def proba(self) -> tuple[np.ndarray, np.ndarray]:
@@ -126,9 +129,13 @@ def _of_weights(paired: Paired, metric: str) -> Difference:
     else:
         y_true, one, other = paired.y_true, paired.champion, paired.challenger
         counts = np.ones(len(y_true), dtype=int)
-    champion, challenger = (weighted(metric, y_true, part, n_classes) for part in (one, other))
-    both = weighted(
-        metric, np.concatenate([y_true, y_true]), np.concatenate([one, other]), n_classes
+    champion, challenger, both = (
+        weighted(metric, rows, part, n_classes, costs=paired.costs)
+        for rows, part in (
+            (y_true, one),
+            (y_true, other),
+            (np.concatenate([y_true, y_true]), np.concatenate([one, other])),
+        )
     )
     frequencies = counts / counts.sum()
 
