@@ -20,6 +20,7 @@ from tabular.jobs.score import Scoring
 from tabular.table import chunks, delimited
 from tabular.table import writing as writers
 from tabular.table.dataset import make_dataset
+from tests.custom_model.conftest import log
 from tests.tables import mixed_table
 
 IRIS = ["prediction", "probability_setosa", "probability_versicolor", "probability_virginica"]
@@ -207,19 +208,7 @@ def test_rows_that_cannot_be_scored_go_to_a_side_file_with_the_reason(
 def test_beside_a_feature_called_prediction_the_models_own_is_numbered(folder: Path) -> None:
     table = mixed_table().rename(columns={"amount": "prediction"})[["prediction", "plan", "label"]]
     dataset = make_dataset(table, "label", name="t", source="t.csv")
-    model = make_model(dataset.columns, "logistic_regression", {}, seed=0)
-    model.fit(dataset.expanded, dataset.codes)
-    with mlflow.start_run():
-        uri = log_bundle(
-            model,
-            dataset.columns,
-            dataset.labels,
-            dataset.table_columns,
-            "label",
-            dataset.typed[:3],
-            proof=dataset.typed,
-            about={},
-        ).info.model_uri
+    uri = log(dataset, "logistic_regression").info.model_uri
     table.to_csv("t.csv", index=False)
     lines: list[str] = []
     scoring.score(model=uri, data="t.csv", output="scored.csv", engine="local", say=lines.append)
