@@ -135,7 +135,7 @@ def as_plain_letters(texts: pa.Array) -> pa.Array:
 
 
 def number_pattern(grouping: str, decimal: str) -> str:
-    """A regular expression of a number's digits, with the marks between thousands and before decimals."""
+    """A regular expression of a number with these marks between thousands and before decimals."""
     g, d = re.escape(grouping), re.escape(decimal)
     whole = r"\d+"
     if grouping:  # in threes, in India in twos before the last
