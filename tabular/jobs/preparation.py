@@ -18,13 +18,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A table ready to be learned from.
-
-    Args:
-        dataset: the table.
-        split: its sides.
-        folds: of the training side, for cross-validation.
-    """
+    """A table ready to be learned from."""
 
     dataset: Dataset
     split: Split
@@ -39,12 +33,6 @@ class Prepared:
 
 def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:
     """Reads the table and decides its sides and folds.
-
-    Args:
-        data: see `load_dataset`.
-        target: column to predict.
-        seed: of the split and the folds.
-        say: takes each line about the table.
 
     Raises:
         BadInput: the table cannot be read, or has too few rows; or the key to sign with is none.

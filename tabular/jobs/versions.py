@@ -34,15 +34,7 @@ from tabular.table.split import ROW_HASH, Split
 
 @dataclass(frozen=True)
 class Fitted:
-    """A recipe, fitted to the training side, and its predictions for the holdout.
-
-    Args:
-        dataset: the table.
-        split: its sides.
-        recipe: what was fitted, with its cross-validated metrics.
-        model: of `fit`.
-        seed: of the split and the fit.
-    """
+    """A recipe, fitted to the training side, and its predictions for the holdout."""
 
     dataset: Dataset
     split: Split
