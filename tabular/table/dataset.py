@@ -18,6 +18,7 @@ from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
 from tabular.table.split import Hashes, hash_rows
 from tabular.table.structure import (
+    ALL_ALIKE,
     TOGETHER,
     WHEN,
     Roles,
@@ -66,8 +67,8 @@ class Dataset:
     left_out: tuple[LeftOut, ...] = ()
     unlabelled: int = 0
     notes: tuple[str, ...] = ()
-    structure: Structure = Structure()
-    roles: Roles = Roles()
+    structure: Structure = ALL_ALIKE
+    roles: Roles = field(default_factory=Roles)
     role_cells: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
@@ -121,7 +122,7 @@ def load_dataset(
     data: str,
     target: str = "",
     download: Download | None = None,
-    structure_of: StructureOf = lambda name: Structure(),
+    structure_of: StructureOf | None = None,
 ) -> Dataset:
     """Reads a labelled table.
 
@@ -129,7 +130,7 @@ def load_dataset(
         data: see `tabular.table.files.open_table`.
         target: heading of the column to predict; a built-in set has its own.
         download: see `tabular.table.addresses.fetch`.
-        structure_of: gives the columns with a role in place of a feature.
+        structure_of: gives the columns with a role in place of a feature; None for none.
 
     Raises:
         BadInput: the table cannot be read, or cannot be learned from.
@@ -142,7 +143,7 @@ def load_dataset(
         source=without_password(data),
         as_text=raw.as_text,
         notes=raw.notes,
-        structure=structure_of(raw.name),
+        structure=structure_of(raw.name) if structure_of else ALL_ALIKE,
     )
 
 
@@ -154,7 +155,7 @@ def make_dataset(
     source: str,
     as_text: bool | None = None,
     notes: tuple[str, ...] = (),
-    structure: Structure = Structure(),
+    structure: Structure = ALL_ALIKE,
 ) -> Dataset:
     """Finds kinds and classes of a raw table.
 

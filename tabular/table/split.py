@@ -53,6 +53,15 @@ class Split:
         """(n_rows,) bool."""
         return ~self.holdout if self.unused is None else ~(self.holdout | self.unused)
 
+    @property
+    def first_moment(self) -> str:
+        """The first moment held out as text, "" where the hash decides."""
+        return (
+            ("" if self.cut is None else str(self.cut))
+            .removesuffix(".000000")
+            .removesuffix("T00:00:00")
+        )
+
 
 def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     """Hashes each row's content, whatever the order of columns and the format it was read from.
@@ -229,13 +238,14 @@ def _group_folds(codes: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
     lonely = np.isin(pairs[0], np.flatnonzero(np.bincount(pairs[0]) == 1))
     fold_of_group = np.full(len(hashes), -1)
     placed = np.setdiff1d(np.arange(len(hashes)), pairs[1, lonely])
-    n_folds = min(n_folds, len(placed))
+    rows = np.flatnonzero(np.isin(group, placed))
+    most = np.bincount(codes[rows], minlength=1).max()
+    n_folds = min(n_folds, len(placed), int(most))
     if n_folds < 2:
         return []
     if len(hashes) > MOST_STRATIFIED:  # chance is balanced enough
         fold_of_group[placed] = np.random.default_rng(seed).permutation(len(placed)) % n_folds
     else:
-        rows = np.flatnonzero(np.isin(group, placed))
         rows = rows[np.lexsort([codes[rows], group[rows]])]  # whatever the table's order
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():

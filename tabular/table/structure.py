@@ -1,6 +1,5 @@
 """Rows that are not alike: which belong together, which came later, how much each counts."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from custom_model.served.cells import read_cells
-
 from tabular.errors import BadInput, choices
 from tabular.table.columns import infer_columns
 from tabular.table.split import hash_rows
@@ -48,6 +46,9 @@ class Structure:
         return " ".join(f"{role}={name}" for role, name in roles.items() if name) or OFF
 
 
+ALL_ALIKE = Structure()
+
+
 @dataclass(frozen=True)
 class Roles:
     """What the columns of a structure hold; None for a role that no column has.
@@ -83,16 +84,16 @@ def combined(group: str, time: str, weight: str, former: Structure) -> Structure
     )
 
 
-def to_metadata(structure: Structure, cut: Any = None) -> dict[str, Any]:
+def to_metadata(structure: Structure, cut: str = "") -> dict[str, Any]:
     """What a logged model carries of a structure; nothing where there is none.
 
     Args:
         structure: of its table.
-        cut: the first moment that is held out, None without `time`.
+        cut: the first moment that is held out, "" without `time`.
     """
     if not structure.names:
         return {}
-    return {METADATA: asdict(structure) | {"cut": None if cut is None else str(cut)}}
+    return {METADATA: asdict(structure) | {"cut": cut}}
 
 
 def structure_of(metadata: Mapping[str, Any] | None) -> Structure:
@@ -109,7 +110,7 @@ def structure_of(metadata: Mapping[str, Any] | None) -> Structure:
 
 def cut_of(metadata: Mapping[str, Any] | None) -> str:
     """The first moment that was held out, as text; "" without `time`."""
-    return str((metadata or {}).get(METADATA, {}).get("cut") or "")
+    return str((metadata or {}).get(METADATA, {}).get("cut", ""))
 
 
 def check_names(frame: pd.DataFrame, target: str, structure: Structure, source: str) -> None:
@@ -164,6 +165,11 @@ def read_moments(cells: pd.Series, source: str, *, as_text: bool) -> np.ndarray:
         BadInput: a cell cannot be read or is missing, or all are equal.
     """
     name = str(cells.name)
+    if cells.notna().all() and cells.nunique() == 1:
+        raise BadInput(
+            f"time column {name!r} of {source} has one moment only ({cells.iloc[0]}); "
+            "rows cannot be held out by it"
+        )
     try:
         columns, _ = infer_columns(cells.to_frame(), as_text=as_text)
     except BadInput:  # each value once, such as the number of the row
@@ -179,11 +185,6 @@ def read_moments(cells: pd.Series, source: str, *, as_text: bool) -> np.ndarray:
         raise BadInput(
             f"time column {name!r} of {source}: expected a date, or a number that grows with "
             f"time, in every row, found {str(cells.iloc[row])[:40]!r} in labelled row {row + 1}"
-        )
-    if (moments == moments[0]).all():
-        raise BadInput(
-            f"time column {name!r} of {source} has one moment only ({cells.iloc[0]}); "
-            "rows cannot be held out by it"
         )
     return np.asarray(moments)
 
