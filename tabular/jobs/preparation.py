@@ -42,7 +42,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RoleColumns:
     """What a command was asked to make of columns that are no features.
 
     Args:
@@ -64,7 +64,9 @@ class Asked:
         return combined(self.group, self.time, self.weight, former)
 
 
-def prepare(data: str, target: str, *, seed: int, say: Say, asked: Asked | None = None) -> Prepared:
+def prepare(
+    data: str, target: str, *, seed: int, say: Say, asked: RoleColumns | None = None
+) -> Prepared:
     """Reads the table and decides its sides and folds.
 
     Args:

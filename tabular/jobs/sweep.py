@@ -15,7 +15,7 @@ from mlflow.entities.run import Run
 from tabular.errors import BadInput
 from tabular.families.classifiers import affordable
 from tabular.families.space import shape_of
-from tabular.jobs.preparation import Asked, Prepared, Say, prepare
+from tabular.jobs.preparation import Prepared, RoleColumns, Say, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.costs import read_costs
 from tabular.recipe.ensemble import MEMBERS
@@ -69,7 +69,7 @@ class Plan:
         register: how many of the best become versions.
         resume: run id of a sweep of the same table to continue, "" for a new one.
         cost: of predicting a class for another one, see `read_costs`; "" for none.
-        group: columns of rows that belong together; see `Asked`.
+        group: columns of rows that belong together; see `RoleColumns`.
         time: column that says when a row was.
         weight: column that says how much a row counts.
     """
@@ -99,7 +99,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         BadInput: the table cannot be used, or no configuration could be evaluated.
     """
     started = time.monotonic()
-    asked = Asked(plan.model_name, plan.group, plan.time, plan.weight)
+    asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
     if metric == "cost" and not plan.cost:

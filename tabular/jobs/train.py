@@ -4,7 +4,7 @@ from typing import Any
 
 from custom_model.packaging import check_packable
 from tabular.errors import BadInput, first_line
-from tabular.jobs.preparation import Asked, Say, prepare
+from tabular.jobs.preparation import RoleColumns, Say, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
@@ -36,7 +36,7 @@ def train(
         classifier: a key of `CLASSIFIERS`.
         seed: of the split and every fit.
         hyperparameters: of the classifier.
-        group: columns of rows that belong together; see `Asked`.
+        group: columns of rows that belong together; see `RoleColumns`.
         time: column that says when a row was.
         weight: column that says how much a row counts.
         say: takes each line of progress.
@@ -44,7 +44,7 @@ def train(
     Raises:
         BadInput: the table or the hyperparameters cannot be used; nothing is registered then.
     """
-    asked = Asked(model_name, group, time, weight)
+    asked = RoleColumns(model_name, group, time, weight)
     prepared = prepare(data, target, seed=seed, say=say, asked=asked)
     dataset, split = prepared.dataset, prepared.split
     model = fit(dataset, split, as_it_is(Trial(0, classifier, hyperparameters)), seed=seed)
