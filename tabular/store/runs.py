@@ -30,7 +30,7 @@ from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
 
-def _make_tables() -> None:
+def make_tables() -> None:
     """Has MLflow make the tables of a database that is new, one process at a time.
 
     MLflow looks, then makes them; of two processes that begin in an empty folder one would fail.
@@ -58,7 +58,7 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
     Raises:
         BadInput: the experiment was deleted.
     """
-    _make_tables()
+    make_tables()
     try:
         opened = mlflow.start_run(run_id=resume or None)
     except MlflowException as error:
