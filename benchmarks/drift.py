@@ -33,7 +33,7 @@ from tabular.drift.verdict import Drift, compare_with_profile
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Trial
-from tabular.stats.metrics import predicted
+from tabular.stats.compute import predicted
 from tabular.table.addresses import load_built_in
 from tabular.table.dataset import Dataset, make_dataset
 from tabular.table.split import split_rows

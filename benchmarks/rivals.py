@@ -46,7 +46,7 @@ from benchmarks.rival_results import (
 )
 from benchmarks.rival_runner import CLASS, CORES, RIVALS
 from benchmarks.tables import default_models
-from tabular.stats.metrics import compute_metric
+from tabular.stats.compute import compute_metric
 from tabular.table.dataset import Dataset, load_dataset
 from tabular.table.split import Split, split_rows
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import mlflow
 
 from tabular.families.pipeline import make_model
-from tabular.stats.metrics import compute_metrics
+from tabular.stats.compute import compute_metrics
 from tabular.table.dataset import load_dataset
 from tabular.table.split import split_rows
 

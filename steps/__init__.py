@@ -82,7 +82,8 @@ def one_of(*possible: str) -> Callable[[str], str]:
 
     def read(text: str) -> str:
         if text not in possible:
-            raise argparse.ArgumentTypeError(f"unknown value {text!r}; {choices(text, possible)}")
+            names = [name for name in possible if name]
+            raise argparse.ArgumentTypeError(f"unknown value {text!r}; {choices(text, names)}")
         return text
 
     return read
@@ -108,6 +109,18 @@ TABLE = (
     "Excel, a folder of these, or a database with ?query="
 )
 NAME = "the model in the registry; empty for the name of the data set or file"
+
+
+def add_structure(parser: Parser) -> None:
+    """Declares the columns with a role in place of a feature."""
+    inherited = "empty for that of the model's newest version, none for none"
+    for name, text in (
+        ("group", "columns (comma list) whose equal values say that rows belong together"),
+        ("time", "column that says when a row was; the newest rows are held out"),
+        ("weight", "column that says how much a row counts"),
+    ):
+        parser.option(name, "", str, f"{text}; {inherited}")
+
 
 LARGEST = 2**32 - 1  # of a seed, for numpy
 

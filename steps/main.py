@@ -8,20 +8,20 @@ from collections.abc import Sequence
 
 from steps import run_step
 from steps.promote import show as show_outcome
-from steps.sweep import make_parser
+from steps.sweep import make_plan
 from steps.sweep import show as show_versions
 from tabular.gate.rules import Rule
 from tabular.jobs.promote import promote
-from tabular.jobs.sweep import Plan, sweep
+from tabular.jobs.sweep import sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, sweeps, promotes."""
-    options = vars(make_parser(__doc__).read(arguments))
-    versions = sweep(Plan(**options), say=print)
+    plan = make_plan(arguments, __doc__)
+    versions = sweep(plan, say=print)
     show_versions(versions)
     name = versions[0].name
-    rule = Rule(metric=options["metric"])
+    rule = Rule(metric=plan.metric)
     outcome = promote(model_name=name, rule=rule, version=0, force=False, dry_run=False, say=print)
     show_outcome(name, outcome)
 

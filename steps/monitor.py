@@ -46,12 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.option(
         "metric",
-        rule.metric,
-        one_of(*OF_LABELS),
-        f"watched where the table has labels: {', '.join(OF_LABELS)}",
+        "",
+        one_of(*OF_LABELS, ""),
+        f"watched where the table has labels: {', '.join(OF_LABELS)}; empty for cost where the "
+        "model has costs, else f1_macro",
     )
     parser.option(
-        "max_fall", rule.max_fall, real(0, 1), "largest fall of the metric that is no drift"
+        "max_fall",
+        rule.max_fall,
+        real(0, 1),
+        "largest fall of the metric that is no drift; of cost the largest rise, as a share of it",
     )
     parser.option("ignore", "", headings, "columns that may change, a comma list; empty for none")
     parser.option("seed", rule.seed, whole(0), "seed of the tests' draws")

@@ -44,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.option("model_name", "iris", registry_name, "the model in the registry")
     parser.option(
         "metric",
-        rule.metric,
-        one_of(*METRICS),
-        "compared on rows that neither version was trained on",
+        "",
+        one_of(*METRICS, ""),
+        "compared on rows that neither version was trained on; empty for cost where a version has "
+        "costs, else f1_macro",
     )
     parser.option("dry_run", False, truth, "true: compare and decide, prove and move nothing")
     parser.option(
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         real(-1e9, 1e9, empty=True),
         "worst value of the metric to let in; empty for any",
     )
-    parser.option("min_gain", rule.min_gain, real(-1, 1), "gain of the metric to be exceeded")
+    parser.option("min_gain", rule.min_gain, real(-1e9, 1e9), "gain of the metric to be exceeded")
     parser.option(
         "confidence", rule.confidence, real(0.5, 0.9999), "of one-sided intervals and tests"
     )

@@ -6,7 +6,18 @@ mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=
 
 from collections.abc import Sequence
 
-from steps import NAME, TABLE, Parser, names_of, one_of, registry_name, run_step, seconds, whole
+from steps import (
+    NAME,
+    TABLE,
+    Parser,
+    add_structure,
+    names_of,
+    one_of,
+    registry_name,
+    run_step,
+    seconds,
+    whole,
+)
 from tabular.families.classifiers import CLASSIFIERS
 from tabular.jobs.sweep import Plan, sweep
 from tabular.stats.metrics import METRICS
@@ -29,7 +40,12 @@ def make_parser(description: str | None) -> Parser:
         names_of(*CLASSIFIERS),
         f"all for those the table allows, or a comma list of {', '.join(CLASSIFIERS)}",
     )
-    parser.option("metric", "f1_macro", one_of(*METRICS), "the objective: a metric")
+    parser.option(
+        "metric",
+        "",
+        one_of(*METRICS, ""),
+        "the objective: a metric; empty for cost where one is given, else f1_macro",
+    )
     parser.option("jobs", -1, whole(1, also=-1), "configurations side by side; -1 for one per core")
     parser.option("seed", 42, whole(0), "of the split, the search and every fit")
     parser.option(
@@ -39,20 +55,40 @@ def make_parser(description: str | None) -> Parser:
     parser.option(
         "resume", "", str, "run id of a sweep of the same table to go on with; empty for a new one"
     )
+    parser.option(
+        "cost",
+        "",
+        str,
+        "what it costs to predict a class for another one: JSON such as "
+        '{"no": {"yes": 1}, "yes": {"no": 10}} by the true and the predicted class, or a file of '
+        "JSON or CSV; empty for the most probable class",
+    )
+    add_structure(parser)
     return parser
+
+
+def make_plan(arguments: Sequence[str] | None, description: str | None) -> Plan:
+    """What is asked for."""
+    options = vars(make_parser(description).read(arguments))
+    return Plan(
+        **{**options, "metric": options["metric"] or ("cost" if options["cost"] else "f1_macro")}
+    )
 
 
 def show(versions: Sequence[Version]) -> None:
     """Prints each version with its score."""
     for version in versions:
         score = version.metrics["holdout_f1_macro"]
-        print(f"{version.name} version {version.number}: f1_macro {score:.4f} on the holdout")
+        cost = version.metrics.get("holdout_cost")
+        words = "" if cost is None else f" and cost {cost:.4g}"
+        print(
+            f"{version.name} version {version.number}: f1_macro {score:.4f}{words} on the holdout"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, searches, prints the versions."""
-    options = vars(make_parser(__doc__).read(arguments))
-    show(sweep(Plan(**options), say=print))
+    show(sweep(make_plan(arguments, __doc__), say=print))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     searched = [*data, "--jobs", "1", "--classifiers"]
     sweep.main([*searched, "logistic_regression,naive_bayes", "--trials", "14"])  # one as it is
     calibrated = ["logistic_regression,extra_trees", "--trials", "4", "--register", "2"]
+    calibrated += ["--cost", '{"no": {"yes": 1}, "yes": {"no": 5}}']
     sweep.main([*searched, *calibrated])
     log_failures()
     promote.main(
@@ -133,7 +134,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     of_version = ["--model", "models:/mixed/Production", "--data"]
     score.main([*of_version, str(folder / "later.csv"), "--output", str(folder / "scored.csv")])
     score.main([*of_version, data[1], "--output", str(folder / "scored.parquet")])
-    against = ["--against", "models:/mixed/2", "--resamples", "100"]
+    against = ["--against", "models:/mixed/4", "--resamples", "100"]
     evaluate.main([*of_version, data[1], *against, "--by", "amount"])
     monitor.main([*of_version, data[1]])
     yield folder

@@ -20,7 +20,7 @@ from .few import FEW_ROWS, Unsure, read_few
 from .ragged import refuse_ragged
 from .reasons import largest, shapley_values
 from .requests import Asked, Refusal, UnknownParams, as_frame, conform, read_params, refuse_doubled
-from .sets import in_sets
+from .sets import decide_classes, in_sets
 from .trust import load_pipeline
 
 TOO_EXTREME = "its values are too extreme to be scored"
@@ -43,6 +43,7 @@ class Model:
         self.target: str = spec["target"]
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.threshold: float = spec.get("threshold", 0.5)
+        self.costs = None if spec.get("costs") is None else np.array(spec["costs"], dtype=float)
         self.sets: dict[str, Any] | None = spec.get("sets")
         self.typical: dict[str, Any] | None = spec.get("typical")
         self.pipeline = load_pipeline(artifacts["pipeline"])
@@ -240,9 +241,7 @@ class Model:
 
     def _codes(self, probabilities: np.ndarray, threshold: float) -> np.ndarray:
         """(n_rows,) position of each row's label."""
-        if len(self.labels) == 2:
-            return (probabilities[:, 1] > threshold).astype(np.intp)
-        return probabilities.argmax(axis=1)
+        return decide_classes(probabilities, threshold, self.costs)
 
     def _table(self, proba: np.ndarray, rows: Any, asked: Asked) -> pd.DataFrame:
         codes = self._codes(proba, asked.threshold)

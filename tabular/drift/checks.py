@@ -14,8 +14,9 @@ from tabular.drift.profile import (
     count_confidence,
     interval_names,
 )
+from tabular.stats.compute import weighted
 from tabular.stats.intervals import Estimate, interval
-from tabular.stats.metrics import weighted
+from tabular.stats.metrics import sign
 from tabular.stats.two_sample import (
     Statistic,
     chi_squared,
@@ -35,7 +36,7 @@ class DriftRule:
         min_psi: population stability index that a change of a distribution has to reach.
         min_share: change of the share of missing, unreadable or unlisted values that matters.
         metric: watched where the table has labels; one of `OF_LABELS`.
-        max_fall: of the metric that is no drift yet.
+        max_fall: of the metric that is no drift yet; of the cost a share of what it was.
         seed: of the tests' draws.
     """
 
@@ -86,22 +87,18 @@ class CurrentPredictions:
         proba: (n_rows, n_classes); None where it gives none.
         y_true: (n_rows,) true classes, -1 where there is no label, n_classes where it is one that
             the model does not know; None for a table without labels.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
     """
 
     y_pred: np.ndarray
     proba: np.ndarray | None
     y_true: np.ndarray | None
+    costs: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two samples are tested, the same way for every check of a table.
-
-    Args:
-        rule: what counts as drift.
-        smallest: p-value that has to be resolved.
-        rng: of the draws.
-    """
+    """How two samples are tested, the same way for every check of a table."""
 
     rule: DriftRule
     smallest: float
@@ -115,13 +112,7 @@ class Comparison:
 def check_column(
     profile: ColumnProfile, cells: pd.Series, n_unreadable: int, by: Comparison
 ) -> list[DriftCheck]:
-    """Compares the values of a column, and the shares of those that are missing or new.
-
-    Args:
-        profile: of the column.
-        cells: (n_rows,) typed, without unreadable ones.
-        n_unreadable: how many these are.
-        by: how it is compared.
+    """Compares the values of a column, without the unreadable, and the shares of missing or new.
 
     Returns:
         Checks whose p-values are not yet corrected, and of which none is drift yet.
@@ -205,11 +196,6 @@ def check_predictions(
 ) -> list[DriftCheck]:
     """Compares the predicted classes and their probabilities with those on the holdout.
 
-    Args:
-        profile: of the predictions on the holdout.
-        now: the predictions for the table.
-        by: how they are compared.
-
     Returns:
         As `check_column`; none where one of the two has no rows.
     """
@@ -243,19 +229,21 @@ def check_metric(
 ) -> tuple[Estimate | None, DriftCheck | None]:
     """Fall of the metric since the holdout, and whether it is one.
 
-    Args:
-        profile: of the predictions on the holdout.
-        now: the predictions for the table, with the true classes where they are known.
-        by: how they are compared.
-
     Returns:
         The fall with its interval, above 0 where the metric is worse now, and the check; None and
         None for a table without labels.
     """
     rule = by.rule
-    if now.y_true is None or not profile.pairs or not (labelled := now.y_true >= 0).any():
+    if now.y_true is None or not profile.pairs:
         return None, None
+    labelled = now.y_true >= 0
     n_classes = len(profile.labels) + 1  # one more for classes that the model does not know
+    of_cost = rule.metric == "cost"
+    if of_cost:  # what these cost is not known
+        labelled &= now.y_true < len(profile.labels)
+        n_classes = len(profile.labels)
+    if not labelled.any():
+        return None, None
     shape = (n_classes, n_classes)
     y_true, y_pred, rows = np.array(profile.pairs).T
     scaled = rows * profile.effective / profile.rows
@@ -267,16 +255,17 @@ def check_metric(
         return None, None
     cells = np.nonzero(reference + current)
     old, new = reference[cells], current[cells]
-    score = weighted(rule.metric, cells[0], cells[1], n_classes)
+    score = weighted(rule.metric, cells[0], cells[1], n_classes, costs=now.costs)
 
     def falls(current: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        return score(reference) - score(current)
+        return sign(rule.metric) * (score(reference) - score(current))
 
     p_value = by.p_value(old, new, falls)
     drawn = [
         by.rng.multinomial(int(c.sum()), c / c.sum(), size=1000).astype(float) for c in (old, new)
     ]
     before, after = (float(score(counts[None])[0]) for counts in (old, new))
-    fall = interval(before - after, falls(drawn[1], drawn[0]), 1 - rule.level)
+    fall = interval(sign(rule.metric) * (before - after), falls(drawn[1], drawn[0]), 1 - rule.level)
     note = f"{rule.metric}: {before:.4f} on the holdout, {after:.4f} now"
-    return fall, DriftCheck("", "metric", fall.value, rule.max_fall, p_value, note=note)
+    limit = rule.max_fall * (abs(before) if of_cost else 1)
+    return fall, DriftCheck("", "metric", fall.value, limit, p_value, note=note)

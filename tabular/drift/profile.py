@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column, Label
-from tabular.stats.metrics import combinations
+from tabular.stats.compute import combinations
 
 BINNED_SHARE = 0.2  # of the rows choose the bins
 MOST_BINNED = 20_000

@@ -16,6 +16,7 @@ from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
 from tabular.report.parts import name_groups
+from tabular.stats.costs import align_costs
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
@@ -51,10 +52,6 @@ class Contender:
 def load_contender(version: Version, folder: str) -> Contender:
     """Loads a version, whoever made it.
 
-    Args:
-        version: from the registry.
-        folder: to keep its files in.
-
     Raises:
         BadInput: it cannot be loaded, or its files were changed.
     """
@@ -66,9 +63,6 @@ def load_contender(version: Version, folder: str) -> Contender:
 
 def with_holdout(contender: Contender) -> Contender:
     """A loaded version of this project as a challenger, with the rows it was not trained on.
-
-    Args:
-        contender: from `load_contender`.
 
     Raises:
         BadInput: its rows are gone, or it was trained on some of them.
@@ -93,6 +87,7 @@ def compare(
     rule: Rule,
     folder: str,
     say: Callable[[str], None],
+    judge: Version | None = None,
 ) -> tuple[Contender, Decision]:
     """Asks every challenger for the rows it shares with the champion, and gates the best.
 
@@ -103,6 +98,7 @@ def compare(
         rule: of the gate.
         folder: to keep the versions' files in.
         say: takes a line for each version that is left out.
+        judge: the version whose costs count for all; None without costs.
 
     Returns:
         The best challenger, and the decision on it.
@@ -120,6 +116,7 @@ def compare(
             f"the rows that version {champion.version.number} was trained on are not known; those "
             "among the compared ones count in its favour"
         )
+    judging = load_contender(judge, folder).model if judge else None
     scored = []
     for candidate in pool:
         try:
@@ -141,11 +138,14 @@ def compare(
             continue
         code_of = {label: code for code, label in enumerate(classes)}
         y_true = np.array([code_of[label] for label in rows[target].tolist()])
-        score = rank_key(rule.metric, evaluate_version(y_true, predictions))
-        scored.append((score, challenger, y_true, predictions, before, by_rows))
+        costs = align_costs(judging.costs, judging.classes, classes) if judging else None
+        score = rank_key(rule.metric, evaluate_version(y_true, predictions, costs))
+        scored.append((score, challenger, y_true, predictions, before, by_rows, costs))
     if not scored:
         raise NotComparable("no newer version can be compared with the one in production")
-    _, challenger, y_true, predictions, before, by_rows = min(scored, key=lambda item: item[0])
+    _, challenger, y_true, predictions, before, by_rows, costs = min(
+        scored, key=lambda item: item[0]
+    )
     refreshed = (
         current is not None
         and current.ours
@@ -161,6 +161,7 @@ def compare(
         refreshed=refreshed,
         challengers=ranked,
         by_rows=by_rows,
+        costs=costs,
     )
     return challenger, decision
 
@@ -203,11 +204,6 @@ def ask_version(
     contender: Contender, features: pd.DataFrame, classes: tuple[Label, ...]
 ) -> Predictions:
     """Asks a version, and times single rows.
-
-    Args:
-        contender: the version.
-        features: (n_rows, n_columns) typed, without the target.
-        classes: of the challenger.
 
     Raises:
         NotComparable: the version cannot score these rows, or predicts another class.

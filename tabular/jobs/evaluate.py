@@ -26,6 +26,7 @@ from tabular.report.groups import Groups, assess_groups
 from tabular.report.importance import column_importance
 from tabular.report.parts import name_groups
 from tabular.stats.by_class import metric_names
+from tabular.stats.costs import align_costs
 from tabular.stats.intervals import GainEstimate, interval
 from tabular.stats.metrics import METRICS, OF_LABELS
 from tabular.stats.paired import Paired, gain, mcnemar
@@ -38,6 +39,7 @@ from tabular.table.labels import true_labels
 from tabular.table.split import hash_rows
 
 MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
+COST_ALTERNATIVES = ("cost_of_one_class", "cost_of_most_probable")
 SLICE_COLUMNS = (
     "column", "values", "rows", "accuracy", "low", "high", "accuracy_elsewhere", "p_value"
 )  # fmt: skip
@@ -113,22 +115,25 @@ def evaluate(
         aligned = [align(one.y_pred, one.proba, classes) for one in predicted]
         codes = align(y_true, None, classes)[0]
         options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
+        costs = next(
+            (align_costs(m.costs, m.classes, classes) for m in models if m.costs is not None), None
+        )
         assessments = [
-            assess(codes, y_pred, proba, classes, typed, columns, **options)
+            assess(codes, y_pred, proba, classes, typed, columns, costs=costs, **options)
             for y_pred, proba in aligned
         ]
         cautions += [caution] if caution else []
         groups = Groups()
         if by:
             names = name_groups(typed, columns, features[kept], by, data)
-            groups = assess_groups(codes, *aligned[0], names, classes, **options)
+            groups = assess_groups(codes, *aligned[0], names, classes, costs, **options)
             cautions += groups.cautions
         gains: dict[str, GainEstimate] = {}
         if against:
-            gains, sentence = _gains(codes, aligned, classes, confidence, resamples, seed)
+            gains, sentence = _gains(codes, aligned, classes, confidence, resamples, seed, costs)
             cautions.append(sentence)
-        for caution in cautions:
-            say(caution)
+        for line in [*cautions, *filter(None, [assessments[0].cost_sentence])]:
+            say(line)
         dataset = Dataset(
             name=table.name,
             source=without_password(data),
@@ -193,11 +198,12 @@ def _gains(
     confidence: float,
     resamples: int,
     seed: int,
+    costs: np.ndarray | None,
 ) -> tuple[dict[str, GainEstimate], str]:
     """Gains of the first model over the second, and McNemar's test in words."""
     (y_pred, proba), (other_pred, other_proba) = aligned
     one_hot = np.eye(len(classes))
-    of_labels = Paired(y_true, one_hot[other_pred], one_hot[y_pred])
+    of_labels = Paired(y_true, one_hot[other_pred], one_hot[y_pred], other_pred, y_pred, costs)
     of_proba = None
     if proba is not None and other_proba is not None:
         of_proba = Paired(y_true, other_proba, proba)
@@ -226,6 +232,8 @@ def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> d
     for prefix, assessed in zip(("", "against_"), assessments, strict=False):
         for name, one in assessed.metrics.items():
             metrics |= one.named(prefix + name)
+        for name, cost in zip(COST_ALTERNATIVES, assessed.costs.values(), strict=False):
+            metrics[prefix + name] = cost
         for name, of_class in zip(metric_names(assessed.labels), assessed.classes, strict=True):
             metrics |= of_class.f1.named(f"{prefix}f1_class_{name}")
     for name, gained in gains.items():

@@ -18,6 +18,8 @@ from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report.drift import checks_table, write_drift
+from tabular.stats.costs import alternatives, describe_costs
+from tabular.stats.intervals import Estimate
 from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
 from tabular.table.addresses import without_password
@@ -27,13 +29,7 @@ from tabular.table.labels import true_labels
 
 @dataclass(frozen=True)
 class Watch:
-    """What a look at a table came to.
-
-    Args:
-        run_id: of its run.
-        drift: the comparison.
-        sentence: the verdict in words.
-    """
+    """What a look at a table came to, and the verdict in words."""
 
     run_id: str
     drift: Drift
@@ -62,6 +58,10 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
                 "project"
             )
         profile = from_json(loaded.profile)
+        if rule.metric == "cost" and loaded.costs is None:
+            raise BadInput(f"{model} carries no costs; take another metric")
+        metric = rule.metric or ("f1_macro" if loaded.costs is None else "cost")
+        rule = dataclasses.replace(rule, metric=metric)
         names = [column.name for column in profile.columns]
         for name in ignore:
             if name not in names:
@@ -88,7 +88,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
         elif sentence := predicted.describe_refused():
             cautions.append(sentence)
-        sentence = _sentence(drift, rule)
+        sentence = _sentence(drift)
         given = {"model": model, "data": without_password(data), "ignore": ",".join(ignore)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
@@ -100,7 +100,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
                 folder=place,
                 tables={"drift.json": checks_table(drift.checks)},
             )
-    for line in (*cautions, sentence):
+    for line in (*cautions, *_cost_lines(current, loaded), sentence):
         say(line)
     return Watch(run.info.run_id, drift, sentence)
 
@@ -109,20 +109,33 @@ def _current(model: LoadedModel, predicted: PredictedRows, table: RawTable) -> C
     """The predictions for the rows that can be scored, with their true classes if there are any."""
     y_pred, proba = align(predicted.y_pred, predicted.proba, model.classes)
     if model.target not in table.frame or not predicted.scored.any():
-        return CurrentPredictions(y_pred, proba, None)
+        return CurrentPredictions(y_pred, proba, None, model.costs)
     codes = {key(label): code for code, label in enumerate(model.classes)}
     try:
         labels = true_labels(table, model.target, table.name, model.classes)[predicted.scored]
     except BadInput:  # an empty column
-        return CurrentPredictions(y_pred, proba, None)
+        return CurrentPredictions(y_pred, proba, None, model.costs)
     y_true = np.array(
         [-1 if label is None else codes.get(key(label), len(codes)) for label in labels],
         dtype=np.int64,
     )
-    return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None)
+    return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None, model.costs)
 
 
-def _sentence(drift: Drift, rule: DriftRule) -> str:
+def _cost_lines(current: CurrentPredictions, model: LoadedModel) -> list[str]:
+    """What a thousand rows cost now, in words; none without labels or costs."""
+    if current.costs is None or current.y_true is None:
+        return []
+    rows = (current.y_true >= 0) & (current.y_true < len(model.classes))
+    if not rows.any():
+        return []
+    proba = None if current.proba is None else current.proba[rows]
+    y_true, y_pred = current.y_true[rows], current.y_pred[rows]
+    cost = Estimate(float(current.costs[y_true, y_pred].mean()))
+    return [describe_costs(cost, alternatives(y_true, proba, current.costs, model.classes))]
+
+
+def _sentence(drift: Drift) -> str:
     drifted = [check for check in drift.checks if check.drift]
     if drift.verdict == "drift":
         first = ", ".join(f"{check.column or 'answers'} ({check.about})" for check in drifted[:5])

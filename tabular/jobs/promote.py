@@ -1,5 +1,6 @@
 """The tracked promotion: compare the versions, decide, prove, move; and the way back."""
 
+import dataclasses
 import getpass
 import json
 import tempfile
@@ -73,6 +74,19 @@ def promote(
         tell(f"{restored.reason}; version {restored.target}, the one before it, is put back")
     candidates = registry.candidates(model_name)
     champion = production.champion(model_name)
+    judge = max(
+        (c for c in candidates if c.number >= (champion or 0) and "holdout_cost" in c.metrics),
+        key=lambda candidate: candidate.number,
+        default=None,
+    )
+    rule = dataclasses.replace(rule, metric=rule.metric or ("cost" if judge else "f1_macro"))
+    if rule.metric == "cost" and not judge:
+        raise BadInput(
+            f"no version of {model_name!r} from the one in production on carries costs; sweep with "
+            "cost, or take another metric"
+        )
+    if judge:
+        tell(f"costs are those that version {judge.number}, the newest with costs, was made for")
     if dry_run and champion is None and (champion := production.version_before(model_name)):
         tell(f"nothing is in production; version {champion}, the last one there, would be put back")
     _show(candidates, champion, rule.metric, tell)
@@ -90,12 +104,12 @@ def promote(
         current = next((c for c in candidates if c.number == champion), None)
         apart = ""
         try:
-            challenger, decision = compare(current, pool, ranked, rule, folder, tell)
+            challenger, decision = compare(current, pool, ranked, rule, folder, tell, judge)
         except NotComparable as error:
             if not force:
                 raise BadInput(f"{error}; force=true promotes without a comparison") from None
             apart = f"not compared, as {error}; "
-            challenger, decision = compare(None, pool[:1], 1, rule, folder, tell)
+            challenger, decision = compare(None, pool[:1], 1, rule, folder, tell, judge)
         target = challenger.version.number
         tell(f"version {target}: {decision.reason}")
         passes = decision.promote or force
@@ -118,10 +132,6 @@ def promote(
 
 def rollback(*, model_name: str, say: Say) -> Promotion:
     """Puts the version before back into production, after the proof that it can be served.
-
-    Args:
-        model_name: in the registry.
-        say: takes each line.
 
     Raises:
         BadInput: there is none, or it cannot be served.
@@ -195,7 +205,11 @@ def _why_not(candidate: Version, metric: str) -> str:
         return FOREIGN
     if not candidate.metrics:
         return "has no run in the tracking store: purged, or the registry is of another store"
-    return "" if f"holdout_{metric}" in candidate.metrics else f"has no metric holdout_{metric}"
+    return (
+        ""
+        if metric == "cost" or f"holdout_{metric}" in candidate.metrics
+        else f"has no metric holdout_{metric}"
+    )
 
 
 def _prove(challenger: Contender) -> None:

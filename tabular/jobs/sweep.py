@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+import numpy as np
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
 from tabular.families.classifiers import affordable
 from tabular.families.space import shape_of
-from tabular.jobs.preparation import Prepared, Say, prepare
+from tabular.jobs.preparation import Prepared, RoleColumns, Say, prepare
 from tabular.jobs.versions import Fitted, register_version
+from tabular.recipe.costs import read_costs
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import Recipe, as_it_is, finish, pool
@@ -26,8 +28,10 @@ from tabular.search.loop import Budget, evaluate_again, ranked, search
 from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
-from tabular.stats.metrics import OF_RANKS, compute_metric
+from tabular.stats.compute import compute_metric
+from tabular.stats.metrics import OF_RANKS
 from tabular.store import registry
+from tabular.store.artifacts import download
 from tabular.store.registry import Version
 from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.store.trials import (
@@ -64,6 +68,10 @@ class Plan:
         engine: where trials are evaluated: `local` or `spark`.
         register: how many of the best become versions.
         resume: run id of a sweep of the same table to continue, "" for a new one.
+        cost: of predicting a class for another one, see `read_costs`; "" for none.
+        group: columns of rows that belong together; see `RoleColumns`.
+        time: column that says when a row was.
+        weight: column that says how much a row counts.
     """
 
     data: str
@@ -78,32 +86,35 @@ class Plan:
     engine: str
     register: int
     resume: str
+    cost: str = ""
+    group: str = ""
+    time: str = ""
+    weight: str = ""
 
 
 def sweep(plan: Plan, *, say: Say) -> list[Version]:
-    """Searches families and hyperparameters, and registers the best.
-
-    Args:
-        plan: what to do.
-        say: takes each line of progress.
-
-    Returns:
-        The versions, best first.
+    """Searches families and hyperparameters, and registers the best: versions, best first.
 
     Raises:
         BadInput: the table cannot be used, or no configuration could be evaluated.
     """
     started = time.monotonic()
-    prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say)
+    asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
+    prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
+    if metric == "cost" and not plan.cost:
+        raise BadInput("metric=cost needs the costs; give them with cost")
+    costs = read_costs(plan.cost, dataset.labels, download) if plan.cost else None
+    few = "too few rows" if dataset.structure.names else "one row"
     if metric in OF_RANKS and (lonely := prepared.never_validated):
         raise BadInput(
-            f"{metric} is undefined on {dataset.name}: class {lonely[0]!r} has one row to train "
-            "on, so no fold can be asked about it; add rows of it, leave it out or take another "
-            "metric"
+            f"{metric} is undefined on {dataset.name}: class {lonely[0]!r} has {few} to "
+            "train on, so no fold can be asked about it; add rows of it, leave it out or take "
+            "another metric"
         )
     families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
-    earlier = read_trials(plan.resume, metric, dataset.digest, plan.seed) if plan.resume else {}
+    same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost}
+    earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")
     children = {trial.number: run_id for run_id, trial in earlier.items()}
@@ -118,10 +129,11 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             budget = Budget(
                 plan.trials, deadline, stopped, lambda trials: _reserve(trials, plan.timeout)
             )
-            trials = _with_oof(list(earlier.values()), folds, engine, budget, plan)
+            trials = _with_oof(list(earlier.values()), folds, engine, budget, plan, costs)
             new_trials = search(
                 engine, folds.shape, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
+                costs=costs,
             )  # fmt: skip
             with Progress(say, budget, metric, trials) as progress:
                 for trial in new_trials:
@@ -132,9 +144,9 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         log_oof(best)
         with_oof = [trial for trial in best if trial.oof is not None]
         recipes = (
-            finish(with_oof, folds, metric, seed=plan.seed)
+            finish(with_oof, folds, metric, seed=plan.seed, costs=costs)
             if with_oof
-            else [as_it_is(trial) for trial in best]
+            else [as_it_is(trial, costs=costs) for trial in best]
         )[: plan.register]
         versions = [_register(run, prepared, recipe, children, plan) for recipe in recipes]
         log_ranks(ranked(trials, metric), children)
@@ -180,7 +192,12 @@ def _slimmed(trials: Sequence[Trial], metric: str) -> list[Trial]:
 
 
 def _with_oof(
-    trials: list[Trial], folds: Folds, engine: Engine, budget: Budget, plan: Plan
+    trials: list[Trial],
+    folds: Folds,
+    engine: Engine,
+    budget: Budget,
+    plan: Plan,
+    costs: np.ndarray | None,
 ) -> list[Trial]:
     """The trials of a resumed sweep; those that a recipe may need with their probabilities.
 
@@ -193,12 +210,12 @@ def _with_oof(
     best = []
     for trial in pool(trials, plan.metric):
         oof = kept.get(trial.number)
-        if oof is not None and oof.shape == (len(folds.y), folds.n_classes):
-            again = compute_metric(plan.metric, folds.y_true, oof)
+        if oof is not None and oof.shape == (len(folds.y_true), folds.n_classes):
+            again = compute_metric(plan.metric, folds.y_true, oof, costs=costs)
             if math.isclose(again, trial.metrics[plan.metric], rel_tol=1e-9):
                 trial = dataclasses.replace(trial, oof=oof)
         best.append(trial)
-    best = evaluate_again(engine, best, budget, metric=plan.metric, seed=plan.seed)
+    best = evaluate_again(engine, best, budget, metric=plan.metric, seed=plan.seed, costs=costs)
     by_number = {trial.number: trial for trial in [*trials, *best]}
     return list(by_number.values())
 

@@ -23,26 +23,19 @@ from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.importance import column_importance
 from tabular.stats.by_class import f1_per_class, metric_names
-from tabular.stats.metrics import compute_metrics, predicted
+from tabular.stats.compute import compute_metrics, predicted
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
+from tabular.table.structure import to_metadata
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A recipe, fitted to the training side, and its predictions for the holdout.
-
-    Args:
-        dataset: the table.
-        split: its sides.
-        recipe: what was fitted, with its cross-validated metrics.
-        model: of `fit`.
-        seed: of the split and the fit.
-    """
+    """A recipe, fitted to the training side, and its predictions for the holdout."""
 
     dataset: Dataset
     split: Split
@@ -63,12 +56,13 @@ class Fitted:
     @cached_property
     def y_pred(self) -> np.ndarray:
         """(n_holdout,) predicted classes of the holdout."""
-        return predicted(self.proba, self.recipe.threshold)
+        return predicted(self.proba, self.recipe.threshold, self.recipe.costs)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred)
+        costs = self.recipe.costs
+        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred, costs=costs)
         on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
@@ -82,20 +76,14 @@ class Fitted:
             f"{self.metrics['holdout_f1_macro']:.3f} on {self.split.holdout.sum()} held-out rows, "
             f"after {self.split.train.sum()} rows of training with {len(self.dataset.columns)} "
             f"features and {len(self.dataset.labels)} classes."
+            + (f" A row costs {cost:.4g}." if (cost := self.metrics.get("holdout_cost")) else "")
         )
 
 
 def register_version(
     run: Run, fitted: Fitted, *, model_name: str, tags: Mapping[str, str] | None = None
 ) -> Version:
-    """Logs everything to the active run, and registers last.
-
-    Args:
-        run: the active run.
-        fitted: what is registered.
-        model_name: in the registry.
-        tags: further ones of the version.
-    """
+    """Logs everything to the active run, and registers last."""
     dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(
@@ -106,11 +94,13 @@ def register_version(
         dataset.target,
         dataset.typed[split.train][:3],
         threshold=fitted.recipe.threshold,
+        costs=fitted.recipe.costs,
         sets=fitted.recipe.sets,
         typical=typical_row(dataset.typed[split.train], dataset.columns),
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),
+        metadata=to_metadata(dataset.structure, split.first_moment),
     )
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
@@ -192,7 +182,16 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         title=f"{dataset.name}: {dataset.target}",
         summary=fitted.summary,
         dataset=dataset,
-        assessment=assess(y_true, y_pred, proba, labels, typed, dataset.columns, seed=fitted.seed),
+        assessment=assess(
+            y_true,
+            y_pred,
+            proba,
+            labels,
+            typed,
+            dataset.columns,
+            seed=fitted.seed,
+            costs=fitted.recipe.costs,
+        ),
         here="holdout",
         pictures=plots.as_png(figures),
         sides={"rows in training": split.train, "rows in the holdout": split.holdout},

@@ -10,6 +10,7 @@ import pandas as pd
 
 from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput, choices
+from tabular.table.structure import ALL_ALIKE, Structure
 
 PROBABILITY = "probability_"
 
@@ -116,6 +117,9 @@ class LoadedModel:
         table_columns: headings of its training table without the target.
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
+        costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        structure: columns of its training table with a role in place of a feature.
+        cut: the first moment of its holdout as text, "" without `structure.time`.
         params: of inference, that every prediction is made with.
         predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
     """
@@ -133,6 +137,9 @@ class LoadedModel:
     table_columns: tuple[str, ...] = ()
     run_id: str = ""
     profile: str = ""
+    costs: np.ndarray | None = None
+    structure: Structure = ALL_ALIKE
+    cut: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 

@@ -8,20 +8,21 @@ judged on probabilities and decisions that were made without the fold they are j
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
-from custom_model.served.sets import calibrate
+from custom_model.served.sets import calibrate, threshold_of
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
+from tabular.stats.compute import compute_metric, compute_metrics, predicted
 from tabular.stats.formulas import log_losses
-from tabular.stats.metrics import METRICS, compute_metric, compute_metrics, sign
+from tabular.stats.metrics import METRICS, sign
 
 POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
@@ -38,6 +39,7 @@ class Recipe:
         method: of the calibration, "" for none.
         calibrator: learned on out-of-fold probabilities.
         threshold: of the second of two classes.
+        costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
         sets: of `served.sets.calibrate`, None where there are no out-of-fold probabilities.
     """
 
@@ -48,6 +50,7 @@ class Recipe:
     method: str = ""
     calibrator: CalibratedClassifierCV | None = None
     threshold: float = 0.5
+    costs: np.ndarray | None = field(default=None, compare=False)
     sets: dict[str, Any] | None = None
 
     @property
@@ -58,7 +61,8 @@ class Recipe:
     @property
     def bare(self) -> bool:
         """Whether it is nothing but one trial."""
-        return len(self.members) == 1 and not self.method and self.threshold == 0.5
+        plain = self.threshold == 0.5 or self.costs is not None  # then its trial decides by them
+        return len(self.members) == 1 and not self.method and plain
 
     @property
     def name(self) -> str:
@@ -69,7 +73,8 @@ class Recipe:
         ]
         made = " + ".join(parts) if len(parts) > 1 else self.classifier
         made += f", {self.method} calibration" if self.method else ""
-        return made + (f", threshold {self.threshold:.3f}" if self.threshold != 0.5 else "")
+        made += f", threshold {self.threshold:.3f}" if self.threshold != 0.5 else ""
+        return made + (", least cost" if self.costs is not None else "")
 
     @property
     def key(self) -> str:
@@ -77,15 +82,19 @@ class Recipe:
         return f"t{self.members[0].number:03d}: {self.name}"
 
 
-def as_it_is(trial: Trial, y_true: np.ndarray | None = None) -> Recipe:
+def as_it_is(
+    trial: Trial, y_true: np.ndarray | None = None, *, costs: np.ndarray | None = None
+) -> Recipe:
     """One trial and nothing else.
 
     Args:
         trial: with its out-of-fold probabilities where prediction sets are wanted.
         y_true: (n_rows,) classes in the order of these.
+        costs: by which it decides.
     """
     sets = None if y_true is None or trial.oof is None else calibrate(y_true, trial.oof)
-    return Recipe((trial,), (1.0,), trial.metrics, trial.spread, sets=sets)
+    made = (trial,), (1.0,), trial.metrics, trial.spread
+    return Recipe(*made, threshold=threshold_of(costs), costs=costs, sets=sets)
 
 
 def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -121,7 +130,14 @@ def cross_fitted(
     return np.asarray(np.concatenate(parts)[np.argsort(order)])
 
 
-def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> list[Recipe]:
+def finish(
+    trials: Sequence[Trial],
+    folds: Folds,
+    metric: str,
+    *,
+    seed: int,
+    costs: np.ndarray | None = None,
+) -> list[Recipe]:
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
     Args:
@@ -129,18 +145,20 @@ def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> 
         folds: that they were evaluated on.
         metric: the objective.
         seed: of the resamples for the threshold.
+        costs: (n_classes, n_classes) of predicting column for row, by which to decide; or None.
     """
-    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed)
+    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs)
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
-        judge.completed(_Candidate(as_it_is(trial), oof, oof))
+        judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
         for trial, oof in zip(trials, stacked, strict=True)
     ]
     weights = ensemble.select(stacked, judge.y_true)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
-        recipe = Recipe(members, tuple(weights[taken].tolist()), {})
+        first = as_it_is(members[0], costs=costs)
+        recipe = dataclasses.replace(first, members=members, weights=tuple(weights[taken].tolist()))
         oof = cross_fitted(
             judge.folds,
             lambda inside, outside: np.tensordot(
@@ -148,7 +166,8 @@ def finish(trials: Sequence[Trial], folds: Folds, metric: str, *, seed: int) -> 
             ),
         )
         mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
-        if judge.better(mixed, candidates[0]):
+        # an average is the steadier of two that are equal, so it need not be surely better
+        if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
     return [judge.measured(candidate) for candidate in candidates]
 
@@ -178,19 +197,26 @@ class _Judge:
     folds: np.ndarray
     metric: str
     seed: int
+    costs: np.ndarray | None
 
-    def better(self, new: _Candidate, old: _Candidate) -> bool:
+    def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
 
-        Where the probabilities differ, the log loss has to be lower by more than one standard
-        error of the paired rows, and the objective no worse than by one of the folds. Where only
-        the decisions differ, the objective has to be better.
+        Where the probabilities differ, the log loss has to be lower by more than so many standard
+        errors of the paired rows, and the objective no worse than by one of the folds. Where only
+        the decisions differ, the objective has to be better. With costs, a cost that is lower by
+        more than one standard error is enough, if the log loss is no higher by one.
         """
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if lower.mean() <= lower.std(ddof=1) / np.sqrt(len(lower)):
-            return False
+        if not _surely_above(lower, errors):
+            if self.costs is None or _surely_above(-lower):
+                return False
+            before, after = (
+                self.costs[self.y_true, predicted(c.oof, costs=self.costs)] for c in (old, new)
+            )
+            return _surely_above(before - after)
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
         return bool(self._gain(new, old) >= -noise)
 
@@ -201,7 +227,7 @@ class _Judge:
             for method in calibration.methods(len(self.y_true)):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
-        if n_classes == 2 and METRICS[self.metric].tunable:
+        if n_classes == 2 and METRICS[self.metric].tunable and self.costs is None:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
@@ -214,7 +240,7 @@ class _Judge:
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics, and what prediction sets need."""
-        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred)
+        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred, costs=self.costs)
         return dataclasses.replace(
             candidate.recipe,
             metrics=metrics,
@@ -247,7 +273,10 @@ class _Judge:
 
     def _gain(self, new: _Candidate, old: _Candidate) -> float:
         """By how much the objective is better."""
-        scores = [compute_metric(self.metric, self.y_true, c.oof, c.y_pred) for c in (new, old)]
+        scores = [
+            compute_metric(self.metric, self.y_true, c.oof, c.y_pred, costs=self.costs)
+            for c in (new, old)
+        ]
         return sign(self.metric) * (scores[0] - scores[1])
 
     def _spread(self, candidate: _Candidate) -> float:
@@ -257,6 +286,14 @@ class _Judge:
             rows = self.folds == fold
             y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
             scores.append(
-                compute_metric(self.metric, self.y_true[rows], candidate.oof[rows], y_pred)
+                compute_metric(
+                    self.metric, self.y_true[rows], candidate.oof[rows], y_pred, costs=self.costs
+                )
             )
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
+
+
+def _surely_above(differences: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether the mean is above 0 by more than so many standard errors."""
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return bool(differences.mean() > errors * error)

@@ -1,13 +1,14 @@
 """How good predictions are: with intervals, by class, by slice, and where they fail most."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column, Label
 from tabular.report.slices import Slice, worst_slices
+from tabular.stats.costs import alternatives, describe_costs
 from tabular.stats.intervals import METHOD, ClassEstimates, Estimate, estimates
 
 MOST_WRONG = 10
@@ -49,6 +50,8 @@ class Assessment:
         wrong: those predicted wrongly with the highest probability; none without probabilities.
         confidence: of the intervals.
         resamples: of the bootstrap.
+        costs: mean cost of a row of what one could do otherwise, by its name in words; empty
+            without a matrix of costs.
     """
 
     rows: int
@@ -59,11 +62,19 @@ class Assessment:
     wrong: tuple[Wrong, ...]
     confidence: float
     resamples: int
+    costs: dict[str, float] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
         """How the intervals are computed, in words."""
         return f"{100 * self.confidence:g}% {METHOD}; {self.resamples} resamples"
+
+    @property
+    def cost_sentence(self) -> str:
+        """What a thousand rows cost, in words; "" without a matrix of costs."""
+        if not self.costs:
+            return ""
+        return describe_costs(self.metrics["cost"], self.costs)
 
     @property
     def majority(self) -> tuple[Label, float]:
@@ -84,6 +95,7 @@ def assess(
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 42,
+    costs: np.ndarray | None = None,
 ) -> Assessment:
     """Assesses predictions.
 
@@ -97,10 +109,12 @@ def assess(
         confidence: of the two-sided intervals.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
     """
     metrics, classes = estimates(
-        y_true, y_pred, proba, len(labels), confidence=confidence, resamples=resamples, seed=seed
-    )
+        y_true, y_pred, proba, len(labels),
+        confidence=confidence, resamples=resamples, seed=seed, costs=costs,
+    )  # fmt: skip
     return Assessment(
         rows=len(y_true),
         labels=tuple(labels),
@@ -110,6 +124,7 @@ def assess(
         wrong=() if proba is None else _most_wrong(y_true, y_pred, proba, labels, typed),
         confidence=confidence,
         resamples=resamples,
+        costs={} if costs is None else alternatives(y_true, proba, costs, labels),
     )
 
 

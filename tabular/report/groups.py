@@ -57,11 +57,7 @@ class Groups:
         return [name for name in names if any(name in part.metrics for part in self.parts)]
 
     def lines(self, metric: str) -> Iterator[str]:
-        """What is printed: a line for each group, then one for each gap.
-
-        Args:
-            metric: shown of each group.
-        """
+        """What is printed: a line for each group, then one for each gap."""
         for part in self.parts:
             one = part.metrics[metric]
             between = f" ({words})" if (words := one.between(".4f")) else ""
@@ -78,10 +74,11 @@ def assess_groups(
     proba: np.ndarray | None,
     groups: np.ndarray,
     labels: Sequence[Label],
+    costs: np.ndarray | None = None,
     **options: Any,
 ) -> Groups:
     """Assesses predictions by groups of rows: see `by_group` and `gaps`, which take the same."""
     return Groups(
-        by_group(y_true, y_pred, proba, groups, labels, **options),
+        by_group(y_true, y_pred, proba, groups, labels, costs=costs, **options),
         gaps(y_true, y_pred, groups, labels, **options),
     )

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
-from tabular.stats.metrics import compute_metric, compute_metrics, sign
+from tabular.stats.compute import compute_metric, compute_metrics
+from tabular.stats.metrics import sign
 
 if TYPE_CHECKING:
     from tabular.search.folds import Folds
@@ -83,6 +84,7 @@ class Task:
         seed: of the fits.
         bounds: after each fold, the mean score so far beyond which the configuration is given up;
             empty to evaluate every fold.
+        costs: (n_classes, n_classes) of predicting column for row, by which to decide; or None.
     """
 
     number: int
@@ -91,6 +93,7 @@ class Task:
     metric: str
     seed: int
     bounds: tuple[float, ...] = ()
+    costs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def for_trees(self) -> bool:
@@ -171,13 +174,13 @@ def evaluate_configuration(
                     raise ValueError("its probabilities are not all numbers")
                 y_true.append(y_outside)
                 oof.append(proba)
-                scores.append(compute_metric(task.metric, y_outside, proba))
+                scores.append(compute_metric(task.metric, y_outside, proba, costs=task.costs))
                 if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)
-    metrics = compute_metrics(np.concatenate(y_true), np.concatenate(oof))
+    metrics = compute_metrics(np.concatenate(y_true), np.concatenate(oof), costs=task.costs)
     if task.metric not in metrics:
         reason = f"{task.metric} is undefined on this table"
         return task.failed(reason, time.monotonic() - started)

@@ -71,6 +71,7 @@ def search(
     metric: str,
     seed: int,
     done: Sequence[Trial] = (),
+    costs: np.ndarray | None = None,
 ) -> Iterator[Trial]:
     """Searches; the first trials are each family's defaults.
 
@@ -86,6 +87,7 @@ def search(
         metric: the objective, a key of `METRICS`.
         seed: of the sampler and of every fit.
         done: trials of an earlier search to go on from; they count among `budget.trials`.
+        costs: by which trials decide, see `Task`.
 
     Yields:
         Each trial in the order of asking. Those that the time runs out for have failed.
@@ -110,7 +112,8 @@ def search(
         while not over and len(asked) < ahead and len(finished) + len(asked) < budget.trials:
             number = len(finished) + len(asked)
             suggested, classifier, params = _ask(study, classifiers, shape, tried)
-            task = Task(number, classifier, params, metric, seed, bounds(finished, metric))
+            beyond = bounds(finished, metric)
+            task = Task(number, classifier, params, metric, seed, beyond, costs)
             asked.append((task, suggested))
             engine.submit(task, min(limit, budget.left()))
         if not asked:
@@ -135,7 +138,13 @@ def search(
 
 
 def evaluate_again(
-    engine: Engine, trials: Sequence[Trial], budget: Budget, *, metric: str, seed: int
+    engine: Engine,
+    trials: Sequence[Trial],
+    budget: Budget,
+    *,
+    metric: str,
+    seed: int,
+    costs: np.ndarray | None = None,
 ) -> list[Trial]:
     """Trials with their out-of-fold probabilities; those that lack them are evaluated once more.
 
@@ -145,6 +154,7 @@ def evaluate_again(
         budget: when to end.
         metric: the objective.
         seed: of every fit.
+        costs: by which trials decide, see `Task`.
 
     Returns:
         The trials; those that the time ran out for, or that failed this time, as they were.
@@ -152,7 +162,8 @@ def evaluate_again(
     again = {trial.number: trial for trial in trials}
     missing = {trial.number for trial in trials if trial.oof is None}
     for number in missing:
-        task = Task(number, again[number].classifier, again[number].params, metric, seed)
+        known = again[number]
+        task = Task(number, known.classifier, known.params, metric, seed, costs=costs)
         engine.submit(task, budget.limit())
     while missing and not budget.over(trials):
         for trial in engine.finished(max(0.0, min(PATIENCE, budget.left(trials)))):

@@ -82,6 +82,7 @@ def by_group(
     confidence: float,
     resamples: int,
     seed: int,
+    costs: np.ndarray | None = None,
 ) -> list[GroupEstimates]:
     """All metrics of each group with intervals, the largest group first.
 
@@ -94,6 +95,7 @@ def by_group(
         confidence: of the two-sided intervals; those of rates are Wilson's.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        costs: (n_classes, n_classes) of predicting column for row; None without.
     """
     names, tables = _tables(y_true, y_pred, groups, len(labels))
     rates = _rates(tables)
@@ -102,7 +104,7 @@ def by_group(
         rows = groups == name
         metrics, _ = estimates(
             y_true[rows], y_pred[rows], None if proba is None else proba[rows], len(labels),
-            confidence=confidence, resamples=resamples, seed=seed,
+            confidence=confidence, resamples=resamples, seed=seed, costs=costs,
         )  # fmt: skip
         for rate, (hits, of) in rates.items():
             for c, suffix in enumerate(_suffixes(labels)):

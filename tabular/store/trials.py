@@ -105,18 +105,18 @@ def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iter
         yield run
 
 
-def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, Trial]:
+def read_trials(run_id: str, metric: str, digest: str, same: Mapping[str, str]) -> dict[str, Trial]:
     """The trials that a sweep has logged, in their order, by the run id of their child.
 
     Args:
         run_id: of the sweep's run.
         metric: its objective.
         digest: of the table.
-        seed: of the split and the search.
+        same: parameters that the sweep must have been given.
 
     Raises:
-        BadInput: there is no such run, it has no trials, or they are of another table, objective
-            or seed.
+        BadInput: there is no such run, it has no trials, or they are of another table or
+            parameter.
     """
     client = MlflowClient()
     try:
@@ -127,9 +127,9 @@ def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, T
     digests = {used.dataset.digest for used in inputs}
     if digests and digests != {digest}:
         raise BadInput(f"run {run_id!r} searched another table; give the same data and target")
-    for name, value in (("metric", metric), ("seed", str(seed))):
-        if parent.data.params.get(name, value) != value:
-            raise BadInput(f"run {run_id!r} has {name} {parent.data.params[name]}; give the same")
+    for name, value in same.items():
+        if (given := parent.data.params.get(name, "") or value) != value:
+            raise BadInput(f"run {run_id!r} has {name} {given}; give the same")
     ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
     children = mlflow.search_runs([parent.info.experiment_id], ours, output_format="list")
     trials = {}
@@ -141,7 +141,7 @@ def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, T
             client.set_terminated(child.info.run_id, status)
             number = number if logged else None
         if number and child.info.status != "KILLED":
-            trials[child.info.run_id] = _trial(int(number[1]), child, metric)
+            trials[child.info.run_id] = _trial(int(number[1]), child)
     trials = dict(sorted(trials.items(), key=lambda item: item[1].number))
     if [trial.number for trial in trials.values()] != list(range(len(trials))) or not trials:
         raise BadInput(f"run {run_id!r} has no complete series of trials; start a new sweep")
@@ -150,7 +150,7 @@ def read_trials(run_id: str, metric: str, digest: str, seed: int) -> dict[str, T
     return trials
 
 
-def _trial(number: int, child: Run, metric: str) -> Trial:
+def _trial(number: int, child: Run) -> Trial:
     params = {name: literal(text) for name, text in child.data.params.items()}
     metrics = child.data.metrics
     return Trial(

@@ -18,7 +18,8 @@ from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.recipe import as_it_is, cross_fitted, finish, pool
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
-from tabular.stats.metrics import METRICS, compute_metric, compute_metrics
+from tabular.stats.compute import compute_metric, compute_metrics
+from tabular.stats.metrics import METRICS
 
 N_ROWS, N_FOLDS = 3000, 5
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tabular.stats.by_group import DIFFERENCES, by_group, gaps
+from tabular.stats.compute import compute_metrics
 from tabular.stats.intervals import Estimate
-from tabular.stats.metrics import compute_metrics
 
 DRAWS = {"confidence": 0.95, "resamples": 200, "seed": 0}
 

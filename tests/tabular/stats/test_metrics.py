@@ -8,15 +8,8 @@ from scipy.stats import ks_2samp
 from sklearn import metrics as sk
 
 from tabular.stats.by_class import f1_per_class, metric_names
-from tabular.stats.metrics import (
-    METRICS,
-    OF_LABELS,
-    OF_RANKS,
-    compute_metric,
-    compute_metrics,
-    predicted,
-    weighted,
-)
+from tabular.stats.compute import compute_metric, compute_metrics, predicted, weighted
+from tabular.stats.metrics import METRICS, OF_LABELS, OF_RANKS
 
 Y_TRUE = np.array([0, 0, 1, 1, 2, 2])
 PROBA = np.array(
@@ -30,10 +23,12 @@ PROBA = np.array(
     ]
 )
 
+WITHOUT_COSTS = [name for name in METRICS if name != "cost"]
+
 
 def test_every_metric_is_there_and_right_on_a_small_case() -> None:
     values = compute_metrics(Y_TRUE, PROBA)
-    assert list(values) == list(METRICS)
+    assert list(values) == WITHOUT_COSTS
     assert values["accuracy"] == pytest.approx(5 / 6)
     assert values["f1_macro"] == pytest.approx((2 / 3 + 4 / 5 + 1) / 3)
     assert values["balanced_accuracy"] == values["recall_macro"] == pytest.approx(5 / 6)
@@ -85,7 +80,7 @@ OF_SCIKIT_LEARN: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 }
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", WITHOUT_COSTS)
 @pytest.mark.parametrize("n_classes", [2, 3, 12])
 @pytest.mark.parametrize("digits", [1, 9])  # of the probabilities: with one, many are equal
 def test_a_metric_is_that_of_scikit_learn_or_scipy(name: str, n_classes: int, digits: int) -> None:
@@ -107,7 +102,7 @@ def test_a_metric_is_that_of_scikit_learn_or_scipy(name: str, n_classes: int, di
                 assert value == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", WITHOUT_COSTS)
 def test_a_weight_counts_a_row_as_often_as_it_says(name: str) -> None:
     weights = np.array([[2, 1, 1, 3, 1, 2], [1, 1, 1, 1, 1, 1]])
     predictions = predicted(PROBA) if name in OF_LABELS else PROBA
@@ -121,14 +116,14 @@ def test_a_metric_is_undefined_without_rows_and_of_what_is_no_probability() -> N
     assert compute_metrics(Y_TRUE[:0], PROBA[:0]) == {}
     for wrong in (np.nan, -0.1, 1.1):
         proba = np.vstack([PROBA[:5], [wrong, 0, 0]])
-        assert set(compute_metrics(Y_TRUE, proba)) == set(OF_LABELS)
+        assert set(compute_metrics(Y_TRUE, proba)) == {*OF_LABELS} - {"cost"}
 
 
 def test_an_undefined_metric_is_left_out_and_not_zero() -> None:
     values = compute_metrics(Y_TRUE[:4], PROBA[:4])
-    assert set(METRICS) - set(values) == set(OF_RANKS)
+    assert set(WITHOUT_COSTS) - set(values) == set(OF_RANKS)
     alone = compute_metrics(np.zeros(4, dtype=int), PROBA[[0, 0, 0, 0]])
-    assert set(METRICS) - set(alone) == {*OF_RANKS, "mcc", "cohen_kappa"}
+    assert set(WITHOUT_COSTS) - set(alone) == {*OF_RANKS, "mcc", "cohen_kappa"}
 
 
 def test_chance_corrected_agreement_does_not_overflow_on_many_rows() -> None:
@@ -138,7 +133,7 @@ def test_chance_corrected_agreement_does_not_overflow_on_many_rows() -> None:
     assert values["cohen_kappa"] == 1
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", WITHOUT_COSTS)
 def test_a_metric_lies_in_its_range_whatever_is_predicted(name: str) -> None:
     low, high = METRICS[name].range
     rng = np.random.default_rng(0)
