@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def mapies(oof: np.ndarray, y_oof: np.ndarray, proba: np.ndarray, score: str) ->
     from mapie.classification import SplitConformalClassifier
     from sklearn.base import BaseEstimator, ClassifierMixin
 
-    class Known(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    class Known(ClassifierMixin, BaseEstimator):
         classes_ = np.arange(oof.shape[1])
 
         def fit(self, *_: Any) -> "Known":
@@ -216,10 +217,11 @@ def cost() -> None:
 
             predict = mlflow.pyfunc.load_model(where).predict
             row = dataset.typed[:1].to_dict("records")
-            one = [cpu(lambda r=row, p=predict: p(r, params={"reasons": 3}), 20) for _ in range(5)]
+            alone = partial(predict, row, params={"reasons": 3})
+            one = [cpu(alone, 20) for _ in range(5)]
             with threadpool_limits(1):
-                plain = statistics.median(cpu(lambda w=where: scored(w, {})) for _ in range(3))
-                full = cpu(lambda w=where: scored(w, {"reasons": 3}))
+                plain = statistics.median(cpu(partial(scored, where, {})) for _ in range(3))
+                full = cpu(partial(scored, where, {"reasons": 3}))
             print(f"| {family} | {1000 * statistics.median(one):.1f} ms | {plain:.2f} s | "
                   f"{full:.1f} s | {full / plain:.0f} |", flush=True)  # fmt: skip
 
