@@ -117,6 +117,8 @@ class LoadedModel:
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        at_least: the rate that its threshold was chosen to hold, such as precision[yes]:0.9; "" for
+            none.
         params: of inference, that every prediction is made with.
         predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
     """
@@ -135,6 +137,7 @@ class LoadedModel:
     run_id: str = ""
     profile: str = ""
     costs: np.ndarray | None = None
+    at_least: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
 
