@@ -32,9 +32,6 @@ def bundle_sha256(path: Path) -> str:
     Older versions, with no folder `served` in them, were registered under a hash of the four files
     that decide an answer, by their bare names.
 
-    Args:
-        path: of the artifact.
-
     Raises:
         OSError: there is no artifact.
     """
@@ -105,14 +102,7 @@ def _verify(path: Path, key: str) -> None:
 
 
 def signed_files(path: Path) -> Any:
-    """What of an artifact is signed: all that is part of its hash.
-
-    Args:
-        path: of the artifact.
-
-    Returns:
-        model_signing.hashing.Config
-    """
+    """All of an artifact that is part of its hash, as a model_signing.hashing.Config."""
     from model_signing import hashing
 
     ignored = [path / REGISTERED_MODEL_META_FILE_NAME, path / "__pycache__"]

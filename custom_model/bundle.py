@@ -20,12 +20,9 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class Package(ExecutionLoader):
-    """The Python files of a folder, to be imported as a package.
+    """The Python files of a folder with an `__init__.py`, to be imported as a package.
 
     They are read once: what is hashed is what runs. No bytecode is read or written.
-
-    Args:
-        folder: with an `__init__.py`.
     """
 
     def __init__(self, folder: str | Path) -> None:

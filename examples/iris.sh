@@ -17,7 +17,7 @@ curl -sw '\n' "localhost:$port/invocations" -H 'Content-Type: application/json' 
 curl -sw '\n' "localhost:$port/invocations" -H 'Content-Type: application/json' -d \
   '{"inputs": [[5.1, 3.5, 1.4, null]]}'
 
-mlflow run ../../.. --env-manager local -e score -P output=examples/run/iris/scored.csv
+mlflow run ../../.. --env-manager local -e score -P output=scored.csv
 head -n 3 scored.csv
 
 mlflow run ../../.. --env-manager local -e evaluate -P rows=unseen

@@ -7,7 +7,7 @@ awk 'NR == 1 || /^PAL0708|^PAL0809/' ../../penguins_raw.csv >penguins.csv
 awk 'NR == 1 || /^PAL0910/' ../../penguins_raw.csv >later.csv
 head -n 3 penguins.csv
 
-mlflow run ../../.. --env-manager local -e sweep -P data=examples/run/penguins/penguins.csv \
+mlflow run ../../.. --env-manager local -e sweep -P data=penguins.csv \
   -P target=Sex -P trials=8 -P seed=42 -P jobs=2
 
 mlflow run ../../.. --env-manager local -e promote -P model_name=penguins
@@ -35,12 +35,12 @@ curl -sw '\n' "localhost:$port/invocations" -H 'Content-Type: application/json' 
   '{"inputs": [{"Species": "Gentoo penguin (Pygoscelis papua)", "Body Mass (g)": "heavy"}]}'
 
 mlflow run ../../.. --env-manager local -e score -P model=models:/penguins/Production \
-  -P data=examples/run/penguins/later.csv -P output=examples/run/penguins/scored.csv
+  -P data=later.csv -P output=scored.csv
 head -n 3 scored.csv
 cat scored.rejected.csv
 
 mlflow run ../../.. --env-manager local -e evaluate -P model=models:/penguins/Production \
-  -P data=examples/run/penguins/later.csv
+  -P data=later.csv
 
 # As a scheduled job would run it: exit code 3 is drift.
 PYTHONPATH=../../.. python -m steps.monitor --model models:/penguins/Production \
@@ -51,7 +51,7 @@ PYTHONPATH=../../.. python -m steps.monitor --model models:/penguins/Production 
   --data later.csv --ignore 'studyName,Sample Number,Date Egg' || echo "exit code $?"
 
 # All three years. The rows held out before are held out again.
-mlflow run ../../.. --env-manager local -e sweep -P data=examples/penguins_raw.csv \
+mlflow run ../../.. --env-manager local -e sweep -P data=../../penguins_raw.csv \
   -P target=Sex -P trials=8 -P seed=42 -P jobs=2 -P model_name=penguins
 
 mlflow run ../../.. --env-manager local -e promote -P model_name=penguins

@@ -113,30 +113,33 @@ def served_store(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> It
         yield f"http://127.0.0.1:{port}"
 
 
-@contextmanager
-def registry_of(kind: str, store: Store) -> Iterator[None]:
-    """The store's own registry (`stages`), or one without stages (`aliases only`)."""
-    with pytest.MonkeyPatch.context() as patch:
-        if kind == "aliases only":
-            use_catalog()
-            patch.setenv("MLFLOW_REGISTRY_URI", store.uri.replace("sqlite:", "catalog:", 1))
-        yield
+def use_registry(kind: str, store: Store, patch: pytest.MonkeyPatch) -> None:
+    """The store's own registry (`stages`), or one without stages (`aliases only`).
+
+    `patch` is the test's own: of two, the one that is undone last would leave what the other set.
+    """
+    if kind == "aliases only":
+        use_catalog()
+        patch.setenv("MLFLOW_REGISTRY_URI", store.uri.replace("sqlite:", "catalog:", 1))
 
 
 @pytest.fixture(params=["stages", pytest.param("aliases only", marks=pytest.mark.slow)])
-def with_or_without_stages(request: pytest.FixtureRequest, store: Store) -> Iterator[None]:
-    with registry_of(request.param, store):
-        yield
+def with_or_without_stages(
+    request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_registry(request.param, store, monkeypatch)
 
 
 @pytest.fixture(params=["stages", "aliases only", pytest.param("server", marks=pytest.mark.slow)])
-def each_registry(request: pytest.FixtureRequest, store: Store) -> Iterator[str]:
+def each_registry(
+    request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> str:
     """SQLite, a registry without stages, and a server; gives a name that no model has yet."""
     if request.param == "server":
         mlflow.set_tracking_uri(request.getfixturevalue("served_store"))
         mlflow.set_experiment(store.folder.name)
-    with registry_of(request.param, store):
-        yield f"m{time.monotonic_ns()}"
+    use_registry(request.param, store, monkeypatch)
+    return f"m{time.monotonic_ns()}"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Each is judged by the long way in this process: what MLflow parses, `conform` an
 The server has to give the same answer or the same refusal; a 5xx is MLflow's own or a failure.
 """
 
+import csv
 import io
 import json
 import os
@@ -185,6 +186,11 @@ def ask_csv(server: Server, judged: tuple[Model, Any], some: list[dict[str, Any]
     except UnicodeEncodeError:  # half a character cannot be sent
         return
     response = server.post(data=body, headers=CSV)
+    cells = {len(row) for row in csv.reader(io.StringIO(text, newline="")) if row}
+    if len(cells) > 1:  # a line break that pandas has written without quotes
+        assert response.status_code == 400
+        clean(response)
+        return
     try:
         parsed = pd.read_csv(io.StringIO(text))
     except Exception:  # MLflow answers with a trace of its own

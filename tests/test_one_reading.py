@@ -13,10 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from custom_model.packaging import log_bundle
 from tabular.drift.checks import DriftRule
 from tabular.errors import BadInput
-from tabular.families.pipeline import make_model
 from tabular.jobs.evaluate import Evaluation, evaluate
 from tabular.jobs.monitor import monitor
 from tabular.jobs.score import score
@@ -25,6 +23,7 @@ from tabular.table.addresses import load_built_in
 from tabular.table.dataset import load_dataset
 from tabular.table.files import read_table
 from tests.conftest import Server
+from tests.custom_model.conftest import log
 from tests.tables import mixed_table
 
 FORMS = ("csv", "parquet", "folder")
@@ -195,20 +194,7 @@ def test_a_version_reads_its_own_training_table_as_its_training_did(
     largest = {"amount": {"1e300": "1e30"}}  # training refuses what is larger
     data = write_forms(messy_table().replace(largest), folder)[form]
     dataset = load_dataset(data, "label")
-    classifier = make_model(dataset.columns, "logistic_regression", {}, seed=0)
-    classifier.fit(dataset.expanded, dataset.codes)
-    with mlflow.start_run():
-        packed = log_bundle(
-            classifier,
-            dataset.columns,
-            dataset.labels,
-            dataset.table_columns,
-            dataset.target,
-            dataset.typed[:2],
-            proof=dataset.typed[:20],
-            about={},
-        )
-    uri = packed.info.model_uri
+    uri = log(dataset, "logistic_regression").info.model_uri
     model, raw = load_model(uri, str(folder)), read_table(data)
     cells = model.read(raw.frame, raw.as_text)
     assert cells.reasons() == {}

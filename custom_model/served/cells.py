@@ -192,11 +192,7 @@ _READERS: dict[Kind, Callable[[pd.Series, Column, bool], Read]] = {
 
 
 def expected(column: Column) -> str:
-    """What a cell of a column has to be, in words.
-
-    Args:
-        column: as inferred in training.
-    """
+    """What a cell of a column has to be, in words."""
     if column.kind == "date":
         unit = {"s": "in seconds since 1970 ", "ms": "in milliseconds since 1970 "}
         return f"a date {unit.get(column.notation, '')}such as {date_example(column.notation)}"

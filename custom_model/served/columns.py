@@ -101,13 +101,9 @@ def expanded_names(column: Column) -> list[str]:
 
 
 def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Turns a typed frame into what the pipeline is fitted on: numbers and strings.
+    """Turns a frame typed by `conform` into what the pipeline is fitted on: numbers and strings.
 
     A boolean becomes 0.0 or 1.0, a date its days since 1970 and its month, weekday and hour.
-
-    Args:
-        typed: (n_rows, n_columns) from `conform`.
-        columns: the same columns.
 
     Returns:
         (n_rows, at least n_columns), float64 and str; missing values are NaN, in texts "".

@@ -44,10 +44,7 @@ _EXAMPLE = {"%Y": "2024", "%y": "24", "%m": "01", "%d": "31", "%b": "Jan"}
 def read_dates(cells: pd.Series, column: Column, as_text: bool) -> Read:
     """Reads a raw column of dates and date-times, as UTC without a zone.
 
-    Args:
-        cells: (n_rows,) raw.
-        column: as inferred in training; ISO dates are read whatever its notation.
-        as_text: every cell is text.
+    ISO dates are read whatever the notation of the column.
     """
     notation, blank_is_missing = column.notation, as_text or not column.required
 
@@ -102,11 +99,7 @@ def _as_written(cell: Any, notation: str) -> str:
 
 
 def iso_date(text: str, notation: str) -> str:
-    """A text in a notation as an ISO date-time, which may still be one that does not exist.
-
-    Args:
-        text: stripped.
-        notation: of `Column`, not empty.
+    """A stripped text in a notation as an ISO date-time, which may be one that does not exist.
 
     Raises:
         ValueError: it is not written so.
@@ -158,11 +151,7 @@ def _form(notation: str) -> tuple[re.Pattern[str], int]:
 
 
 def date_example(notation: str) -> str:
-    """The last of January 2024 in a notation.
-
-    Args:
-        notation: of `Column`.
-    """
+    """The last of January 2024 in a notation."""
     if not notation:
         return "2024-01-31 or 2024-01-31T08:00:00Z"
     if notation in EPOCHS:

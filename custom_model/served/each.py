@@ -15,13 +15,7 @@ where no cell was missing in training.
 
 
 def each(cells: pd.Series, read: Callable[[Any], Any], missing: Any) -> tuple[list[Any], Any]:
-    """Reads cell by cell.
-
-    Args:
-        cells: (n_rows,) raw.
-        read: raises an error of Python's own on a bad one.
-        missing: the value of a missing cell.
-    """
+    """Reads cell by cell; `read` raises an error of Python's own on a bad one."""
     values, bad = [], np.zeros(len(cells), dtype=bool)
     for row, cell in enumerate(cells.array):
         try:

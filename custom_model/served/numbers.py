@@ -27,13 +27,7 @@ _SPELLED = (
 
 
 def read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
-    """Reads a raw column of numbers.
-
-    Args:
-        cells: (n_rows,) raw.
-        column: as inferred in training.
-        as_text: every cell is text, so that a text may be a number.
-    """
+    """Reads a raw column of numbers; where every cell is text, a text may be one."""
     dtype = cells.dtype
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
         return np.full(len(cells), np.nan), cells.notna().to_numpy()
@@ -98,11 +92,7 @@ def _plain_number(word: str) -> float:
 
 
 def parse_numbers(texts: pd.Series, notation: str) -> np.ndarray:
-    """Reads texts as numbers.
-
-    Args:
-        texts: (n,) str, stripped; missing ones are NaN.
-        notation: of `Column`.
+    """Reads stripped texts as numbers.
 
     Returns:
         (n,) float64; NaN for what is not a number in this notation.
@@ -136,11 +126,7 @@ def parse_numbers(texts: pd.Series, notation: str) -> np.ndarray:
 
 
 def as_plain_letters(texts: pa.Array) -> pa.Array:
-    """Texts with the minus, blank and apostrophe of a keyboard instead of a typesetter's.
-
-    Args:
-        texts: (n,) string.
-    """
+    """Texts with the minus, blank and apostrophe of a keyboard instead of a typesetter's."""
     if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
         return texts
     for letters, letter in _SPELLED:
@@ -149,12 +135,7 @@ def as_plain_letters(texts: pa.Array) -> pa.Array:
 
 
 def number_pattern(grouping: str, decimal: str) -> str:
-    """A regular expression of the digits of a number.
-
-    Args:
-        grouping: mark between thousands, "" for none.
-        decimal: mark before the decimals.
-    """
+    """A regular expression of a number with these marks between thousands and before decimals."""
     g, d = re.escape(grouping), re.escape(decimal)
     whole = r"\d+"
     if grouping:  # in threes, in India in twos before the last

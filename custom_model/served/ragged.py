@@ -24,11 +24,7 @@ _ADVICE = "quote a cell that holds a comma, and write decimals with a point"
 
 
 def refuse_ragged(frame: pd.DataFrame, features: Sequence[str]) -> None:
-    """Refuses a frame that was made of a ragged CSV; any other passes.
-
-    Args:
-        frame: (n_rows, n_columns) as MLflow hands it over.
-        features: names that the model reads; a heading has one of them.
+    """Refuses a frame that was made of a ragged CSV; any other, or one without a feature, passes.
 
     Raises:
         Refusal: a row has more or fewer cells than the heading, or repeats it.

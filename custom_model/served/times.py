@@ -26,9 +26,6 @@ _METRES = re.compile(r"[^a-z]*m")
 def parse_seconds(texts: pd.Series) -> np.ndarray:
     """Reads 07:30, 7:30:15.5, 7:30 pm, 26:10:00, 1 days 02:30:00, PT1H30M, 1h 30min, 90 s.
 
-    Args:
-        texts: (n,) str, stripped; missing ones are NaN.
-
     Returns:
         (n,) float64 seconds; NaN for what is none of these.
     """

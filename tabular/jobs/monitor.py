@@ -29,13 +29,7 @@ from tabular.table.labels import true_labels
 
 @dataclass(frozen=True)
 class Watch:
-    """What a look at a table came to.
-
-    Args:
-        run_id: of its run.
-        drift: the comparison.
-        sentence: the verdict in words.
-    """
+    """What a look at a table came to, and the verdict in words."""
 
     run_id: str
     drift: Drift

@@ -191,12 +191,7 @@ def rejected_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def rejected_rows(chunk: Chunk, reasons: dict[int, str]) -> pa.RecordBatch:
-    """The rows of a chunk that could not be read or scored, in the table's order.
-
-    Args:
-        chunk: of the table.
-        reasons: by position in `chunk.rows`.
-    """
+    """The rows of a chunk that could not be read or, by position, scored, in the table's order."""
     names = chunk.rows.schema.names
     lines = [
         {ROW: number, REASON: reason, **dict(zip(names, cells, strict=False))}
@@ -216,12 +211,7 @@ def rejected_rows(chunk: Chunk, reasons: dict[int, str]) -> pa.RecordBatch:
 
 
 def output_path(data: str, output: str, engine: str) -> Path:
-    """Where the output goes.
-
-    Args:
-        data: the table, whose name the output takes where none is given.
-        output: path or `file:` URI; "" for none given.
-        engine: `spark` writes a folder of Parquet.
+    """Where the output goes: by default, the data's name in the folder where the user stands.
 
     Raises:
         BadInput: its name has an ending that nothing can be written as.

@@ -143,19 +143,10 @@ def write_on_spark(
     *,
     say: Say,
 ) -> tuple[int, int]:
-    """Scores a table into a folder of Parquet files, one for each partition.
+    """As `write_scored`, into a folder of Parquet files, one for each partition.
 
-    Args:
-        model: that scores.
-        added: columns that it adds.
-        table: of Spark.
-        output: folder to write, which the executors have to see too.
-        side: folder for the rejected rows; only if there are any, by scoring a second time.
-        about: unused: Spark writes no metadata of one's own.
-        say: unused: Spark has a progress bar itself.
-
-    Returns:
-        How many rows were scored, and how many rejected.
+    The executors have to see the folders too. The rejected rows are written, if there are any, by
+    scoring a second time. Spark writes no metadata of one's own, and has a progress bar itself.
     """
     from pyspark.sql import Observation
     from pyspark.sql import functions as sf

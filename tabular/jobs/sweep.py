@@ -91,14 +91,7 @@ class Plan:
 
 
 def sweep(plan: Plan, *, say: Say) -> list[Version]:
-    """Searches families and hyperparameters, and registers the best.
-
-    Args:
-        plan: what to do.
-        say: takes each line of progress.
-
-    Returns:
-        The versions, best first.
+    """Searches families and hyperparameters, and registers the best: versions, best first.
 
     Raises:
         BadInput: the table cannot be used, or no configuration could be evaluated.

@@ -90,14 +90,7 @@ class Fitted:
 def register_version(
     run: Run, fitted: Fitted, *, model_name: str, tags: Mapping[str, str] | None = None
 ) -> Version:
-    """Logs everything to the active run, and registers last.
-
-    Args:
-        run: the active run.
-        fitted: what is registered.
-        model_name: in the registry.
-        tags: further ones of the version.
-    """
+    """Logs everything to the active run, and registers last."""
     dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(

@@ -158,7 +158,8 @@ def finish(
             ),
         )
         mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
-        if judge.better(mixed, candidates[0]):
+        # an average is the steadier of two that are equal, so it need not be surely better
+        if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
     if at_least:
         candidates = list(judge.constrained(at_least, candidates))
@@ -193,18 +194,18 @@ class _Judge:
     costs: np.ndarray | None
     constrains: bool  # the threshold is chosen for a constraint, after all else
 
-    def better(self, new: _Candidate, old: _Candidate) -> bool:
+    def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
 
-        Where the probabilities differ, the log loss has to be lower by more than one standard
-        error of the paired rows, and the objective no worse than by one of the folds. Where only
+        Where the probabilities differ, the log loss has to be lower by more than so many standard
+        errors of the paired rows, and the objective no worse than by one of the folds. Where only
         the decisions differ, the objective has to be better. With costs, a cost that is lower by
         more than one standard error is enough, if the log loss is no higher by one.
         """
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if not _surely_above(lower):
+        if not _surely_above(lower, errors):
             if self.costs is None or _surely_above(-lower):
                 return False
             before, after = (
@@ -295,6 +296,7 @@ class _Judge:
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
 
 
-def _surely_above(differences: np.ndarray) -> bool:
-    """Whether the mean is above 0 by more than one standard error."""
-    return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences)))
+def _surely_above(differences: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether the mean is above 0 by more than so many standard errors."""
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return bool(differences.mean() > errors * error)

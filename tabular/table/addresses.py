@@ -38,14 +38,7 @@ Download = Callable[[str, Path], Path]
 
 
 def load_built_in(name: str) -> tuple[pd.DataFrame, str]:
-    """A table of `BUILT_IN` with its target column, and that column's heading.
-
-    Args:
-        name: one of `BUILT_IN`.
-
-    Returns:
-        (n_rows, n_columns + 1) and the heading.
-    """
+    """A table of `BUILT_IN`, (n_rows, n_columns + 1), and the heading of its target."""
     loaded = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
     labels = np.asarray(loaded.target_names).astype(object)[loaded.target.to_numpy()]
     target = {"iris": "species", "wine": "cultivar", "breast_cancer": "diagnosis"}.get(

@@ -22,9 +22,6 @@ def aside(target: Path) -> Iterator[Path]:
 
     What killed processes left of the same target is removed first; a folder is known to be left
     when nobody holds its lock, which a process loses however it ends.
-
-    Args:
-        target: file or folder that is to be written.
     """
     _remove_left(target)
     folder, lock = _locked(target)
@@ -36,15 +33,10 @@ def aside(target: Path) -> Iterator[Path]:
 
 
 def move_in(written: Path, target: Path, folder: Path) -> None:
-    """Moves a written file or folder to its place, over an older one.
+    """Moves a file or folder, written in the folder of `aside`, to its place, over an older one.
 
     A file is replaced in one step. A folder cannot be: for a moment there is none, and where the
     process is killed in that moment, the next call puts the older one back.
-
-    Args:
-        written: file or folder inside `folder`.
-        target: its place.
-        folder: from `aside`.
     """
     for file in [written] if written.is_file() else [p for p in written.iterdir() if p.is_file()]:
         with file.open("rb") as opened:
@@ -57,9 +49,7 @@ def move_in(written: Path, target: Path, folder: Path) -> None:
 def check_target(target: Path, *, folder: bool) -> None:
     """Sees, before any work, whether a target can be written.
 
-    Args:
-        target: file or folder.
-        folder: it shall be a folder; an older one is replaced only if it holds Parquet alone.
+    Where it shall be a folder, an older one is replaced only if it holds Parquet alone.
 
     Raises:
         BadInput: it cannot.

@@ -88,12 +88,7 @@ def numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
 
 
 def of_arrow(table: pa.Table, name: str) -> Table:
-    """A table in memory.
-
-    Args:
-        table: its rows.
-        name: of it.
-    """
+    """A table in memory."""
     size = rows_per_chunk(table.num_columns)
 
     def hash_bytes() -> str:

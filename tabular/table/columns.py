@@ -42,12 +42,7 @@ _LEADING_ZERO = r"0\d+"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A column that is not a feature, and why.
-
-    Args:
-        name: heading of the column.
-        reason: what follows its name in a sentence: "is an identifier (240 values in 240 rows)".
-    """
+    """A column that is not a feature; the reason follows its name in a sentence."""
 
     name: str
     reason: str

@@ -61,11 +61,7 @@ class Layout:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file, decompressed by its ending.
-
-    Args:
-        path: plain, `.gz`, `.bz2`, `.zst`, or `.zip` with one file in it.
-    """
+    """Opens a file, decompressed by its ending: `.gz`, `.bz2`, `.zst`, or `.zip` of one file."""
     ending = path.suffix.lower()
     if ending == ".zip":
         try:
@@ -124,14 +120,10 @@ def _recognised(sample: bytes) -> str:
 
 
 def read_layout(head: str, source: str) -> Layout:
-    """The headings and the separator of a table.
+    """The headings and the separator of a table, from the beginning of its text.
 
     The separator is the one of comma, semicolon, tab and bar that cuts the heading and the first
     rows into equally many cells, and into most.
-
-    Args:
-        head: beginning of the file.
-        source: its name.
 
     Raises:
         BadInput: there is no heading, or it names a column twice.
@@ -176,12 +168,7 @@ def layout_of(path: Path) -> Layout:
 
 
 def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
-    """Rows of text, some megabytes at a time; lines that are no rows are told apart.
-
-    Args:
-        path: of the file.
-        layout: of it.
-    """
+    """Rows of text, some megabytes at a time; lines that are no rows are told apart."""
     if not layout.rows:
         return
     names = [*layout.names, *([_TRAILING] if layout.trailing else [])]

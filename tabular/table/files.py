@@ -77,10 +77,6 @@ class RawTable:
 def read_table(data: str, download: Download | None = None) -> RawTable:
     """Reads a whole table: all chunks of `open_table`, one after another.
 
-    Args:
-        data: see `open_table`.
-        download: see `tabular.table.addresses.fetch`.
-
     Raises:
         BadInput: it cannot be read, or has no rows.
     """

@@ -21,11 +21,9 @@ def partition(file: Path) -> dict[str, str | None]:
 
 
 def joined(tables: Sequence[Table], keys: Sequence[Mapping[str, str | None]]) -> Table:
-    """Several tables as one; a column that one of them lacks is missing there.
+    """Several tables as one, one after another; a column that one of them lacks is missing there.
 
-    Args:
-        tables: one after another.
-        keys: further columns of each, with the one value that they have there.
+    Each has further columns, `keys`, with the one value that they have there.
     """
     as_text = tables[0].as_text
     if any(table.as_text != as_text for table in tables):

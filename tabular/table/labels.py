@@ -114,13 +114,7 @@ def _spellings_of_none(
 def true_labels(
     table: RawTable, target: str, source: str, classes: Sequence[Label] = ()
 ) -> np.ndarray:
-    """The labels of a table, (n_rows,) object, None where there is none.
-
-    Args:
-        table: as it stands.
-        target: heading of the labels.
-        source: where the table came from.
-        classes: of the model that is asked.
+    """The labels of a table, (n_rows,) object, None where there is none; see `read_labels`.
 
     Raises:
         BadInput: there is no such column, or no label in it.
@@ -206,12 +200,7 @@ def classes_of(
 
 
 def _are_quantities(classes: Sequence[Label], counts: np.ndarray) -> bool:
-    """Whether many values are numbers of few rows each, numbers with a fraction, or dates.
-
-    Args:
-        classes: the values.
-        counts: (n_classes,) rows of each.
-    """
+    """Whether many values are numbers of few rows each, numbers with a fraction, or dates."""
     if isinstance(classes[0], int | float) and np.median(counts) < ROWS_PER_CLASS:
         return True
     if isinstance(classes[0], float):

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def spool(rows: Iterable[Row], folder: Path, names: Sequence[str] = ()) -> Path:
-    """Writes rows as a folder of Parquet files, each with the types of its own cells.
+    """Writes rows as Parquet into an empty folder, each file with the types of its own cells.
 
     Args:
         rows: cells by heading; those of one column may differ in type.
@@ -152,10 +152,6 @@ def spool_query(address: str, folder: Path) -> Path:
     """The result of a query: `postgresql://host/db?query=select …`, or `…?query=file.sql`.
 
     What follows `query=` is the query as it stands, or percent-encoded where it has no blank.
-
-    Args:
-        address: URL of SQLAlchemy, and the query at its end.
-        folder: an empty one.
 
     Raises:
         BadInput: there is no query, or the database does not answer it.

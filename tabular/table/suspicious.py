@@ -11,12 +11,7 @@ _FEWEST_ROWS = 20
 
 
 def describe_suspicious(typed: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
-    """Numbers that may be markers or only count the rows, a sentence each.
-
-    Args:
-        typed: (n_rows, n_columns) from `conform`, in the order of the file.
-        columns: the features.
-    """
+    """Numbers that may be markers or only count the rows of the file, a sentence each."""
     sentences = []
     for column in columns:
         if column.kind != "number" or len(typed) < _FEWEST_ROWS:

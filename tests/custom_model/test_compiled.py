@@ -158,6 +158,18 @@ def test_a_vote_answers_alike(
     assert_same(vote(dataset, weights), dataset)
 
 
+@pytest.fixture(scope="module")
+def models(binary: Dataset, rare: Dataset) -> dict[tuple[str, str], Any]:
+    """By table and kind, fitted once: calibration leaves them as they are."""
+    return {
+        (table, inner): vote(dataset)
+        if inner == "vote"
+        else fitted(dataset, inner, **CLASSIFIERS[inner])
+        for table, dataset in (("binary", binary), ("rare", rare))
+        for inner in ("logistic_regression", "random_forest", "vote")
+    }
+
+
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
 @pytest.mark.parametrize("table", ["binary", "rare"])
 @pytest.mark.parametrize("inner", ["logistic_regression", "random_forest", "vote"])
@@ -165,7 +177,7 @@ def test_a_calibrated_model_answers_alike(
     table: str, inner: str, method: str, request: pytest.FixtureRequest
 ) -> None:
     dataset = request.getfixturevalue(table)
-    model = vote(dataset) if inner == "vote" else fitted(dataset, inner, **CLASSIFIERS[inner])
+    model = request.getfixturevalue("models")[table, inner]
     calibrated = CalibratedClassifierCV(FrozenEstimator(model), method=method)
     calibrated.fit(dataset.expanded[:200], dataset.codes[:200])
     assert_same(calibrated, dataset)

@@ -1,8 +1,6 @@
 """The artifact stands alone: without the repo, without pickle, beside another version of itself."""
 
-import importlib.util
 import json
-import py_compile
 import shutil
 import subprocess
 import sys
@@ -16,37 +14,10 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from custom_model import packaging
-from custom_model.artifact import bundle_sha256
 from custom_model.served.trust import load_pipeline
-from tabular.families.pipeline import make_model
-from tabular.models.load import load_model
-from tabular.table.dataset import Dataset, load_dataset, make_dataset
+from tabular.table.dataset import load_dataset, make_dataset
 from tests.conftest import Store
-
-
-def log(dataset: Dataset, classifier: str) -> packaging.Packed:
-    model = make_model(dataset.columns, classifier, {}, seed=0)
-    model.fit(dataset.expanded, dataset.codes)
-    with mlflow.start_run():
-        return packaging.log_bundle(
-            model,
-            dataset.columns,
-            dataset.labels,
-            dataset.table_columns,
-            dataset.target,
-            dataset.typed[:2],
-            proof=dataset.typed[::5],
-            about={"classifier": classifier},
-        )
-
-
-@pytest.fixture
-def packed(store: Store) -> packaging.Packed:
-    return log(load_dataset("iris"), "logistic_regression")
-
-
-def local(packed: packaging.Packed) -> Path:
-    return Path(mlflow.artifacts.download_artifacts(packed.info.model_uri))
+from tests.custom_model.conftest import local, log
 
 
 def test_the_artifact_loads_where_the_repo_has_never_been(
@@ -177,49 +148,6 @@ def test_a_model_server_gets_rows_and_python_a_frame(
     assert python.predict(None, row) == frame.to_dict("records")
 
 
-def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
-    names = sorted(p.relative_to(local(packed)).as_posix() for p in local(packed).rglob("*.*"))
-    assert "bundle.py" in names
-    assert "artifacts/pipeline.skops" in names
-    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
-
-
-def test_the_hash_covers_every_file_of_the_artifact(
-    packed: packaging.Packed, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(local(packed), tmp_path / "artifact"))
-    assert bundle_sha256(folder) == packed.sha256
-    (folder / "registered_model_meta").unlink()  # MLflow's, of the download
-    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    assert len(files) > 15
-    for file in files:
-        before = file.read_bytes()
-        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-        assert bundle_sha256(folder) != packed.sha256, file
-        file.unlink()
-        assert bundle_sha256(folder) != packed.sha256, file
-        file.write_bytes(before)
-    for name in ("more.py", "artifacts/more.json", "artifacts/served/columns.cpython-312.so"):
-        (folder / name).write_text("")
-        assert bundle_sha256(folder) != packed.sha256, name
-        (folder / name).unlink()
-    assert bundle_sha256(folder) == packed.sha256
-
-
-def test_what_mlflow_writes_beside_a_version_does_not_change_its_hash(
-    packed: packaging.Packed, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.dont_write_bytecode", False)
-    mlflow.register_model(packed.info.model_uri, "iris")
-    folder = Path(mlflow.artifacts.download_artifacts("models:/iris/1"))
-    mlflow.pyfunc.load_model(str(folder))
-    assert (folder / "registered_model_meta").exists()
-    assert bundle_sha256(folder) == packed.sha256
-    served = sorted(file.name for file in (folder / "artifacts" / "served").iterdir())
-    assert served == sorted(file.name for file in packaging.SERVED_FOLDER.glob("*.py"))
-
-
 def test_a_file_of_untrusted_types_is_refused(tmp_path: Path) -> None:
     import skops.io
 
@@ -283,19 +211,3 @@ def test_a_column_that_looks_like_a_doubled_heading_is_served(store: Store) -> N
     dataset = make_dataset(table, "x.1", name="t", source="t")
     model = mlflow.pyfunc.load_model(log(dataset, "logistic_regression").info.model_uri)
     assert len(model.predict(table)) == 150
-
-
-def test_bytecode_that_was_left_in_the_store_is_never_run(
-    packed: packaging.Packed, store: Store, tmp_path: Path
-) -> None:
-    mlflow.register_model(packed.info.model_uri, "iris")
-    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
-    planted = tmp_path / "planted.py"
-    planted.write_text("raise SystemExit('the planted bytecode has run')")
-    place = Path(importlib.util.cache_from_source(str(local(packed) / "bundle.py")))
-    place.parent.mkdir(exist_ok=True)
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(str(planted), str(place), invalidation_mode=unchecked)
-    with pytest.raises(SystemExit, match="planted"):
-        mlflow.pyfunc.load_model(str(local(packed)))
-    assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"

@@ -101,11 +101,13 @@ def served_by_git(project: Path) -> Iterator[str]:
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *words], cwd=project, check=True)
     port = free_port()
-    daemon = subprocess.Popen(
-        ["git", "daemon", "--export-all", f"--base-path={project.parent}", f"--port={port}"]
-    )
+    where = [f"--base-path={project.parent}", "--listen=127.0.0.1", f"--port={port}"]
+    daemon = subprocess.Popen(["git", "daemon", "--export-all", *where])
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while True:
+            with socket.socket() as asked:
+                if not asked.connect_ex(("127.0.0.1", port)):
+                    break
             time.sleep(0.1)
         yield f"git://127.0.0.1:{port}/{project.name}"
     finally:

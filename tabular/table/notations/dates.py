@@ -42,9 +42,6 @@ _FEWEST, _NOT_BY_CHANCE = 5, 20  # different numbers
 def read_format(counts: pd.Series) -> Reading | str | None:
     """Finds how a column of texts writes its dates.
 
-    Args:
-        counts: rows of each distinct text, stripped.
-
     Returns:
         How it is read; a reason for leaving it out; None where it is no column of dates.
     """
@@ -137,14 +134,10 @@ def _preferred(notations: list[str], read: dict[str, np.ndarray]) -> list[str]:
 
 
 def number_format(name: str, values: np.ndarray) -> str:
-    """The notation of numbers that are plainly dates, "" where they are numbers.
+    """The notation of distinct numbers that are plainly dates, "" where they are numbers.
 
     Seconds and milliseconds since 1970 are told by the heading and their range, without such a
     heading only where all are of the last years; 20240131 by being a date in every row.
-
-    Args:
-        name: heading of the column.
-        values: (n_distinct,) float64, finite.
     """
     if len(values) < _FEWEST:
         return ""

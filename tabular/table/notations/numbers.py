@@ -35,9 +35,6 @@ TOO_LARGE = f"holds numbers beyond {LARGEST:.2g}, with which no model computes"
 def read_plain(counts: pd.Series) -> Reading | str | None:
     """Reads a column of numbers that are written as computers write them.
 
-    Args:
-        counts: rows of each distinct text, stripped.
-
     Returns:
         Its values; a reason for leaving it out; None where it is none.
     """
@@ -61,11 +58,7 @@ def read_plain(counts: pd.Series) -> Reading | str | None:
 
 
 def read_seconds(counts: pd.Series) -> Reading | None:
-    """Reads a column of times of day or durations, as seconds.
-
-    Args:
-        counts: rows of each distinct text, stripped.
-    """
+    """Reads a column of times of day or durations, as seconds; None where it is none."""
     digits = pc.match_substring_regex(
         pa.array(counts.index, pa.string()), "^-?(?:PT?)?[0-9].*[0-9hmsdrncHMSD.]$"
     )
@@ -78,9 +71,6 @@ def read_seconds(counts: pd.Series) -> Reading | None:
 
 def read_notation(counts: pd.Series) -> Reading | str | None:
     """Finds how a column writes its numbers, where it is not the plain way.
-
-    Args:
-        counts: rows of each distinct text, stripped.
 
     Returns:
         How it is read; a reason for leaving it out; None where it is no column of numbers.
@@ -157,10 +147,8 @@ def _fits(numbers: pa.Array, grouping: str, decimal: str) -> np.ndarray:
 def are_grouped(numbers: pa.Array) -> bool:
     """Whether 12.500 beside 900 means 12500, by a point or comma between thousands.
 
-    Were it before decimals, of which zeros at the end are written, 900 would be 900.000.
-
-    Args:
-        numbers: (n,) distinct, each with at most one mark.
+    Were it before decimals, of which zeros at the end are written, 900 would be 900.000. Each of
+    the numbers, which are distinct, has at most one mark.
     """
 
     def matching(pattern: str) -> int:

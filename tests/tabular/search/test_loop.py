@@ -1,14 +1,8 @@
 """The search: every family first, the same twice, and going on from where it stopped."""
 
 import dataclasses
-import itertools
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,17 +13,11 @@ from custom_model.served.columns import Column
 from tabular.errors import BadInput
 from tabular.families.classifiers import CLASSIFIERS, affordable
 from tabular.families.space import shape_of
-from tabular.jobs.preparation import Prepared, prepare
+from tabular.jobs.preparation import Prepared
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, evaluate_again, ranked, search
 from tabular.search.workers import InProcess, Processes
-from tests.conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def iris() -> Prepared:
-    return prepare("iris", "", seed=42, say=lambda line: None)
 
 
 def run(
@@ -208,57 +196,6 @@ def test_giving_up_does_not_change_the_winner(iris: Prepared) -> None:
     assert ranked(whole, "f1_macro")[0].number == ranked(trials, "f1_macro")[0].number
 
 
-def test_a_configuration_that_takes_too_long_is_ended_and_the_others_go_on(iris: Prepared) -> None:
-    folds = iris.folds
-    endless = Task(
-        0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
-    )
-    quick = Task(1, "naive_bayes", {}, "accuracy", 0)
-    with Processes(folds, 2) as engine:
-        engine.submit(endless, limit=3.0)
-        engine.submit(quick, limit=math.inf)
-        started = time.monotonic()
-        trials = list(itertools.islice(_every(engine), 2))
-        assert time.monotonic() - started < 60
-        engine.submit(dataclasses.replace(quick, number=2), limit=math.inf)
-        trials += list(itertools.islice(_every(engine), 1))
-    by_number = {trial.number: trial for trial in trials}
-    assert by_number[0].error.startswith("took too long (3.")
-    assert by_number[1].metrics == by_number[2].metrics
-
-
-def _every(engine: Processes) -> Any:
-    while True:
-        yield from engine.finished(timeout=60)
-
-
-def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> None:
-    endless = Task(
-        0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
-    )
-    with Processes(iris.folds, 1) as engine:
-        engine.submit(endless, limit=math.inf)
-        os.kill(engine._workers[0].process.pid, signal.SIGKILL)
-        (lost,) = engine.finished(timeout=60)
-        engine.submit(Task(1, "naive_bayes", {}, "accuracy", 0), limit=math.inf)
-        (next_one,) = itertools.islice(_every(engine), 1)
-    assert lost.error.startswith("its process was killed")
-    assert next_one.metrics["accuracy"] > 0.9
-
-
-def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> None:
-    tasks = [Task(i, name, {}, "log_loss", 3) for i, name in enumerate(CLASSIFIERS)]
-    folds = iris.folds
-    with Processes(folds, 2) as engine:
-        for task in tasks:
-            engine.submit(task, limit=math.inf)
-        trials = list(itertools.islice(_every(engine), len(tasks)))
-    for trial in trials:
-        here = evaluate_configuration(tasks[trial.number], folds)
-        assert here.metrics == trial.metrics
-        assert np.array_equal(here.oof, trial.oof)
-
-
 class InPairs(InProcess):
     """Two places; the second of two trials ends first, and both are seen at once or one by one."""
 
@@ -323,14 +260,6 @@ def test_many_classes_of_few_rows_are_no_warning() -> None:
     assert not trial.error
 
 
-def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
-    engine = InProcess(iris.folds)
-    engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
-    (trial,) = engine.finished(timeout=1)
-    assert trial.error.startswith("took too long (")
-    assert not trial.metrics
-
-
 def test_a_family_that_is_new_to_a_resumed_sweep_begins_with_its_defaults(iris: Prepared) -> None:
     earlier = run(iris, trials=3, classifiers=["naive_bayes"])
     names = ["logistic_regression", "naive_bayes", "k_neighbors"]
@@ -354,42 +283,3 @@ def test_what_a_resumed_sweep_lacks_is_evaluated_again_within_its_time(iris: Pre
         for trial, before in zip(again, trials, strict=True):
             assert (trial.oof is None) == (name != "in time")
             assert trial.oof is None or np.array_equal(trial.oof, before.oof)
-
-
-SEARCH = """
-import time
-from tabular.search.cross_validation import Task
-from tabular.jobs.preparation import prepare
-from tabular.search.workers import Processes
-table = prepare("iris", "", seed=42, say=lambda line: None)
-with Processes(table.folds, 1) as engine:
-    endless = {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}
-    engine.submit(Task(0, "mlp", endless, "accuracy", 0), 1e9)
-    engine.finished(5)
-    print(engine._workers[0].process.pid, engine._folder.name, flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_killed_search_leaves_no_worker_and_no_folder_for_long(iris: Prepared) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-c", SEARCH], env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        worker, folder = process.stdout.readline().split()
-        process.kill()
-    until = time.monotonic() + 30
-    while is_alive(int(worker)) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not is_alive(int(worker))
-    assert Path(folder).exists()
-    with Processes(iris.folds, 1):
-        assert not Path(folder).exists()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
