@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def log_bundle(
     proof: pd.DataFrame,
     about: dict[str, Any],
     profile: str = "",
+    metadata: Mapping[str, Any] | None = None,
 ) -> Packed:
     """Logs a fitted pipeline as a model of the active run.
 
@@ -94,6 +95,7 @@ def log_bundle(
             for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
         profile: JSON of the training table's profile, for `profile.json`.
+        metadata: further entries of the metadata in `MLmodel`.
     """
     spec = {
         "columns": [asdict(column) for column in columns],
@@ -130,7 +132,8 @@ def log_bundle(
                 "input_columns": [
                     {"name": c.name, "kind": c.kind, "required": c.required} for c in columns
                 ]
-            },
+            }
+            | dict(metadata or {}),
             input_example=to_request(example),
         )
         logged.mkdir()

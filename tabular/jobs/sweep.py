@@ -15,7 +15,7 @@ from mlflow.entities.run import Run
 from tabular.errors import BadInput
 from tabular.families.classifiers import affordable
 from tabular.families.space import shape_of
-from tabular.jobs.preparation import Prepared, Say, prepare
+from tabular.jobs.preparation import Prepared, RoleColumns, Say, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.costs import read_costs
 from tabular.recipe.ensemble import MEMBERS
@@ -72,6 +72,9 @@ class Plan:
         resume: run id of a sweep of the same table to continue, "" for a new one.
         cost: of predicting a class for another one, see `read_costs`; "" for none.
         at_least: a rate to be held, see `read_constraint`; "" for none.
+        group: columns of rows that belong together; see `RoleColumns`.
+        time: column that says when a row was.
+        weight: column that says how much a row counts.
     """
 
     data: str
@@ -88,6 +91,9 @@ class Plan:
     resume: str
     cost: str = ""
     at_least: str = ""
+    group: str = ""
+    time: str = ""
+    weight: str = ""
 
 
 def sweep(plan: Plan, *, say: Say) -> list[Version]:
@@ -97,17 +103,19 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         BadInput: the table cannot be used, or no configuration could be evaluated.
     """
     started = time.monotonic()
-    prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say)
+    asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
+    prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
     if metric == "cost" and not plan.cost:
         raise BadInput("metric=cost needs the costs; give them with cost")
     costs = read_costs(plan.cost, dataset.labels, download) if plan.cost else None
     at_least = _constraint(plan, dataset)
+    few = "too few rows" if dataset.structure.names else "one row"
     if metric in OF_RANKS and (lonely := prepared.never_validated):
         raise BadInput(
-            f"{metric} is undefined on {dataset.name}: class {lonely[0]!r} has one row to train "
-            "on, so no fold can be asked about it; add rows of it, leave it out or take another "
-            "metric"
+            f"{metric} is undefined on {dataset.name}: class {lonely[0]!r} has {few} to "
+            "train on, so no fold can be asked about it; add rows of it, leave it out or take "
+            "another metric"
         )
     families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
     same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost, "at_least": plan.at_least}
@@ -216,7 +224,7 @@ def _with_oof(
     best = []
     for trial in pool(trials, plan.metric):
         oof = kept.get(trial.number)
-        if oof is not None and oof.shape == (len(folds.y), folds.n_classes):
+        if oof is not None and oof.shape == (len(folds.y_true), folds.n_classes):
             again = compute_metric(plan.metric, folds.y_true, oof, costs=costs)
             if math.isclose(again, trial.metrics[plan.metric], rel_tol=1e-9):
                 trial = dataclasses.replace(trial, oof=oof)
