@@ -161,9 +161,8 @@ def finish(
         # an average is the steadier of two that are equal, so it need not be surely better
         if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
-    if at_least:
-        candidates = list(judge.constrained(at_least, candidates))
-    return [judge.measured(candidate) for candidate in candidates]
+    held = judge.constrained(at_least, candidates) if at_least else candidates
+    return [judge.measured(candidate) for candidate in held]
 
 
 @dataclass(frozen=True)
@@ -267,16 +266,14 @@ class _Judge:
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
-    def constrained(
-        self, at_least: Constraint, candidates: Sequence[_Candidate]
-    ) -> Iterator[_Candidate]:
+    def constrained(self, at_least: Constraint, pool: list[_Candidate]) -> Iterator[_Candidate]:
         """The candidates that can hold the constraint; the first has to, or it is a BadInput."""
-        for plain in candidates:
-            with suppress(BadInput) if plain is not candidates[0] else nullcontext():
+        for plain in pool:
+            with suppress(BadInput) if plain is not pool[0] else nullcontext():
+                rows = plain.proba, plain.oof, self.y_true, self.folds
                 best, y_pred = constraint.decide_within(
-                    at_least, plain.proba, plain.oof, self.y_true, self.folds,
-                    metric=self.metric, costs=self.costs,
-                )  # fmt: skip
+                    at_least, *rows, metric=self.metric, costs=self.costs
+                )
                 made = dataclasses.replace(plain.recipe, threshold=best, at_least=str(at_least))
                 yield dataclasses.replace(plain, recipe=made, y_pred=y_pred)
 
