@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,13 @@ def log_bundle(
     *,
     threshold: float = 0.5,
     costs: np.ndarray | None = None,
+    at_least: str = "",
     sets: dict[str, Any] | None = None,
     typical: dict[str, Any] | None = None,
     proof: pd.DataFrame,
     about: dict[str, Any],
     profile: str = "",
+    metadata: Mapping[str, Any] | None = None,
 ) -> Packed:
     """Logs a fitted pipeline as a model of the active run.
 
@@ -86,12 +88,14 @@ def log_bundle(
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         threshold: of two classes, the second is predicted where its probability is above it.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        at_least: the rate that the threshold was chosen to hold; "" for none.
         sets: of `served.sets.calibrate`; None where there are no out-of-fold probabilities.
         typical: of `served.reasons.typical_row`; None where no reasons are wanted.
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
             for a few rows only if it answers to these as the pipeline does, see `prove_compiled`.
         about: further facts for `bundle.json` (data set, classifier, seed).
         profile: JSON of the training table's profile, for `profile.json`.
+        metadata: further entries of the metadata in `MLmodel`.
     """
     spec = {
         "columns": [asdict(column) for column in columns],
@@ -100,6 +104,7 @@ def log_bundle(
         "target": target,
         "threshold": threshold,
         "costs": None if costs is None else costs.tolist(),
+        "at_least": at_least,
         "sets": sets,
         "typical": typical,
         "about": about,
@@ -127,7 +132,8 @@ def log_bundle(
                 "input_columns": [
                     {"name": c.name, "kind": c.kind, "required": c.required} for c in columns
                 ]
-            },
+            }
+            | dict(metadata or {}),
             input_example=to_request(example),
         )
         logged.mkdir()

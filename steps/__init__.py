@@ -110,6 +110,18 @@ TABLE = (
 )
 NAME = "the model in the registry; empty for the name of the data set or file"
 
+
+def add_structure(parser: Parser) -> None:
+    """Declares the columns with a role in place of a feature."""
+    inherited = "empty for that of the model's newest version, none for none"
+    for name, text in (
+        ("group", "columns (comma list) whose equal values say that rows belong together"),
+        ("time", "column that says when a row was; the newest rows are held out"),
+        ("weight", "column that says how much a row counts"),
+    ):
+        parser.option(name, "", str, f"{text}; {inherited}")
+
+
 LARGEST = 2**32 - 1  # of a seed, for numpy
 
 

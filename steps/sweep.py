@@ -6,7 +6,18 @@ mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=
 
 from collections.abc import Sequence
 
-from steps import NAME, TABLE, Parser, names_of, one_of, registry_name, run_step, seconds, whole
+from steps import (
+    NAME,
+    TABLE,
+    Parser,
+    add_structure,
+    names_of,
+    one_of,
+    registry_name,
+    run_step,
+    seconds,
+    whole,
+)
 from tabular.families.classifiers import CLASSIFIERS
 from tabular.jobs.sweep import Plan, sweep
 from tabular.stats.metrics import METRICS
@@ -52,6 +63,15 @@ def make_parser(description: str | None) -> Parser:
         '{"no": {"yes": 1}, "yes": {"no": 10}} by the true and the predicted class, or a file of '
         "JSON or CSV; empty for the most probable class",
     )
+    parser.option(
+        "at_least",
+        "",
+        str,
+        "a rate that the decision of two classes has to hold, with confidence: precision, recall "
+        "or specificity of the second class (precision:0.9) or of a named one (recall[no]:0.8); "
+        "empty for none",
+    )
+    add_structure(parser)
     return parser
 
 

@@ -8,7 +8,7 @@ Any further parameter is a hyperparameter of the classifier, by scikit-learn's n
 
 from collections.abc import Sequence
 
-from steps import NAME, TABLE, Parser, one_of, registry_name, run_step, whole
+from steps import NAME, TABLE, Parser, add_structure, one_of, registry_name, run_step, whole
 from tabular.families.classifiers import CLASSIFIERS
 from tabular.families.hyperparameters import read_hyperparameters
 from tabular.jobs.train import train
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"one of {', '.join(CLASSIFIERS)}",
     )
     parser.option("seed", 42, whole(0), "of the split and every fit")
+    add_structure(parser)
     options = vars(parser.read(arguments, extra=True))
     written = options.pop("extra")
     version = train(

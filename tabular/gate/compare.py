@@ -16,6 +16,7 @@ from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
 from tabular.report.parts import name_groups
+from tabular.stats.constraint import read_constraint
 from tabular.stats.costs import align_costs
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
@@ -52,10 +53,6 @@ class Contender:
 def load_contender(version: Version, folder: str) -> Contender:
     """Loads a version, whoever made it.
 
-    Args:
-        version: from the registry.
-        folder: to keep its files in.
-
     Raises:
         BadInput: it cannot be loaded, or its files were changed.
     """
@@ -67,9 +64,6 @@ def load_contender(version: Version, folder: str) -> Contender:
 
 def with_holdout(contender: Contender) -> Contender:
     """A loaded version of this project as a challenger, with the rows it was not trained on.
-
-    Args:
-        contender: from `load_contender`.
 
     Raises:
         BadInput: its rows are gone, or it was trained on some of them.
@@ -153,6 +147,7 @@ def compare(
     _, challenger, y_true, predictions, before, by_rows, costs = min(
         scored, key=lambda item: item[0]
     )
+    classes, promised = challenger.model.classes, challenger.model.at_least
     refreshed = (
         current is not None
         and current.ours
@@ -169,6 +164,7 @@ def compare(
         challengers=ranked,
         by_rows=by_rows,
         costs=costs,
+        at_least=read_constraint(promised, classes) if promised else None,
     )
     return challenger, decision
 
@@ -211,11 +207,6 @@ def ask_version(
     contender: Contender, features: pd.DataFrame, classes: tuple[Label, ...]
 ) -> Predictions:
     """Asks a version, and times single rows.
-
-    Args:
-        contender: the version.
-        features: (n_rows, n_columns) typed, without the target.
-        classes: of the challenger.
 
     Raises:
         NotComparable: the version cannot score these rows, or predicts another class.

@@ -9,6 +9,8 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.stats.by_group import FEWEST_ROWS, Gap
+from tabular.stats.constraint import Constraint
+from tabular.stats.intervals import Estimate
 from tabular.stats.metrics import sign
 from tabular.stats.paired import Gain, Paired
 
@@ -57,13 +59,7 @@ CLASS_ROWS = 10  # a recall on fewer rows moves by more than a tenth with one ro
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, applied.
-
-    Args:
-        name: of the rule.
-        passed: whether the challenger satisfies it.
-        reason: one clause with the numbers.
-    """
+    """One rule, applied."""
 
     name: str
     passed: bool
@@ -71,12 +67,7 @@ class Check:
 
 
 def check_floor(value: float, rule: Rule) -> Check:
-    """The metric is no worse than the floor.
-
-    Args:
-        value: of the challenger's metric.
-        rule: of the gate.
-    """
+    """The metric is no worse than the floor."""
     if np.isnan(value):
         return Check("floor", False, f"{rule.metric} is undefined on these rows")
     if rule.floor is None:
@@ -116,13 +107,25 @@ def check_better(
     return Check("better", wins, f"{reason} (p {p_value:.4f}, level {level:.4f})")
 
 
-def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
-    """A check for each difference that is limited; one that is undefined fails.
+def check_constraint(at_least: Constraint, rate: Estimate) -> Check:
+    """The rows do not contradict the rate that the challenger was made to hold.
+
+    Few rows cannot prove it once more; they can refute it.
 
     Args:
-        between: the groups, by name.
-        rule: of the gate.
+        at_least: what is to be held.
+        rate: on the rows, with its one-sided bounds.
     """
+    if np.isnan(rate.value):
+        return Check("at_least", True, f"no row to check {at_least} on")
+    broken = rate.high < at_least.value
+    word = "surely below" if broken else "not surely below"
+    between = rate.between(".4f")
+    return Check("at_least", not broken, f"{rate.value:.4f} ({between}) is {word} {at_least}")
+
+
+def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
+    """A check for each difference that is limited; one that is undefined fails."""
     checks = []
     for name, limit in rule.max_gap.items():
         if gap := between.get(name):
@@ -136,30 +139,29 @@ def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
 
 
 def check_mcnemar(p_value: float, rule: Rule) -> Check:
-    """The predicted classes differ by more than chance.
-
-    Args:
-        p_value: of McNemar's test.
-        rule: of the gate.
-    """
+    """The predicted classes differ by more than chance."""
     reason = f"McNemar's p {p_value:.4f}, at most {rule.max_mcnemar} is asked"
     return Check("mcnemar", p_value <= rule.max_mcnemar, reason)
 
 
 def check_classes(paired: Paired, labels: Sequence[Label], rule: Rule) -> Check:
-    """No class loses recall.
-
-    Args:
-        paired: the predictions.
-        labels: the classes.
-        rule: of the gate.
-    """
-    counts = np.bincount(paired.y_true, minlength=len(labels))
+    """No class loses recall."""
+    y_true, units = paired.y_true, paired.units
+    if units:  # a recall on fewer groups moves by more than a tenth with one of them
+        y_true = np.unique(np.stack([units.of_row, y_true]), axis=1)[1]
+    counts = np.bincount(y_true, minlength=len(labels))
     every = np.flatnonzero(counts >= CLASS_ROWS)
     if not len(every):
         return Check("classes", True, "no class has enough rows to compare")
     before, after = (
-        recall_score(paired.y_true, y_pred, labels=every, average=None, zero_division=0)
+        recall_score(
+            paired.y_true,
+            y_pred,
+            labels=every,
+            average=None,
+            zero_division=0,
+            sample_weight=paired.sample_weight,
+        )
         for y_pred in paired.y_pred
     )
     worst = int((before - after).argmax())

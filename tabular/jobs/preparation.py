@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.report.pages import notes
 from tabular.search.folds import Folds
+from tabular.store import registry
 from tabular.store.artifacts import download
 from tabular.store.signing import signer
 from tabular.table.dataset import Dataset, load_dataset
 from tabular.table.split import Split, make_folds, split_rows
+from tabular.table.structure import Structure, combined
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
@@ -37,7 +41,32 @@ class Prepared:
         return [label for y, label in enumerate(self.dataset.labels) if y not in validated]
 
 
-def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:
+@dataclass(frozen=True)
+class RoleColumns:
+    """What a command was asked to make of columns that are no features.
+
+    Args:
+        model_name: in the registry; "" for the data set's name. What is not given is as in its
+            newest version.
+        group: comma list of columns, "" or `none`; see `Structure`.
+        time: column, "" or `none`.
+        weight: column, "" or `none`.
+    """
+
+    model_name: str = ""
+    group: str = ""
+    time: str = ""
+    weight: str = ""
+
+    def structure(self, name: str) -> Structure:
+        """The structure of the data set of this name."""
+        former = registry.newest_structure(self.model_name or name)
+        return combined(self.group, self.time, self.weight, former)
+
+
+def prepare(
+    data: str, target: str, *, seed: int, say: Say, asked: RoleColumns | None = None
+) -> Prepared:
     """Reads the table and decides its sides and folds.
 
     Args:
@@ -45,19 +74,35 @@ def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:
         target: column to predict.
         seed: of the split and the folds.
         say: takes each line about the table.
+        asked: which columns have a role in place of a feature; None for no column.
 
     Raises:
         BadInput: the table cannot be read, or has too few rows; or the key to sign with is none.
     """
     signer()
-    dataset = load_dataset(data, target, download)
-    split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
+    dataset = load_dataset(data, target, download, asked.structure if asked else None)
+    roles = dataset.roles
+    split = split_rows(
+        dataset.row_hashes, dataset.codes, seed=seed, groups=roles.groups, moments=roles.moments
+    )
+    unit = "groups" if dataset.structure.group else "ones"
     if not split.holdout.any():
-        raise BadInput(f"{data} has too few rows: no class has two different ones; add rows")
-    y = dataset.codes[split.train]
-    positions = make_folds(dataset.row_hashes[split.train], y, seed=seed)
+        raise BadInput(f"{data} has too few rows: no class has two different {unit}; add rows")
+    _check_classes(dataset, split)
+    y, of_train = dataset.codes[split.train], roles[split.train]
+    positions = make_folds(
+        dataset.row_hashes[split.train],
+        y,
+        seed=seed,
+        groups=of_train.groups,
+        moments=of_train.moments,
+    )
     if not positions:
-        raise BadInput(f"{data} has too few rows: no class has three different ones; add rows")
+        raise BadInput(
+            f"{data} has too few moments to train on: no rows of two classes are older than others"
+            if dataset.structure.time
+            else f"{data} has too few rows: no class has three different {unit}; add rows"
+        )
     say(
         f"{dataset.name}: {split.train.sum()} rows to train on, {split.holdout.sum()} held out, "
         f"{len(dataset.columns)} features, {len(dataset.labels)} classes of {dataset.target!r}"
@@ -66,3 +111,25 @@ def prepare(data: str, target: str, *, seed: int, say: Say) -> Prepared:
         say(f"  {note}")
     folds = Folds(dataset.expanded[split.train], y, dataset.columns, positions)
     return Prepared(dataset, split, folds)
+
+
+def _check_classes(dataset: Dataset, split: Split) -> None:
+    """Sees whether a holdout by time leaves rows of every class to train on.
+
+    Raises:
+        BadInput: it does not.
+    """
+    trained = np.unique(dataset.codes[split.train])
+    lost = np.setdiff1d(np.unique(dataset.codes[split.holdout]), trained)
+    if not len(lost) and len(trained) > 1:
+        return
+    older = (
+        f"before {split.first_moment} in {dataset.structure.time!r}, from where rows are held out"
+    )
+    if split.unused is not None and split.unused.any():
+        older += f" ({split.unused.sum()} older rows are of groups of the holdout)"
+    what = f"no rows of class {dataset.labels[lost[0]]!r}" if len(lost) else "one class only"
+    raise BadInput(
+        f"{dataset.source} has {what} {older}; leave such classes out, or give time=none or "
+        "another column"
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 from custom_model.packaging import check_packable
 from tabular.errors import BadInput, first_line
-from tabular.jobs.preparation import Say, prepare
+from tabular.jobs.preparation import RoleColumns, Say, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
@@ -22,6 +22,9 @@ def train(
     classifier: str,
     seed: int,
     hyperparameters: dict[str, Any],
+    group: str = "",
+    time: str = "",
+    weight: str = "",
     say: Say,
 ) -> Version:
     """Trains one classifier and registers it.
@@ -33,12 +36,16 @@ def train(
         classifier: a key of `CLASSIFIERS`.
         seed: of the split and every fit.
         hyperparameters: of the classifier.
+        group: columns of rows that belong together; see `RoleColumns`.
+        time: column that says when a row was.
+        weight: column that says how much a row counts.
         say: takes each line of progress.
 
     Raises:
         BadInput: the table or the hyperparameters cannot be used; nothing is registered then.
     """
-    prepared = prepare(data, target, seed=seed, say=say)
+    asked = RoleColumns(model_name, group, time, weight)
+    prepared = prepare(data, target, seed=seed, say=say, asked=asked)
     dataset, split = prepared.dataset, prepared.split
     model = fit(dataset, split, as_it_is(Trial(0, classifier, hyperparameters)), seed=seed)
     try:
@@ -52,6 +59,7 @@ def train(
     if trial.error:
         raise BadInput(f"{classifier} cannot be cross-validated on {data}: {trial.error}")
     given = {"data": data, "target": target, "model_name": model_name, "seed": seed}
+    given |= {"group": group, "time": time, "weight": weight}
     with start_run(f"train {classifier} {dataset.name}", given | params_of(trial)) as run:
         log_dataset(dataset)
         recipe = as_it_is(trial, prepared.folds.y_true)

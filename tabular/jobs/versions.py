@@ -30,19 +30,12 @@ from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import ROW_HASH, Split
+from tabular.table.structure import to_metadata
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A recipe, fitted to the training side, and its predictions for the holdout.
-
-    Args:
-        dataset: the table.
-        split: its sides.
-        recipe: what was fitted, with its cross-validated metrics.
-        model: of `fit`.
-        seed: of the split and the fit.
-    """
+    """A recipe, fitted to the training side, and its predictions for the holdout."""
 
     dataset: Dataset
     split: Split
@@ -102,11 +95,13 @@ def register_version(
         dataset.typed[split.train][:3],
         threshold=fitted.recipe.threshold,
         costs=fitted.recipe.costs,
+        at_least=fitted.recipe.at_least,
         sets=fitted.recipe.sets,
         typical=typical_row(dataset.typed[split.train], dataset.columns),
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),
+        metadata=to_metadata(dataset.structure, split.first_moment),
     )
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from tabular.errors import BadInput
 from tabular.models.model import PROBABILITY, LoadedModel, Predict, ReadTable
+from tabular.table.structure import cut_of, structure_of
 
 
 def is_bundle(inside: Any) -> bool:
@@ -46,9 +47,12 @@ def as_bundle(
         target=getattr(inside, "target", ""),  # the first versions do not say
         columns=columns,
         table_columns=tuple(inside.table_columns),
+        structure=structure_of(pyfunc.metadata.metadata),
+        cut=cut_of(pyfunc.metadata.metadata),
         params=params,
         run_id=run_id,
         costs=getattr(inside, "costs", None),
+        at_least=getattr(inside, "at_least", ""),
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
     )
 

@@ -80,6 +80,14 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
                 f"Column {column.name!r} has the value {column.null_level!r}, which CSV readers "
                 "take for a missing one: the two count as one value."
             )
+    if split.cut is not None:
+        sentences.append(
+            f"Held out: rows from {split.first_moment} on, by {dataset.structure.time!r}."
+        )
+    if split.unused is not None:
+        sentences.append(
+            f"{split.unused.sum()} older rows are of groups of the holdout: not trained on."
+        )
     if split.moved:
         sentences.append(f"{split.moved} rows changed sides so that their class is on both.")
     if split.one_sided:

@@ -10,9 +10,7 @@ from tabular.errors import BadInput, first_line
 from tabular.families.pipeline import make_preprocessor
 from tabular.families.space import Shape, shape_of
 from tabular.search.cross_validation import FoldFiles, FoldMatrices
-
-Fold = tuple[np.ndarray, np.ndarray]
-"""Positions fitted on, positions validated on."""
+from tabular.table.split import Fold
 
 
 class Folds:

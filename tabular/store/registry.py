@@ -14,9 +14,12 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
+from mlflow.models import get_model_info
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
 from tabular.errors import BadInput, choices, first_line
+from tabular.store.runs import make_tables
+from tabular.table.structure import ALL_ALIKE, Structure, structure_of
 
 GONE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 """Error codes of what is not there, or not any more."""
@@ -129,6 +132,18 @@ def candidates(name: str) -> list[Version]:
     names = [model.name for model in client.search_registered_models()]
     hint = choices(name, names) if names else "none is registered yet"
     raise BadInput(f"model {name!r} has no registered version; {hint}; run `sweep` or `train`")
+
+
+def newest_structure(name: str) -> Structure:
+    """The structure of the newest version of a model; an empty one where there is no version."""
+    make_tables()
+    numbers = [int(version.version) for version in versions_of(name)]
+    if not numbers:
+        return ALL_ALIKE
+    try:
+        return structure_of(get_model_info(f"models:/{name}/{max(numbers)}").metadata)
+    except (MlflowException, OSError, ValueError):  # its files are gone
+        return ALL_ALIKE
 
 
 def _version(client: MlflowClient, version: ModelVersion) -> Version:

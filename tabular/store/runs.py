@@ -30,7 +30,7 @@ from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
 
-def _make_tables() -> None:
+def make_tables() -> None:
     """Has MLflow make the tables of a database that is new, one process at a time.
 
     MLflow looks, then makes them; of two processes that begin in an empty folder one would fail.
@@ -58,7 +58,7 @@ def start_run(name: str, params: Mapping[str, Any], *, resume: str = "") -> Iter
     Raises:
         BadInput: the experiment was deleted.
     """
-    _make_tables()
+    make_tables()
     try:
         opened = mlflow.start_run(run_id=resume or None)
     except MlflowException as error:
@@ -109,14 +109,7 @@ def log_results(
 
 
 def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
-    """Logs a table that is scored as an input of the active run, without reading it again.
-
-    Args:
-        name: of the table.
-        source: what the user gave: a built-in name, a path or a URI.
-        digest: of the table.
-        schema: its columns.
-    """
+    """Logs a table that is scored as an input of the active run, without reading it again."""
 
     def kind(field: pa.DataType) -> DataType:
         tests = {

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +17,20 @@ from tabular.table.columns import LeftOut, infer_columns, is_text
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
 from tabular.table.split import Hashes, hash_rows
+from tabular.table.structure import (
+    ALL_ALIKE,
+    TOGETHER,
+    WHEN,
+    Roles,
+    Structure,
+    check_names,
+    read_roles,
+    read_weights,
+)
 from tabular.table.suspicious import describe_suspicious
+
+StructureOf = Callable[[str], Structure]
+"""Takes the name of a data set."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +42,17 @@ class Dataset:
         source: what the user gave: a built-in name, a path or a URI.
         target: heading of the column to predict.
         columns: the features.
-        table_columns: headings of all columns but the target, in the table's order.
+        table_columns: headings of all columns but the target and weights, in the table's order.
         typed: (n_rows, n_columns), one typed column per feature.
         codes: (n_rows,) class of each row, an index into `labels`.
         labels: the classes, sorted, in their own type.
-        row_hashes: (n_rows,) hash of each row's content, the target aside.
+        row_hashes: (n_rows,) hash of each row's content, target and weight aside.
         left_out: columns that are not features.
         unlabelled: rows left out because they have no target.
         notes: how the table was read, a sentence each.
+        structure: columns with a role in place of a feature.
+        roles: what they hold.
+        role_cells: (n_rows, n_roles) these columns as the table has them.
     """
 
     name: str
@@ -50,6 +67,9 @@ class Dataset:
     left_out: tuple[LeftOut, ...] = ()
     unlabelled: int = 0
     notes: tuple[str, ...] = ()
+    structure: Structure = ALL_ALIKE
+    roles: Roles = field(default_factory=Roles)
+    role_cells: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
     def expanded(self) -> pd.DataFrame:
@@ -62,13 +82,21 @@ class Dataset:
         return digest(self, np.ones(len(self.codes), dtype=bool))
 
     def labelled(self, rows: np.ndarray) -> pd.DataFrame:
-        """Typed features and the target of some rows.
+        """Typed features, the target, and the columns of the structure of some rows.
+
+        Groups are text, moments datetime64 or float64, weights float64.
 
         Args:
             rows: (n_rows,) bool.
         """
         frame = self.typed[rows].reset_index(drop=True)
         frame[self.target] = pd.array([self.labels[code] for code in self.codes[rows]])
+        for name in self.structure.group:
+            frame[name] = self.role_cells[name][rows].astype("str").to_numpy()
+        if self.roles.moments is not None:
+            frame[self.structure.time] = self.roles.moments[rows]
+        if self.roles.sample_weight is not None:
+            frame[self.structure.weight] = self.roles.sample_weight[rows]
         return frame
 
 
@@ -80,19 +108,29 @@ def digest(dataset: Dataset, rows: np.ndarray) -> str:
         rows: (n_rows,) bool.
     """
     labels = pd.util.hash_array(np.array([repr(label) for label in dataset.labels], dtype=object))
-    pairs = np.stack([dataset.row_hashes[rows], labels[dataset.codes[rows]]], axis=1)
+    parts = [dataset.row_hashes[rows], labels[dataset.codes[rows]]]
+    if (weights := dataset.roles.sample_weight) is not None:
+        parts.append(weights[rows].view(np.uint64))
+    pairs = np.stack(parts, axis=1)
     pairs = pairs[np.lexsort(pairs.T)]
     names = "\0".join([*sorted(dataset.table_columns), dataset.target])
+    names += f"\0{dataset.structure}" if dataset.structure.names else ""
     return hashlib.sha256(names.encode() + pairs.tobytes()).hexdigest()[:16]
 
 
-def load_dataset(data: str, target: str = "", download: Download | None = None) -> Dataset:
+def load_dataset(
+    data: str,
+    target: str = "",
+    download: Download | None = None,
+    structure_of: StructureOf | None = None,
+) -> Dataset:
     """Reads a labelled table.
 
     Args:
         data: see `tabular.table.files.open_table`.
         target: heading of the column to predict; a built-in set has its own.
         download: see `tabular.table.addresses.fetch`.
+        structure_of: gives the columns with a role in place of a feature; None for none.
 
     Raises:
         BadInput: the table cannot be read, or cannot be learned from.
@@ -105,6 +143,7 @@ def load_dataset(data: str, target: str = "", download: Download | None = None) 
         source=without_password(data),
         as_text=raw.as_text,
         notes=raw.notes,
+        structure=structure_of(raw.name) if structure_of else ALL_ALIKE,
     )
 
 
@@ -116,6 +155,7 @@ def make_dataset(
     source: str,
     as_text: bool | None = None,
     notes: tuple[str, ...] = (),
+    structure: Structure = ALL_ALIKE,
 ) -> Dataset:
     """Finds kinds and classes of a raw table.
 
@@ -126,6 +166,7 @@ def make_dataset(
         source: where it came from.
         as_text: its cells are uninterpreted text; None for so if all of them are text.
         notes: how it was read.
+        structure: columns with a role in place of a feature.
 
     Raises:
         BadInput: the table cannot be learned from.
@@ -139,13 +180,23 @@ def make_dataset(
     if as_text is None:
         as_text = all(is_text(frame[column]) for column in names)
     labels, reading = read_labels(frame, target, source, as_text=as_text)
+    check_names(frame, target, structure, source)
     known = labels.notna().to_numpy()
-    classes, codes, caution = classes_of(labels[known], target, source)
-    features = frame[known].drop(columns=target).reset_index(drop=True)
-    columns, left_out = infer_columns(features, as_text=as_text)
+    unlabelled, counted = int((~known).sum()), known
+    if structure.weight:
+        counted = known.copy()
+        counted[known] = read_weights(frame[structure.weight][known], source) > 0
+    classes, codes, caution = classes_of(labels[counted], target, source)
+    frame = frame[counted].drop(columns=target).reset_index(drop=True)
+    features = frame.drop(columns=structure.weight) if structure.weight else frame
+    of_roles = [name for name in structure.names if name != structure.weight]
+    columns, left_out = infer_columns(features.drop(columns=of_roles), as_text=as_text)
+    left_out += [LeftOut(name, WHEN if name == structure.time else TOGETHER) for name in of_roles]
     cells = read_cells(features, columns, as_text=as_text)
     if problems := cells.problems():
         raise BadInput(f"{source}: {problems[0]}")
+    row_hashes = hash_rows(features, columns)
+    roles = read_roles(frame, structure, row_hashes, source, as_text=as_text)
     return Dataset(
         name=name,
         source=source,
@@ -155,8 +206,11 @@ def make_dataset(
         typed=cells.typed,
         codes=codes,
         labels=classes,
-        row_hashes=hash_rows(features, columns),
+        row_hashes=row_hashes,
         left_out=tuple(left_out),
-        unlabelled=int((~known).sum()),
+        unlabelled=unlabelled,
         notes=(*notes, *reading, *caution, *describe_suspicious(cells.typed, columns)),
+        structure=structure,
+        roles=roles,
+        role_cells=frame[[*structure.names]],
     )

@@ -7,10 +7,11 @@ version of the table. That makes versions trained months apart comparable on row
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from custom_model.served.cells import read_cells
 from custom_model.served.columns import ISO_DATE, Column
@@ -22,7 +23,11 @@ HOLDOUT_SHARE = 0.2
 ROW_HASH = "__row_hash__"
 """Index of `holdout.parquet` and column of `training_rows.parquet`: tells what was seen."""
 
+MOST_STRATIFIED = 5_000  # groups; scikit-learn places one after the other
+
 Hashes = np.ndarray  # uint64, (n_rows,)
+Fold = tuple[np.ndarray, np.ndarray]
+"""Positions fitted on, positions validated on."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,29 @@ class Split:
         holdout: (n_rows,) bool.
         moved: rows that the hash put on the other side, moved so that their class is on both.
         one_sided: codes of classes that cannot be on both sides.
+        unused: (n_rows,) bool, older rows of groups that the holdout has; None for none.
+        cut: the first moment held out, None where the hash decides.
     """
 
     holdout: np.ndarray
     moved: int
     one_sided: tuple[int, ...]
+    unused: np.ndarray | None = None
+    cut: Any = None
 
     @property
     def train(self) -> np.ndarray:
         """(n_rows,) bool."""
-        return ~self.holdout
+        return ~self.holdout if self.unused is None else ~(self.holdout | self.unused)
+
+    @property
+    def first_moment(self) -> str:
+        """The first moment held out as text, "" where the hash decides."""
+        return (
+            ("" if self.cut is None else str(self.cut))
+            .removesuffix(".000000")
+            .removesuffix("T00:00:00")
+        )
 
 
 def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
@@ -105,8 +123,18 @@ def _hash_moments(cells: pd.Series) -> np.ndarray:
     return np.where(moments.isna(), empty, hashes)
 
 
-def split_rows(row_hashes: Hashes, codes: np.ndarray, *, seed: int) -> Split:
+def split_rows(
+    row_hashes: Hashes,
+    codes: np.ndarray,
+    *,
+    seed: int,
+    groups: np.ndarray | None = None,
+    moments: np.ndarray | None = None,
+) -> Split:
     """Decides the side of each row.
+
+    With `groups` the hash of the group decides in place of the row's, with `moments` the newest
+    rows are held out; with both, training loses the rows of groups which the holdout has.
 
     A class that the hash leaves on one side gets its nearest row (with that row's duplicates) on
     the other, unless it has a single distinct row, which stays in training.
@@ -114,9 +142,15 @@ def split_rows(row_hashes: Hashes, codes: np.ndarray, *, seed: int) -> Split:
     Args:
         row_hashes: (n_rows,) from `hash_rows`.
         codes: (n_rows,) class of each row, 0 to n_classes - 1.
-        seed: chooses the split; versions are comparable under one seed.
+        seed: chooses the split; versions are comparable under one seed. With `moments` unused.
+        groups: (n_rows,) uint64, see `Roles`.
+        moments: (n_rows,) see `Roles`.
     """
-    keyed = pd.util.hash_array(row_hashes ^ pd.util.hash_array(np.array([seed]))[0])
+    if moments is not None:
+        return _split_by_time(codes, groups, moments)
+    keyed = pd.util.hash_array(
+        (row_hashes if groups is None else groups) ^ pd.util.hash_array(np.array([seed]))[0]
+    )
     holdout = keyed < np.uint64(HOLDOUT_SHARE * 2**64)
     by_hash = holdout.copy()
     for code in np.unique(codes):
@@ -135,20 +169,47 @@ def split_rows(row_hashes: Hashes, codes: np.ndarray, *, seed: int) -> Split:
     return Split(holdout, int((by_hash != holdout).sum()), one_sided)
 
 
+def _split_by_time(codes: np.ndarray, groups: np.ndarray | None, moments: np.ndarray) -> Split:
+    """Holds out the newest rows, as near to a fifth as equal moments allow."""
+    starts, counts = np.unique(moments, return_counts=True)
+    newer = counts[::-1].cumsum()[::-1]
+    cut = starts[1:][np.abs(newer[1:] - HOLDOUT_SHARE * len(moments)).argmin()]
+    holdout = moments >= cut
+    unused = None if groups is None else ~holdout & np.isin(groups, groups[holdout])
+    train = ~holdout if unused is None else ~holdout & ~unused
+    one_sided = tuple(int(code) for code in np.setdiff1d(codes[train], codes[holdout]))
+    return Split(holdout, 0, one_sided, unused, cut)
+
+
 def make_folds(
-    row_hashes: Hashes, codes: np.ndarray, *, n_folds: int = 5, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+    row_hashes: Hashes,
+    codes: np.ndarray,
+    *,
+    n_folds: int = 5,
+    seed: int,
+    groups: np.ndarray | None = None,
+    moments: np.ndarray | None = None,
+) -> list[Fold]:
     """Stratified folds for cross-validation in which duplicate rows stay together.
+
+    With `groups` these stay together instead; with `moments` each fold is fitted on rows that are
+    older than those it is validated on, and the oldest rows are only fitted on.
 
     Args:
         row_hashes: (n_rows,) of the training side.
         codes: (n_rows,) classes.
         n_folds: fewer are made where no class has that many distinct rows.
-        seed: shuffles the rows.
+        seed: shuffles the rows. With `moments` unused.
+        groups: (n_rows,) uint64, see `Roles`.
+        moments: (n_rows,) see `Roles`.
 
     Returns:
         Pairs of row positions: fitted on, validated on.
     """
+    if moments is not None:
+        return _forward_folds(codes, groups, moments, n_folds)
+    if groups is not None:
+        return _group_folds(codes, groups, n_folds, seed)
     _, first, group = np.unique(row_hashes, return_index=True, return_inverse=True)
     n_folds = min(n_folds, int(np.bincount(codes[first]).max()))
     if n_folds < 2:
@@ -168,3 +229,52 @@ def make_folds(
         (np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold))
         for fold in range(n_folds)
     ]
+
+
+def _group_folds(codes: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> list[Fold]:
+    """Folds that keep groups together; the only group of a class is fitted on in every fold."""
+    hashes, group = np.unique(groups, return_inverse=True)
+    pairs = np.unique(np.stack([codes, group]), axis=1)
+    lonely = np.isin(pairs[0], np.flatnonzero(np.bincount(pairs[0]) == 1))
+    fold_of_group = np.full(len(hashes), -1)
+    placed = np.setdiff1d(np.arange(len(hashes)), pairs[1, lonely])
+    rows = np.flatnonzero(np.isin(group, placed))
+    most = np.bincount(codes[rows], minlength=1).max()
+    n_folds = min(n_folds, len(placed), int(most))
+    if n_folds < 2:
+        return []
+    if len(hashes) > MOST_STRATIFIED:  # chance is balanced enough
+        fold_of_group[placed] = np.random.default_rng(seed).permutation(len(placed)) % n_folds
+    else:
+        rows = rows[np.lexsort([codes[rows], group[rows]])]  # whatever the table's order
+        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            for fold, (_, test) in enumerate(splitter.split(rows, codes[rows], group[rows])):
+                fold_of_group[group[rows[test]]] = fold
+    fold_of_row = fold_of_group[group]
+    folds = [
+        (np.flatnonzero(fold_of_row != f), np.flatnonzero(fold_of_row == f)) for f in range(n_folds)
+    ]
+    return [fold for fold in folds if len(fold[1])]
+
+
+def _forward_folds(
+    codes: np.ndarray, groups: np.ndarray | None, moments: np.ndarray, n_folds: int
+) -> list[Fold]:
+    """Blocks of about as many rows, each validated by what was fitted on all older ones.
+
+    A block is left out where the older rows, without those of its groups, have one class only.
+    """
+    starts, counts = np.unique(moments, return_counts=True)
+    middle = counts.cumsum() - counts / 2
+    block_of_start = (middle * (n_folds + 1) / len(moments)).astype(np.intp)
+    block = block_of_start[np.searchsorted(starts, moments)]
+    folds = []
+    for number in np.unique(block)[1:]:
+        validated, fitted = block == number, block < number
+        if groups is not None:
+            fitted &= ~np.isin(groups, groups[validated])
+        if len(np.unique(codes[fitted])) > 1:
+            folds.append((np.flatnonzero(fitted), np.flatnonzero(validated)))
+    return folds
