@@ -9,6 +9,8 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.stats.by_group import FEWEST_ROWS, Gap
+from tabular.stats.constraint import Constraint
+from tabular.stats.intervals import Estimate
 from tabular.stats.metrics import sign
 from tabular.stats.paired import Gain, Paired
 
@@ -105,6 +107,23 @@ def check_better(
     return Check("better", wins, f"{reason} (p {p_value:.4f}, level {level:.4f})")
 
 
+def check_constraint(at_least: Constraint, rate: Estimate) -> Check:
+    """The rows do not contradict the rate that the challenger was made to hold.
+
+    Few rows cannot prove it once more; they can refute it.
+
+    Args:
+        at_least: what is to be held.
+        rate: on the rows, with its one-sided bounds.
+    """
+    if np.isnan(rate.value):
+        return Check("at_least", True, f"no row to check {at_least} on")
+    broken = rate.high < at_least.value
+    word = "surely below" if broken else "not surely below"
+    between = rate.between(".4f")
+    return Check("at_least", not broken, f"{rate.value:.4f} ({between}) is {word} {at_least}")
+
+
 def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
     """A check for each difference that is limited; one that is undefined fails."""
     checks = []
@@ -127,12 +146,22 @@ def check_mcnemar(p_value: float, rule: Rule) -> Check:
 
 def check_classes(paired: Paired, labels: Sequence[Label], rule: Rule) -> Check:
     """No class loses recall."""
-    counts = np.bincount(paired.y_true, minlength=len(labels))
+    y_true, units = paired.y_true, paired.units
+    if units:  # a recall on fewer groups moves by more than a tenth with one of them
+        y_true = np.unique(np.stack([units.of_row, y_true]), axis=1)[1]
+    counts = np.bincount(y_true, minlength=len(labels))
     every = np.flatnonzero(counts >= CLASS_ROWS)
     if not len(every):
         return Check("classes", True, "no class has enough rows to compare")
     before, after = (
-        recall_score(paired.y_true, y_pred, labels=every, average=None, zero_division=0)
+        recall_score(
+            paired.y_true,
+            y_pred,
+            labels=every,
+            average=None,
+            zero_division=0,
+            sample_weight=paired.sample_weight,
+        )
         for y_pred in paired.y_pred
     )
     worst = int((before - after).argmax())
