@@ -37,20 +37,23 @@ def methods(n_rows: int) -> list[str]:
     return ["temperature", "sigmoid", *(["isotonic"] if n_rows >= ISOTONIC_ROWS else [])]
 
 
-def learn(method: str, proba: np.ndarray, y_true: np.ndarray) -> CalibratedClassifierCV:
+def learn(
+    method: str, proba: np.ndarray, y_true: np.ndarray, sample_weight: np.ndarray | None = None
+) -> CalibratedClassifierCV:
     """A calibrator of probabilities: its rows are a model's probabilities.
 
     Args:
         method: of `CalibratedClassifierCV`.
         proba: (n_rows, n_classes) out of fold.
         y_true: (n_rows,) classes, each with a row.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
     known = FrozenEstimator(_Known(proba.shape[1]))
     everything = np.arange(len(y_true))
     calibrator = CalibratedClassifierCV(
         known, method=method, ensemble=False, cv=[(everything, everything)]
     )
-    return calibrator.fit(proba, y_true)
+    return calibrator.fit(proba, y_true, sample_weight=sample_weight)
 
 
 def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifierCV:

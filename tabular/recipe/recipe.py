@@ -147,13 +147,13 @@ def finish(
         seed: of the resamples for the threshold.
         costs: (n_classes, n_classes) of predicting column for row, by which to decide; or None.
     """
-    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs)
+    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs, folds.sample_weight)
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
         for trial, oof in zip(trials, stacked, strict=True)
     ]
-    weights = ensemble.select(stacked, judge.y_true)
+    weights = ensemble.select(stacked, judge.y_true, judge.sample_weight)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
@@ -162,7 +162,7 @@ def finish(
         oof = cross_fitted(
             judge.folds,
             lambda inside, outside: np.tensordot(
-                ensemble.select(stacked[:, inside], judge.y_true[inside]), stacked[:, outside], 1
+                ensemble.select(stacked[:, inside], *judge.labels(inside)), stacked[:, outside], 1
             ),
         )
         mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
@@ -198,6 +198,7 @@ class _Judge:
     metric: str
     seed: int
     costs: np.ndarray | None
+    sample_weight: np.ndarray | None = None
 
     def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
@@ -210,13 +211,13 @@ class _Judge:
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if not _surely_above(lower, errors):
-            if self.costs is None or _surely_above(-lower):
+        if not _surely_above(lower, self.sample_weight, errors):
+            if self.costs is None or _surely_above(-lower, self.sample_weight):
                 return False
             before, after = (
                 self.costs[self.y_true, predicted(c.oof, costs=self.costs)] for c in (old, new)
             )
-            return _surely_above(before - after)
+            return _surely_above(before - after, self.sample_weight)
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
         return bool(self._gain(new, old) >= -noise)
 
@@ -224,7 +225,7 @@ class _Judge:
         """The candidate with calibration and threshold where they make it better."""
         plain, n_classes = candidate, candidate.oof.shape[1]
         if self._fewest_classes == n_classes:  # or a calibrator would not know one
-            for method in calibration.methods(len(self.y_true)):
+            for method in calibration.methods(int(self._total)):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
         if n_classes == 2 and METRICS[self.metric].tunable and self.costs is None:
@@ -240,7 +241,13 @@ class _Judge:
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics, and what prediction sets need."""
-        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred, costs=self.costs)
+        metrics = compute_metrics(
+            self.y_true,
+            candidate.oof,
+            candidate.y_pred,
+            costs=self.costs,
+            sample_weight=self.sample_weight,
+        )
         return dataclasses.replace(
             candidate.recipe,
             metrics=metrics,
@@ -252,48 +259,64 @@ class _Judge:
         learn = functools.partial(calibration.learn, method)
         oof = cross_fitted(
             self.folds,
-            lambda inside, outside: learn(plain.oof[inside], self.y_true[inside]).predict_proba(
+            lambda inside, outside: learn(plain.oof[inside], *self.labels(inside)).predict_proba(
                 plain.oof[outside]
             ),
         )
-        calibrator = learn(plain.proba, self.y_true)
+        calibrator = learn(plain.proba, self.y_true, self.sample_weight)
         recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
         return _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
 
     def _with_threshold(self, plain: _Candidate) -> _Candidate:
-        tune = functools.partial(threshold.tune, metric=self.metric, seed=self.seed)
+        def tune(proba: np.ndarray, rows: np.ndarray) -> float:
+            y_true, weights = self.labels(rows)
+            named = {"metric": self.metric, "seed": self.seed, "sample_weight": weights}
+            return threshold.tune(proba, y_true, **named)
+
         second = plain.oof[:, 1]
         y_pred = cross_fitted(
             self.folds,
-            lambda inside, outside: second[outside] > tune(second[inside], self.y_true[inside]),
+            lambda inside, outside: second[outside] > tune(second[inside], inside),
         ).astype(np.intp)
-        best = tune(plain.proba[:, 1], self.y_true)
+        best = tune(plain.proba[:, 1], np.ones(len(self.y_true), dtype=bool))
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
+    def labels(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Classes and weights of some rows, (n_rows,) bool."""
+        weights = self.sample_weight
+        return self.y_true[rows], None if weights is None else weights[rows]
+
+    @property
+    def _total(self) -> float:
+        weights = self.sample_weight
+        return float(len(self.y_true) if weights is None else weights.sum())
+
+    def _score(self, candidate: _Candidate, rows: np.ndarray) -> float:
+        """The objective on some rows, (n_rows,) bool."""
+        y_true, weights = self.labels(rows)
+        y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
+        options = {"costs": self.costs, "sample_weight": weights}
+        return compute_metric(self.metric, y_true, candidate.oof[rows], y_pred, **options)
+
     def _gain(self, new: _Candidate, old: _Candidate) -> float:
         """By how much the objective is better."""
-        scores = [
-            compute_metric(self.metric, self.y_true, c.oof, c.y_pred, costs=self.costs)
-            for c in (new, old)
-        ]
+        scores = [self._score(c, np.ones(len(self.y_true), dtype=bool)) for c in (new, old)]
         return sign(self.metric) * (scores[0] - scores[1])
 
     def _spread(self, candidate: _Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""
         scores = []
         for fold in np.unique(self.folds):
-            rows = self.folds == fold
-            y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
-            scores.append(
-                compute_metric(
-                    self.metric, self.y_true[rows], candidate.oof[rows], y_pred, costs=self.costs
-                )
-            )
+            scores.append(self._score(candidate, self.folds == fold))
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
 
 
-def _surely_above(differences: np.ndarray, errors: float = 1.0) -> bool:
+def _surely_above(
+    differences: np.ndarray, sample_weight: np.ndarray | None, errors: float = 1.0
+) -> bool:
     """Whether the mean is above 0 by more than so many standard errors."""
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    return bool(differences.mean() > errors * error)
+    n_rows = len(differences) if sample_weight is None else sample_weight.sum()
+    mean = np.average(differences, weights=sample_weight)
+    variance = np.average((differences - mean) ** 2, weights=sample_weight)
+    return bool(mean > errors * np.sqrt(variance / max(n_rows - 1, 1e-9)))
