@@ -5,6 +5,7 @@ get the very probabilities that a search has already.
 """
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -53,7 +54,10 @@ def learn(
     calibrator = CalibratedClassifierCV(
         known, method=method, ensemble=False, cv=[(everything, everything)]
     )
-    return calibrator.fit(proba, y_true, sample_weight=sample_weight)
+    with warnings.catch_warnings():
+        # scikit-learn warns that the frozen model does not take the weights; it needs no fit
+        warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
+        return calibrator.fit(proba, y_true, sample_weight=sample_weight)
 
 
 def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifierCV:

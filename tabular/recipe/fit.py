@@ -54,7 +54,9 @@ def fit(dataset: Dataset, split: Split, recipe: Recipe, *, seed: int, jobs: int 
             weights = dataset.roles[split.train].sample_weight
             rows = dataset.expanded[split.train], dataset.codes[split.train], weights
             if isinstance(model, VotingClassifier):
-                fit_members = Parallel(jobs)(delayed(fit_model)(clone(one), *rows) for _, one in members)
+                fit_members = Parallel(jobs)(
+                    delayed(fit_model)(clone(one), *rows) for _, one in members
+                )
                 model = _vote(model, fit_members, rows[1])
             else:
                 fit_model(model, *rows)

@@ -270,8 +270,7 @@ class _Judge:
     def _with_threshold(self, plain: _Candidate) -> _Candidate:
         def tune(proba: np.ndarray, rows: np.ndarray) -> float:
             y_true, weights = self.labels(rows)
-            named = {"metric": self.metric, "seed": self.seed, "sample_weight": weights}
-            return threshold.tune(proba, y_true, **named)
+            return threshold.tune(proba, y_true, self.metric, seed=self.seed, sample_weight=weights)
 
         second = plain.oof[:, 1]
         y_pred = cross_fitted(

@@ -99,7 +99,7 @@ def test_what_is_cross_fitted_keeps_its_rows_and_sees_no_row_of_its_fold() -> No
 class Rows:
     """What `finish` reads of folds."""
 
-    y_true, fold_of_row = TRUTH, FOLD
+    y_true, fold_of_row, sample_weight = TRUTH, FOLD, None
 
 
 def trial(number: int, proba: np.ndarray, metric: str = "f1_macro") -> Trial:
