@@ -53,14 +53,6 @@ class Cells:
                     reasons[row] = self._reason(column, row)
         return dict(sorted(reasons.items()))
 
-    def first_reason(self) -> str:
-        """Number and reason of the first refused row, "" if none is."""
-        if not self.refused.any():
-            return ""
-        row = int(self.refused.argmax())
-        column = next(column for column in self.columns if self._spoils(column)[row])
-        return f"row {row + 1}, {self._reason(column, row)}"
-
     def problems(self) -> list[str]:
         """What is wrong, a sentence for each column: that it is absent, or its first such cell."""
         problems = []

@@ -98,13 +98,7 @@ class CurrentPredictions:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two samples are tested, the same way for every check of a table.
-
-    Args:
-        rule: what counts as drift.
-        smallest: p-value that has to be resolved.
-        rng: of the draws.
-    """
+    """How two samples are tested, the same way for every check of a table."""
 
     rule: DriftRule
     smallest: float
@@ -118,13 +112,7 @@ class Comparison:
 def check_column(
     profile: ColumnProfile, cells: pd.Series, n_unreadable: int, by: Comparison
 ) -> list[DriftCheck]:
-    """Compares the values of a column, and the shares of those that are missing or new.
-
-    Args:
-        profile: of the column.
-        cells: (n_rows,) typed, without unreadable ones.
-        n_unreadable: how many these are.
-        by: how it is compared.
+    """Compares the values of a column, without the unreadable, and the shares of missing or new.
 
     Returns:
         Checks whose p-values are not yet corrected, and of which none is drift yet.
@@ -208,11 +196,6 @@ def check_predictions(
 ) -> list[DriftCheck]:
     """Compares the predicted classes and their probabilities with those on the holdout.
 
-    Args:
-        profile: of the predictions on the holdout.
-        now: the predictions for the table.
-        by: how they are compared.
-
     Returns:
         As `check_column`; none where one of the two has no rows.
     """
@@ -245,11 +228,6 @@ def check_metric(
     profile: PredictionProfile, now: CurrentPredictions, by: Comparison
 ) -> tuple[Estimate | None, DriftCheck | None]:
     """Fall of the metric since the holdout, and whether it is one.
-
-    Args:
-        profile: of the predictions on the holdout.
-        now: the predictions for the table, with the true classes where they are known.
-        by: how they are compared.
 
     Returns:
         The fall with its interval, above 0 where the metric is worse now, and the check; None and

@@ -104,12 +104,6 @@ def detectable_shift(reference_rows: int, rows: int, level: float, n_checks: int
 
     By the limiting distribution of Kolmogorov and Smirnov's statistic at the level that the first
     step of Holm's correction leaves.
-
-    Args:
-        reference_rows: of the profile.
-        rows: of the table.
-        level: of all checks together.
-        n_checks: how many.
     """
     if not reference_rows or not rows:
         return math.inf

@@ -52,10 +52,6 @@ class Contender:
 def load_contender(version: Version, folder: str) -> Contender:
     """Loads a version, whoever made it.
 
-    Args:
-        version: from the registry.
-        folder: to keep its files in.
-
     Raises:
         BadInput: it cannot be loaded, or its files were changed.
     """
@@ -67,9 +63,6 @@ def load_contender(version: Version, folder: str) -> Contender:
 
 def with_holdout(contender: Contender) -> Contender:
     """A loaded version of this project as a challenger, with the rows it was not trained on.
-
-    Args:
-        contender: from `load_contender`.
 
     Raises:
         BadInput: its rows are gone, or it was trained on some of them.
@@ -211,11 +204,6 @@ def ask_version(
     contender: Contender, features: pd.DataFrame, classes: tuple[Label, ...]
 ) -> Predictions:
     """Asks a version, and times single rows.
-
-    Args:
-        contender: the version.
-        features: (n_rows, n_columns) typed, without the target.
-        classes: of the challenger.
 
     Raises:
         NotComparable: the version cannot score these rows, or predicts another class.

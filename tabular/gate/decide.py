@@ -69,7 +69,10 @@ class Predictions:
 
 
 def evaluate_version(
-    y_true: np.ndarray, predictions: Predictions, costs: np.ndarray | None = None
+    y_true: np.ndarray,
+    predictions: Predictions,
+    costs: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
     """The metrics that are defined, those of labels alone where there are no probabilities.
 
@@ -77,8 +80,11 @@ def evaluate_version(
         y_true: (n_rows,) true classes.
         predictions: of the version.
         costs: (n_classes, n_classes) of predicting column for row; None without.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    scores = compute_metrics(y_true, predictions.proba, predictions.labels, costs=costs)
+    scores = compute_metrics(
+        y_true, predictions.proba, predictions.labels, costs=costs, sample_weight=sample_weight
+    )
     return {k: v for k, v in scores.items() if k in OF_LABELS or not predictions.labels_only}
 
 
@@ -93,6 +99,8 @@ def decide(
     challengers: int = 1,
     by_rows: np.ndarray | None = None,
     costs: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> Decision:
     """Applies the rule.
 
@@ -106,16 +114,19 @@ def decide(
         challengers: from how many the challenger was picked; the more, the smaller the level.
         by_rows: (n_rows,) name of each row's group by `rule.by`; None without.
         costs: (n_classes, n_classes) of predicting column for row; None without.
+        groups: (n_rows,) of rows that belong together; None for each by itself.
+        sample_weight: (n_rows,) how often each row counts; None for once.
 
     Raises:
         BadInput: the metric needs probabilities, and the champion has none.
     """
-    scores = evaluate_version(y_true, challenger, costs)
+    scores = evaluate_version(y_true, challenger, costs, sample_weight)
     value = scores.get(rule.metric, float("nan"))
     checks = [check_floor(value, rule)]
     evidence: dict[str, Any] = {
         "rule": dataclasses.asdict(rule),
         "rows": len(y_true),
+        **({} if groups is None else {"groups": len(np.unique(groups))}),
         "challengers": challengers,
         "challenger": scores,
     }
@@ -133,9 +144,9 @@ def decide(
             f"{rule.metric} needs probabilities, and the version in production predicts labels "
             f"only; possible: {', '.join(OF_LABELS)}"
         )
-    before = evaluate_version(y_true, champion, costs)
+    before = evaluate_version(y_true, champion, costs, sample_weight)
     predictions = champion.proba, challenger.proba, champion.labels, challenger.labels
-    paired = Paired(y_true, *predictions, costs)
+    paired = Paired(y_true, *predictions, costs, groups, sample_weight)
     level = level_of(rule, challengers=challengers, refreshed=refreshed)
     tested = level if rule.mode == "superior" else None
     draws: dict[str, Any] = {"resamples": rule.resamples, "seed": rule.seed}
@@ -161,7 +172,7 @@ def decide(
     }
     compared = (
         f"{rule.metric} {value:.4f} against {before.get(rule.metric, float('nan')):.4f} "
-        f"on {len(y_true)} rows"
+        f"on {len(y_true)} rows" + ("" if groups is None else f" of {evidence['groups']} groups")
     )
     return _decision(checks, compared, evidence, gained.resampled)
 

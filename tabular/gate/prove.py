@@ -60,9 +60,6 @@ def prove(path: Path, rows: pd.DataFrame, expected: pd.DataFrame) -> None:
 def prove_start(path: Path) -> None:
     """Looks whether MLflow's server starts with a model, whoever made it.
 
-    Args:
-        path: of the artifact.
-
     Raises:
         BadInput: it does not.
     """

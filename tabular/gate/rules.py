@@ -57,13 +57,7 @@ CLASS_ROWS = 10  # a recall on fewer rows moves by more than a tenth with one ro
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, applied.
-
-    Args:
-        name: of the rule.
-        passed: whether the challenger satisfies it.
-        reason: one clause with the numbers.
-    """
+    """One rule, applied."""
 
     name: str
     passed: bool
@@ -71,12 +65,7 @@ class Check:
 
 
 def check_floor(value: float, rule: Rule) -> Check:
-    """The metric is no worse than the floor.
-
-    Args:
-        value: of the challenger's metric.
-        rule: of the gate.
-    """
+    """The metric is no worse than the floor."""
     if np.isnan(value):
         return Check("floor", False, f"{rule.metric} is undefined on these rows")
     if rule.floor is None:
@@ -117,12 +106,7 @@ def check_better(
 
 
 def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
-    """A check for each difference that is limited; one that is undefined fails.
-
-    Args:
-        between: the groups, by name.
-        rule: of the gate.
-    """
+    """A check for each difference that is limited; one that is undefined fails."""
     checks = []
     for name, limit in rule.max_gap.items():
         if gap := between.get(name):
@@ -136,30 +120,29 @@ def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:
 
 
 def check_mcnemar(p_value: float, rule: Rule) -> Check:
-    """The predicted classes differ by more than chance.
-
-    Args:
-        p_value: of McNemar's test.
-        rule: of the gate.
-    """
+    """The predicted classes differ by more than chance."""
     reason = f"McNemar's p {p_value:.4f}, at most {rule.max_mcnemar} is asked"
     return Check("mcnemar", p_value <= rule.max_mcnemar, reason)
 
 
 def check_classes(paired: Paired, labels: Sequence[Label], rule: Rule) -> Check:
-    """No class loses recall.
-
-    Args:
-        paired: the predictions.
-        labels: the classes.
-        rule: of the gate.
-    """
-    counts = np.bincount(paired.y_true, minlength=len(labels))
+    """No class loses recall."""
+    y_true, units = paired.y_true, paired.units
+    if units:  # a recall on fewer groups moves by more than a tenth with one of them
+        y_true = np.unique(np.stack([units.of_row, y_true]), axis=1)[1]
+    counts = np.bincount(y_true, minlength=len(labels))
     every = np.flatnonzero(counts >= CLASS_ROWS)
     if not len(every):
         return Check("classes", True, "no class has enough rows to compare")
     before, after = (
-        recall_score(paired.y_true, y_pred, labels=every, average=None, zero_division=0)
+        recall_score(
+            paired.y_true,
+            y_pred,
+            labels=every,
+            average=None,
+            zero_division=0,
+            sample_weight=paired.sample_weight,
+        )
         for y_pred in paired.y_pred
     )
     worst = int((before - after).argmax())

@@ -88,7 +88,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
         elif sentence := predicted.describe_refused():
             cautions.append(sentence)
-        sentence = _sentence(drift, rule)
+        sentence = _sentence(drift)
         given = {"model": model, "data": without_password(data), "ignore": ",".join(ignore)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
@@ -135,7 +135,7 @@ def _cost_lines(current: CurrentPredictions, model: LoadedModel) -> list[str]:
     return [describe_costs(cost, alternatives(y_true, proba, current.costs, model.classes))]
 
 
-def _sentence(drift: Drift, rule: DriftRule) -> str:
+def _sentence(drift: Drift) -> str:
     drifted = [check for check in drift.checks if check.drift]
     if drift.verdict == "drift":
         first = ", ".join(f"{check.column or 'answers'} ({check.about})" for check in drifted[:5])

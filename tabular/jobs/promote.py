@@ -133,10 +133,6 @@ def promote(
 def rollback(*, model_name: str, say: Say) -> Promotion:
     """Puts the version before back into production, after the proof that it can be served.
 
-    Args:
-        model_name: in the registry.
-        say: takes each line.
-
     Raises:
         BadInput: there is none, or it cannot be served.
     """

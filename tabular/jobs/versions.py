@@ -35,15 +35,7 @@ from tabular.table.structure import to_metadata
 
 @dataclass(frozen=True)
 class Fitted:
-    """A recipe, fitted to the training side, and its predictions for the holdout.
-
-    Args:
-        dataset: the table.
-        split: its sides.
-        recipe: what was fitted, with its cross-validated metrics.
-        model: of `fit`.
-        seed: of the split and the fit.
-    """
+    """A recipe, fitted to the training side, and its predictions for the holdout."""
 
     dataset: Dataset
     split: Split

@@ -21,12 +21,6 @@ def features_of(
 ) -> tuple[pd.DataFrame, tuple[Column, ...]]:
     """Typed features, by which the rows are divided into slices, and their columns.
 
-    Args:
-        model: that read the table.
-        cells: what it read.
-        table: as it stands.
-        target: heading of the labels.
-
     Returns:
         (n_rows, n_columns) and the columns: the model's own; for a model of another maker those
         that training would find in this table.
@@ -50,13 +44,7 @@ def seen_rows(model: LoadedModel, raw: pd.DataFrame) -> np.ndarray | None:
 
 
 def describe_seen(model: LoadedModel, seen: np.ndarray | None, kept: np.ndarray) -> str:
-    """What to say of rows that the model was trained on, "" where there are none.
-
-    Args:
-        model: that is evaluated.
-        seen: from `seen_rows`.
-        kept: (n_rows,) bool: the rows that it is evaluated on.
-    """
+    """What to say of rows that the model was trained on, "" where there are none."""
     if seen is None:
         return (
             f"Whether {model.uri} was trained on rows of this table is not known; on such rows its "

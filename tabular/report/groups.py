@@ -57,11 +57,7 @@ class Groups:
         return [name for name in names if any(name in part.metrics for part in self.parts)]
 
     def lines(self, metric: str) -> Iterator[str]:
-        """What is printed: a line for each group, then one for each gap.
-
-        Args:
-            metric: shown of each group.
-        """
+        """What is printed: a line for each group, then one for each gap."""
         for part in self.parts:
             one = part.metrics[metric]
             between = f" ({words})" if (words := one.between(".4f")) else ""

@@ -16,7 +16,10 @@ LONGEST_NAME = 150  # of a class in a metric's name; MLflow takes 250 characters
 
 
 def f1_per_class(
-    y_true: np.ndarray, y_pred: np.ndarray, labels: "Sequence[Label]"
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    labels: "Sequence[Label]",
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
     """F1 of each class that has rows, by the name `f1_class_<class>`.
 
@@ -24,8 +27,9 @@ def f1_per_class(
         y_true: (n_rows,) true classes.
         y_pred: (n_rows,) predicted classes.
         labels: the classes.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    correct, true, pred = counted(y_true, y_pred, len(labels))
+    correct, true, pred = counted(y_true, y_pred, len(labels), sample_weight)
     scores = f1_by_class(correct, true, pred)[0]
     named = zip(metric_names(labels), scores, true[0], strict=True)
     return {f"f1_class_{name}": float(score) for name, score, rows in named if rows}

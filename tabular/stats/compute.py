@@ -35,6 +35,7 @@ def compute_metrics(
     y_pred: np.ndarray | None = None,
     *,
     costs: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Value by name; a metric that is undefined on these rows is left out.
 
@@ -43,12 +44,14 @@ def compute_metrics(
         proba: (n_rows, n_classes) probabilities, rows sum to 1.
         y_pred: (n_rows,) predicted classes; None for `predicted` by the costs.
         costs: (n_classes, n_classes) of predicting column for row.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
     y_pred = predicted(proba, costs=costs) if y_pred is None and len(y_true) else y_pred
+    options = {"costs": costs, "sample_weight": sample_weight}
     one_by_one = set(METRICS) - set(OF_RANKS)
-    values = {n: compute_metric(n, y_true, proba, y_pred, costs=costs) for n in one_by_one}
+    values = {n: compute_metric(n, y_true, proba, y_pred, **options) for n in one_by_one}
     if len(y_true) and math.isfinite(values["log_loss"]):
-        ranks = all_of_ranks(y_true, proba)(np.ones((1, len(y_true))))
+        ranks = all_of_ranks(y_true, proba)(_as_one(y_true, sample_weight))
         values |= {name: float(value[0]) for name, value in ranks.items()}
     return {name: values[name] for name in METRICS if math.isfinite(values.get(name, math.nan))}
 
@@ -60,6 +63,7 @@ def compute_metric(
     y_pred: np.ndarray | None = None,
     *,
     costs: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> float:
     """One metric, NaN where it is undefined.
 
@@ -69,34 +73,57 @@ def compute_metric(
         proba: (n_rows, n_classes) probabilities.
         y_pred: (n_rows,) predicted classes; None for `predicted` by the costs.
         costs: (n_classes, n_classes) of predicting column for row.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
     metric = METRICS[name]
-    if not len(y_true):
+    if not len(y_true) or (sample_weight is not None and not sample_weight.any()):
         return math.nan
     if name in OF_LABELS:
         y_pred = predicted(proba, costs=costs) if y_pred is None else y_pred
     if metric.by_cost:
-        return math.nan if costs is None else float(costs[y_true, y_pred].mean())
+        return (
+            math.nan
+            if costs is None
+            else float(np.average(costs[y_true, y_pred], weights=sample_weight))
+        )
     if metric.by_counts:
         assert y_pred is not None
-        return float(metric.by_counts(*counted(y_true, y_pred, proba.shape[1]))[0])
+        return float(metric.by_counts(*counted(y_true, y_pred, proba.shape[1], sample_weight))[0])
     if not ((proba >= 0) & (proba <= 1)).all():
         return math.nan
     if metric.per_row:
-        return float(metric.per_row(y_true, proba).mean())
-    return float(weighted(name, y_true, proba, proba.shape[1])(np.ones((1, len(y_true))))[0])
+        return float(np.average(metric.per_row(y_true, proba), weights=sample_weight))
+    of_weights = weighted(name, y_true, proba, proba.shape[1])
+    return float(of_weights(_as_one(y_true, sample_weight))[0])
 
 
-def counted(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> list[Counts]:
-    """Correct rows, rows and predictions of each class, (1, n_classes) each.
+def _as_one(y_true: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """The rows as they are as the only resample, (1, n_rows)."""
+    return (np.ones(len(y_true)) if sample_weight is None else sample_weight)[None]
+
+
+def counted(
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    n_classes: int,
+    sample_weight: np.ndarray | None = None,
+) -> list[Counts]:
+    """Weight of the correct rows, the rows and the predictions of each class, (1, n_classes) each.
 
     Args:
         y_true: (n_rows,) true classes.
         y_pred: (n_rows,) predicted classes.
         n_classes: number of classes.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    columns = (y_true[y_true == y_pred], y_true, y_pred)
-    return [np.bincount(column, minlength=n_classes)[None] for column in columns]
+    right = y_true == y_pred
+    weights = sample_weight
+    columns = (
+        (y_true[right], None if weights is None else weights[right]),
+        (y_true, weights),
+        (y_pred, weights),
+    )
+    return [np.bincount(column, of, minlength=n_classes)[None] for column, of in columns]
 
 
 def combinations(n_classes: int, *columns: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -109,6 +136,19 @@ def combinations(n_classes: int, *columns: np.ndarray) -> tuple[tuple[np.ndarray
     shape = (n_classes,) * len(columns)
     cells, times = np.unique(np.ravel_multi_index(columns, shape), return_counts=True)
     return np.unravel_index(cells, shape), times
+
+
+def place_in(combined: tuple[np.ndarray, ...], n_classes: int, *columns: np.ndarray) -> np.ndarray:
+    """The place of each row among the combinations of `combinations`, (n_rows,).
+
+    Args:
+        combined: of `combinations`.
+        n_classes: number of classes.
+        columns: (n_rows,) classes each.
+    """
+    shape = (n_classes,) * len(columns)
+    known, cells = (np.ravel_multi_index(part, shape) for part in (combined, columns))
+    return np.asarray(np.searchsorted(known, cells))
 
 
 def weighted(

@@ -133,12 +133,7 @@ def rank_classes(y_true: np.ndarray, proba: np.ndarray) -> Callable[[np.ndarray]
 
 
 def mean_of_ranks(metrics: Sequence[Ranked], curves: Iterator[Ranks]) -> list[np.ndarray]:
-    """Each metric of ranks, (n_resamples,), the mean over the classes; NaN where one has no rows.
-
-    Args:
-        metrics: of one class against the rest.
-        curves: of `rank_classes`.
-    """
+    """Each metric of ranks, (n_resamples,): mean over the classes; NaN where one has no rows."""
     totals, n_curves = [np.zeros(1)] * len(metrics), 0
     for ranks in curves:
         n_curves += 1

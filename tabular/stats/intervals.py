@@ -8,18 +8,25 @@ do not differ, and any other metric gets no interval.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
-from tabular.stats.compute import all_of_ranks, combinations, compute_metrics, weighted
+from tabular.stats.compute import (
+    all_of_ranks,
+    combinations,
+    compute_metrics,
+    place_in,
+    weighted,
+)
 from tabular.stats.formulas import f1_by_class, weigh_classes
 from tabular.stats.metrics import METRICS, OF_LABELS
+from tabular.stats.units import Units, draw_times, units_of
 
 METHOD = "percentile bootstrap of the rows; accuracy and shares: Wilson"
-CHUNK = 4_000_000  # cells of the matrix of weights that are held at once
+METHOD_OF_UNITS = METHOD.replace("rows", "weighted rows") + " by the effective number of rows"
+METHOD_OF_GROUPS = METHOD_OF_UNITS.replace("weighted rows", "groups")
 MOST_CELLS = 200_000_000  # weighted in all, before fewer resamples are drawn
 FEWEST_RESAMPLES = 200  # with fewer than these there is no interval
 
@@ -117,6 +124,8 @@ def estimates(
     resamples: int,
     seed: int,
     costs: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> tuple[dict[str, Estimate], list[ClassEstimates]]:
     """All metrics that are defined, and each class, with their intervals.
 
@@ -129,13 +138,22 @@ def estimates(
         resamples: fewer are drawn from very many rows.
         seed: of the draws.
         costs: (n_classes, n_classes) of predicting column for row; None without.
+        sample_weight: (n_rows,) how often each row counts; None for once.
+        groups: (n_rows,) of rows that are drawn together; None for one by one.
 
     Returns:
         The estimates by metric, and one for each class.
     """
     rng = np.random.default_rng(seed)
+    units = units_of(len(y_true), groups, sample_weight)
     (true, pred), counts = combinations(n_classes, y_true, y_pred)
-    weights = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    if units is None:
+        weights = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    else:
+        cells = place_in((true, pred), n_classes, y_true, y_pred)
+        weigh = units.by_cell(cells, len(true))
+        counts = weigh(np.ones((1, units.n)))[0]
+        weights = np.concatenate([weigh(n) for n in draw_times(units.n, resamples, rng)])
     # the first row is that of the rows as they are
     weights = np.concatenate([counts[None], weights]).astype(float)
     tables = weigh_classes(weights, true, pred, n_classes)
@@ -148,30 +166,60 @@ def estimates(
     if costs is not None:
         values = weighted("cost", true, pred, n_classes, costs=costs)(weights)
         metrics["cost"] = interval(float(values[0]), values[1:], confidence)
-    metrics["accuracy"] = wilson(int((y_true == y_pred).sum()), len(y_true), confidence)
+    metrics["accuracy"] = _share(
+        y_true == y_pred, np.ones(len(y_true), dtype=bool), units, confidence
+    )
     if proba is not None:
-        drawn = _resampled(y_true, proba, resamples, rng)
-        for name, value in compute_metrics(y_true, proba).items():
+        drawn = _resampled(y_true, proba, resamples, rng, units)
+        for name, value in compute_metrics(y_true, proba, sample_weight=sample_weight).items():
             if name not in OF_LABELS:
                 metrics[name] = interval(value, drawn.get(name, np.empty(0)), confidence)
     f1 = f1_by_class(*tables)
     classes = []
     for y in range(n_classes):
-        hits, rows, predictions = (int(table[0, y]) for table in tables)
+        of_class, of_pred = y_true == y, y_pred == y
+        rows, predictions = int(of_class.sum()), int(of_pred.sum())
         classes.append(
             ClassEstimates(
                 rows,
                 predictions,
-                precision=wilson(hits, predictions, confidence),
-                recall=wilson(hits, rows, confidence),
+                precision=_share(of_class, of_pred, units, confidence),
+                recall=_share(of_pred, of_class, units, confidence),
                 f1=interval(float(f1[0, y]), f1[1:, y], confidence) if rows else Estimate(math.nan),
             )
         )
     return {name: metrics[name] for name in METRICS if name in metrics}, classes
 
 
+def _share(hits: np.ndarray, among: np.ndarray, units: Units | None, confidence: float) -> Estimate:
+    """Wilson's interval of a share of the rows; of units by their effective number of rows."""
+    if units is None or not among.any():
+        return wilson(int((hits & among).sum()), int(among.sum()), confidence)
+    share, rows = units.effective_rows(hits, among)
+    ends = wilson_ends(share, rows, confidence)
+    return Estimate(share, *ends)
+
+
+def wilson_ends(share: float, rows: float, confidence: float) -> tuple[float, float]:
+    """Ends of Wilson's score interval, also where the number of rows is not whole.
+
+    Args:
+        share: from 0 to 1.
+        rows: above 0.
+        confidence: two-sided.
+    """
+    z2 = float(norm.isf((1 - confidence) / 2)) ** 2
+    middle = share + z2 / (2 * rows)
+    half = math.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2)))
+    return max(0.0, (middle - half) / (1 + z2 / rows)), min(1.0, (middle + half) / (1 + z2 / rows))
+
+
 def _resampled(
-    y_true: np.ndarray, proba: np.ndarray, resamples: int, rng: np.random.Generator
+    y_true: np.ndarray,
+    proba: np.ndarray,
+    resamples: int,
+    rng: np.random.Generator,
+    units: Units | None = None,
 ) -> dict[str, np.ndarray]:
     """Resamples of the metrics of probabilities, by name."""
     n_rows, n_classes = proba.shape
@@ -183,17 +231,8 @@ def _resampled(
     if len(np.unique(y_true)) == n_classes and cells * times <= 2 * MOST_CELLS:
         ranks = all_of_ranks(y_true, proba)
     drawn = []
-    for weights in _weights(n_rows, times, rng):
+    for drawn_times in draw_times(units.n if units else n_rows, times, rng, n_rows):
+        weights = units.by_row(drawn_times) if units else drawn_times
         values = {name: metric(weights) for name, metric in metrics.items()}
         drawn.append(values | (ranks(weights) if ranks else {}))
     return {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
-
-
-def _weights(n_rows: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each row is drawn, (some resamples, n_rows) at a time."""
-    at_once = max(1, CHUNK // n_rows)
-    for start in range(0, resamples, at_once):
-        many = min(at_once, resamples - start)
-        rows = rng.integers(0, n_rows, (many, n_rows)) + np.arange(many)[:, None] * n_rows
-        times = np.bincount(rows.ravel(), minlength=many * n_rows)
-        yield times.reshape(many, n_rows).astype(np.float64)

@@ -168,13 +168,7 @@ def sign(metric: str) -> int:
 
 
 def rank_key(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
-    """Sorts the best first: by the metric, equals by log loss; what is undefined comes last.
-
-    Args:
-        metric: a key of `METRICS`.
-        metrics: value by name.
-        prefix: of the names in `metrics`.
-    """
+    """Sorts the best first: by the metric, equals by log loss; what is undefined comes last."""
     value = -sign(metric) * metrics.get(prefix + metric, math.nan)
     loss = metrics.get(f"{prefix}log_loss", math.inf)
     return (math.inf if math.isnan(value) else value), loss

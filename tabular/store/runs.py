@@ -109,14 +109,7 @@ def log_results(
 
 
 def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
-    """Logs a table that is scored as an input of the active run, without reading it again.
-
-    Args:
-        name: of the table.
-        source: what the user gave: a built-in name, a path or a URI.
-        digest: of the table.
-        schema: its columns.
-    """
+    """Logs a table that is scored as an input of the active run, without reading it again."""
 
     def kind(field: pa.DataType) -> DataType:
         tests = {

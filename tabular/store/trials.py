@@ -141,7 +141,7 @@ def read_trials(run_id: str, metric: str, digest: str, same: Mapping[str, str]) 
             client.set_terminated(child.info.run_id, status)
             number = number if logged else None
         if number and child.info.status != "KILLED":
-            trials[child.info.run_id] = _trial(int(number[1]), child, metric)
+            trials[child.info.run_id] = _trial(int(number[1]), child)
     trials = dict(sorted(trials.items(), key=lambda item: item[1].number))
     if [trial.number for trial in trials.values()] != list(range(len(trials))) or not trials:
         raise BadInput(f"run {run_id!r} has no complete series of trials; start a new sweep")
@@ -150,7 +150,7 @@ def read_trials(run_id: str, metric: str, digest: str, same: Mapping[str, str]) 
     return trials
 
 
-def _trial(number: int, child: Run, metric: str) -> Trial:
+def _trial(number: int, child: Run) -> Trial:
     params = {name: literal(text) for name, text in child.data.params.items()}
     metrics = child.data.metrics
     return Trial(
