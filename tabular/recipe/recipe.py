@@ -7,7 +7,7 @@ judged on probabilities and decisions that were made without the fold they are j
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from sklearn.calibration import CalibratedClassifierCV
 
 from custom_model.served.sets import calibrate, threshold_of
 from tabular.recipe import calibration, ensemble, threshold
+from tabular.recipe.out_of_fold import cross_fitted, surely_above
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
@@ -110,26 +111,6 @@ def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
     return [trial for trial in best if trial.number in chosen]
 
 
-def cross_fitted(
-    folds: np.ndarray, predict: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Predictions for each fold that are learned without it.
-
-    What is learned on the rows that it is judged on looks better than it is.
-
-    Args:
-        folds: (n_rows,) number of the fold that each row is in.
-        predict: from (n_rows,) bool, the rows to learn from, and (n_rows,) bool, the rows to
-            predict, to an array with a row for each of the latter.
-
-    Returns:
-        An array with a row for each row.
-    """
-    parts = [predict(folds != fold, folds == fold) for fold in np.unique(folds)]
-    order = np.concatenate([np.flatnonzero(folds == fold) for fold in np.unique(folds)])
-    return np.asarray(np.concatenate(parts)[np.argsort(order)])
-
-
 def finish(
     trials: Sequence[Trial],
     folds: Folds,
@@ -211,13 +192,13 @@ class _Judge:
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if not _surely_above(lower, self.sample_weight, errors):
-            if self.costs is None or _surely_above(-lower, self.sample_weight):
+        if not surely_above(lower, self.sample_weight, errors):
+            if self.costs is None or surely_above(-lower, self.sample_weight):
                 return False
             before, after = (
                 self.costs[self.y_true, predicted(c.oof, costs=self.costs)] for c in (old, new)
             )
-            return _surely_above(before - after, self.sample_weight)
+            return surely_above(before - after, self.sample_weight)
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
         return bool(self._gain(new, old) >= -noise)
 
@@ -309,13 +290,3 @@ class _Judge:
         for fold in np.unique(self.folds):
             scores.append(self._score(candidate, self.folds == fold))
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
-
-
-def _surely_above(
-    differences: np.ndarray, sample_weight: np.ndarray | None, errors: float = 1.0
-) -> bool:
-    """Whether the mean is above 0 by more than so many standard errors."""
-    n_rows = len(differences) if sample_weight is None else sample_weight.sum()
-    mean = np.average(differences, weights=sample_weight)
-    variance = np.average((differences - mean) ** 2, weights=sample_weight)
-    return bool(mean > errors * np.sqrt(variance / max(n_rows - 1, 1e-9)))
