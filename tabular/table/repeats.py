@@ -14,7 +14,7 @@ from custom_model.served.columns import Column
 FEWEST_VALUES = 20
 FEWEST_ROWS, MOST_ROWS = 1.5, 100.0  # of a value, in the mean
 MOST_PAIRS = 2_000
-ALIKE = 0.6  # share by which rows of a value differ less, of the column in the middle
+ALIKE = 0.8  # share by which rows of a value differ less, of the column in the middle
 SAME_CLASS = 0.8  # the same of the class, where the rows are alike at all
 SLIGHTLY = 0.2
 
@@ -31,12 +31,12 @@ def describe_repeats(
         y: (n_rows,) classes.
     """
     names = [column.name for column in columns if column.kind != "text"]
-    ranks = {name: _ranks(typed[name]) for name in names}
+    repeated = {name: pairs for name in features if (pairs := _pairs(features[name])) is not None}
+    ranks = {name: _ranks(typed[name]) for name in names} if repeated else {}
     best = max(
         (
             (alike, same_class, str(name))
-            for name in features
-            if (pairs := _pairs(features[name])) is not None
+            for name, pairs in repeated.items()
             for alike, same_class in [_alike(pairs, str(name), ranks, y)]
             if alike > ALIKE or (same_class > SAME_CLASS and alike > SLIGHTLY)
         ),
@@ -62,7 +62,7 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
 
     Rows without a value are left out.
     """
-    if cells.dtype.kind == "f" and not (cells.dropna() % 1 == 0).all():
+    if not FEWEST_VALUES <= cells.nunique() <= len(cells) / FEWEST_ROWS:
         return None
     cells = cells.where(cells.astype("str").str.strip() != "")
     number = pd.to_numeric(cells, errors="coerce")
