@@ -16,6 +16,7 @@ from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
 from tabular.report.parts import name_groups
+from tabular.stats.constraint import read_constraint
 from tabular.stats.costs import align_costs
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
@@ -146,6 +147,7 @@ def compare(
     _, challenger, y_true, predictions, before, by_rows, costs = min(
         scored, key=lambda item: item[0]
     )
+    classes, promised = challenger.model.classes, challenger.model.at_least
     refreshed = (
         current is not None
         and current.ours
@@ -162,6 +164,7 @@ def compare(
         challengers=ranked,
         by_rows=by_rows,
         costs=costs,
+        at_least=read_constraint(promised, classes) if promised else None,
     )
     return challenger, decision
 

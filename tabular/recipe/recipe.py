@@ -7,7 +7,8 @@ judged on probabilities and decisions that were made without the fold they are j
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,16 +17,15 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from custom_model.served.sets import calibrate, threshold_of
-from tabular.recipe import calibration, ensemble, threshold
-from tabular.recipe.out_of_fold import cross_fitted, surely_above
+from tabular.errors import BadInput
+from tabular.recipe import calibration, constraint, ensemble, threshold
+from tabular.recipe.cross_fitting import cross_fitted, surely_above
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import ranked
 from tabular.stats.compute import compute_metric, compute_metrics, predicted
+from tabular.stats.constraint import Constraint
 from tabular.stats.formulas import log_losses
 from tabular.stats.metrics import METRICS, sign
-
-POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Recipe:
         calibrator: learned on out-of-fold probabilities.
         threshold: of the second of two classes.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        at_least: the constraint that its threshold holds, "" for none.
         sets: of `served.sets.calibrate`, None where there are no out-of-fold probabilities.
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     calibrator: CalibratedClassifierCV | None = None
     threshold: float = 0.5
     costs: np.ndarray | None = field(default=None, compare=False)
+    at_least: str = ""
     sets: dict[str, Any] | None = None
 
     @property
@@ -63,7 +65,7 @@ class Recipe:
     def bare(self) -> bool:
         """Whether it is nothing but one trial."""
         plain = self.threshold == 0.5 or self.costs is not None  # then its trial decides by them
-        return len(self.members) == 1 and not self.method and plain
+        return len(self.members) == 1 and not self.method and not self.at_least and plain
 
     @property
     def name(self) -> str:
@@ -75,7 +77,8 @@ class Recipe:
         made = " + ".join(parts) if len(parts) > 1 else self.classifier
         made += f", {self.method} calibration" if self.method else ""
         made += f", threshold {self.threshold:.3f}" if self.threshold != 0.5 else ""
-        return made + (", least cost" if self.costs is not None else "")
+        made += ", least cost" if self.costs is not None else ""
+        return made + (f", {self.at_least}" if self.at_least else "")
 
     @property
     def key(self) -> str:
@@ -98,19 +101,6 @@ def as_it_is(
     return Recipe(*made, threshold=threshold_of(costs), costs=costs, sets=sets)
 
 
-def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
-    """The trials that a recipe may be made of, best by the objective first.
-
-    Args:
-        trials: of the sweep, at least one of them evaluated on every fold.
-        metric: the objective.
-    """
-    best = ranked(trials, metric)
-    likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
-    chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}
-    return [trial for trial in best if trial.number in chosen]
-
-
 def finish(
     trials: Sequence[Trial],
     folds: Folds,
@@ -118,6 +108,7 @@ def finish(
     *,
     seed: int,
     costs: np.ndarray | None = None,
+    at_least: Constraint | None = None,
 ) -> list[Recipe]:
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
@@ -127,14 +118,26 @@ def finish(
         metric: the objective.
         seed: of the resamples for the threshold.
         costs: (n_classes, n_classes) of predicting column for row, by which to decide; or None.
+        at_least: that every threshold has to hold; None without.
+
+    Raises:
+        BadInput: the best recipe cannot hold the constraint.
     """
-    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs, folds.sample_weight)
+    judge = _Judge(
+        folds.y_true,
+        folds.fold_of_row,
+        metric,
+        seed,
+        costs,
+        at_least is not None,
+        folds.sample_weight,
+    )
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
         for trial, oof in zip(trials, stacked, strict=True)
     ]
-    weights = ensemble.select(stacked, judge.y_true, judge.sample_weight)
+    weights = ensemble.select(stacked, judge.y_true, judge.weights)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
@@ -150,7 +153,8 @@ def finish(
         # an average is the steadier of two that are equal, so it need not be surely better
         if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
-    return [judge.measured(candidate) for candidate in candidates]
+    held = judge.constrained(at_least, candidates) if at_least else candidates
+    return [judge.measured(candidate) for candidate in held]
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,8 @@ class _Judge:
     metric: str
     seed: int
     costs: np.ndarray | None
-    sample_weight: np.ndarray | None = None
+    constrains: bool  # the threshold is chosen for a constraint, after all else
+    weights: np.ndarray | None
 
     def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
@@ -192,13 +197,13 @@ class _Judge:
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if not surely_above(lower, self.sample_weight, errors):
-            if self.costs is None or surely_above(-lower, self.sample_weight):
+        if not surely_above(lower, self.weights, errors):
+            if self.costs is None or surely_above(-lower, self.weights):
                 return False
             before, after = (
                 self.costs[self.y_true, predicted(c.oof, costs=self.costs)] for c in (old, new)
             )
-            return surely_above(before - after, self.sample_weight)
+            return surely_above(before - after, self.weights)
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
         return bool(self._gain(new, old) >= -noise)
 
@@ -206,10 +211,13 @@ class _Judge:
         """The candidate with calibration and threshold where they make it better."""
         plain, n_classes = candidate, candidate.oof.shape[1]
         if self._fewest_classes == n_classes:  # or a calibrator would not know one
-            for method in calibration.methods(int(self._total)):
+            for method in calibration.methods(
+                len(self.y_true) if self.weights is None else int(self.weights.sum())
+            ):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
-        if n_classes == 2 and METRICS[self.metric].tunable and self.costs is None:
+        decided = self.costs is not None or self.constrains
+        if n_classes == 2 and METRICS[self.metric].tunable and not decided:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
@@ -222,13 +230,8 @@ class _Judge:
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics, and what prediction sets need."""
-        metrics = compute_metrics(
-            self.y_true,
-            candidate.oof,
-            candidate.y_pred,
-            costs=self.costs,
-            sample_weight=self.sample_weight,
-        )
+        options = {"costs": self.costs, "sample_weight": self.weights}
+        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred, **options)
         return dataclasses.replace(
             candidate.recipe,
             metrics=metrics,
@@ -244,49 +247,48 @@ class _Judge:
                 plain.oof[outside]
             ),
         )
-        calibrator = learn(plain.proba, self.y_true, self.sample_weight)
+        calibrator = learn(plain.proba, *self.labels())
         recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
         return _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
 
     def _with_threshold(self, plain: _Candidate) -> _Candidate:
-        def tune(proba: np.ndarray, rows: np.ndarray) -> float:
-            y_true, weights = self.labels(rows)
-            return threshold.tune(proba, y_true, self.metric, seed=self.seed, sample_weight=weights)
-
+        tune = functools.partial(threshold.tune, metric=self.metric, seed=self.seed)
         second = plain.oof[:, 1]
         y_pred = cross_fitted(
             self.folds,
-            lambda inside, outside: second[outside] > tune(second[inside], inside),
+            lambda inside, outside: second[outside] > tune(second[inside], *self.labels(inside)),
         ).astype(np.intp)
-        best = tune(plain.proba[:, 1], np.ones(len(self.y_true), dtype=bool))
+        best = tune(plain.proba[:, 1], *self.labels())
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
-    def labels(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Classes and weights of some rows, (n_rows,) bool."""
-        weights = self.sample_weight
-        return self.y_true[rows], None if weights is None else weights[rows]
+    def constrained(self, at_least: Constraint, pool: list[_Candidate]) -> Iterator[_Candidate]:
+        """The candidates that can hold the constraint; the first has to, or it is a BadInput."""
+        for plain in pool:
+            with suppress(BadInput) if plain is not pool[0] else nullcontext():
+                rows = plain.proba, plain.oof, self.y_true, self.folds
+                best, y_pred = constraint.decide_within(
+                    at_least, *rows, metric=self.metric, costs=self.costs
+                )
+                made = dataclasses.replace(plain.recipe, threshold=best, at_least=str(at_least))
+                yield dataclasses.replace(plain, recipe=made, y_pred=y_pred)
 
-    @property
-    def _total(self) -> float:
-        weights = self.sample_weight
-        return float(len(self.y_true) if weights is None else weights.sum())
-
-    def _score(self, candidate: _Candidate, rows: np.ndarray) -> float:
-        """The objective on some rows, (n_rows,) bool."""
-        y_true, weights = self.labels(rows)
+    def _score(self, candidate: _Candidate, rows: Any = slice(None)) -> float:
+        """The objective on some of the rows."""
         y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
+        (y_true, weights), oof = self.labels(rows), candidate.oof[rows]
         options = {"costs": self.costs, "sample_weight": weights}
-        return compute_metric(self.metric, y_true, candidate.oof[rows], y_pred, **options)
+        return compute_metric(self.metric, y_true, oof, y_pred, **options)
+
+    def labels(self, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray | None]:
+        """Classes and weights of some of the rows."""
+        return self.y_true[rows], None if self.weights is None else self.weights[rows]
 
     def _gain(self, new: _Candidate, old: _Candidate) -> float:
         """By how much the objective is better."""
-        scores = [self._score(c, np.ones(len(self.y_true), dtype=bool)) for c in (new, old)]
-        return sign(self.metric) * (scores[0] - scores[1])
+        return sign(self.metric) * (self._score(new) - self._score(old))
 
     def _spread(self, candidate: _Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""
-        scores = []
-        for fold in np.unique(self.folds):
-            scores.append(self._score(candidate, self.folds == fold))
+        scores = [self._score(candidate, self.folds == fold) for fold in np.unique(self.folds)]
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0

@@ -12,10 +12,10 @@ CANDIDATES = np.linspace(0.02, 0.98, 97)  # quantiles of the probabilities
 def tune(
     proba: np.ndarray,
     y_true: np.ndarray,
-    metric: str,
-    *,
-    seed: int,
     sample_weight: np.ndarray | None = None,
+    *,
+    metric: str,
+    seed: int,
 ) -> float:
     """The threshold above which to predict the second class, so that the metric is best.
 
@@ -25,9 +25,9 @@ def tune(
     Args:
         proba: (n_rows,) probabilities of the second class.
         y_true: (n_rows,) classes, 0 or 1.
+        sample_weight: (n_rows,) how often each row counts, and is drawn; None for once.
         metric: a key of `METRICS` that is tunable.
         seed: of the resamples.
-        sample_weight: (n_rows,) how often each row counts, and is drawn; None for once.
     """
     by_counts = METRICS[metric].by_counts
     assert by_counts is not None

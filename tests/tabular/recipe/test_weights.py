@@ -100,9 +100,11 @@ def test_ensemble_calibration_and_threshold_with_weights_equal_those_of_repeated
         repeated = calibration.learn(method, proba[0][rows], y[rows])
         both = [one.predict_proba(proba[0]) for one in (weighted, repeated)]
         assert np.abs(both[0] - both[1]).max() < 1e-6, method
-    assert threshold.tune(
-        second[0], y, "f1_macro", seed=0, sample_weight=weights.astype(float)
-    ) == pytest.approx(threshold.tune(second[0][rows], y[rows], "f1_macro", seed=0), abs=1e-9)
+    tuned = [
+        threshold.tune(*given, metric="f1_macro", seed=0)
+        for given in ((second[0], y, weights.astype(float)), (second[0][rows], y[rows]))
+    ]
+    assert tuned[0] == pytest.approx(tuned[1], abs=1e-9)
     assert compute_metrics(y, proba[0], sample_weight=weights) == pytest.approx(
         compute_metrics(y[rows], proba[0][rows]), abs=1e-9
     )

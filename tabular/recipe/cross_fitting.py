@@ -1,4 +1,4 @@
-"""What is learned on out-of-fold predictions, and judged by them."""
+"""Predictions for each fold that are learned without it."""
 
 from collections.abc import Callable
 
