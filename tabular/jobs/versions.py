@@ -67,9 +67,11 @@ class Fitted:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        costs = self.recipe.costs
-        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred, costs=costs)
-        on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
+        weights = self.dataset.roles[self.split.holdout].sample_weight
+        on_holdout = compute_metrics(
+            self.y_true, self.proba, self.y_pred, costs=self.recipe.costs, sample_weight=weights
+        )
+        on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels, weights)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
         }
