@@ -15,7 +15,8 @@ import pandas as pd
 
 from .columns import Column, expand, expanded_names
 
-MOST_COALITIONS = 256  # of a row: all those of eight columns
+EXACT_COLUMNS = 8
+MOST_COALITIONS = 144  # of more columns, where twice their number is less
 BLOCK_CELLS = 2_000_000
 ROUNDING = 1e-12  # an effect below is that of the order of sums
 
@@ -155,7 +156,7 @@ def _coalitions(n: int) -> tuple[np.ndarray, np.ndarray]:
     sizes = np.arange(2, n - 1)
     mass = (n - 1) / (sizes * (n - sizes))  # of all coalitions of a size
     every = (1 << n) - 1
-    if every < MOST_COALITIONS:
+    if n <= EXACT_COLUMNS:
         masks = list(range(1, every))
     else:
         rng = np.random.default_rng(0)
@@ -169,7 +170,7 @@ def _coalitions(n: int) -> tuple[np.ndarray, np.ndarray]:
     inner = np.array(bits, dtype=np.intp).reshape(-1, n)
     size = inner.sum(axis=1)
     of_size = np.bincount(size, minlength=n + 1)
-    if every < MOST_COALITIONS:
+    if n <= EXACT_COLUMNS:
         kernel = np.array([(n - 1) / (k * (n - k)) for k in size.tolist()]) / of_size[size]
     else:
         alone = (size == 1) | (size == n - 1)

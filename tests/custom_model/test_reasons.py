@@ -142,11 +142,11 @@ def test_effects_of_more_columns_are_near_those_of_all_coalitions(
     model = fitted(dataset, "hist_gradient_boosting", max_iter=30)
     rows, codes = dataset.expanded[:10], dataset.codes[:10]
     sampled = explain(model, dataset, rows, codes)
-    monkeypatch.setattr(reasons, "MOST_COALITIONS", 2**12)
+    monkeypatch.setattr(reasons, "EXACT_COLUMNS", 12)
     reasons._coalitions.cache_clear()
     exact = explain(model, dataset, rows, codes)
     reasons._coalitions.cache_clear()
-    assert np.corrcoef(sampled.ravel(), exact.ravel())[0, 1] > 0.98
+    assert np.corrcoef(sampled.ravel(), exact.ravel())[0, 1] > 0.95
 
 
 def test_a_typical_row_is_of_medians_and_most_frequent_levels_and_has_no_text() -> None:
