@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 
+from custom_model.served.sets import calibrate, in_sets
 from tabular.jobs.preparation import prepare
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.cross_fitting import cross_fitted
@@ -139,6 +140,18 @@ def test_overconfident_proba_are_calibrated_and_right_ones_are_not() -> None:
     right = np.clip(recipe.calibrator.predict_proba(wrong), 1e-6, 1)
     (again,) = finished([trial(0, right, "log_loss")], "log_loss")
     assert not again.method
+
+
+def test_sets_of_a_calibrated_recipe_are_made_from_what_it_will_answer() -> None:
+    wrong = proba_with(1.5, 3) ** 4
+    wrong /= wrong.sum(axis=1, keepdims=True)
+    (recipe,) = finished([trial(0, wrong, "log_loss")], "log_loss")
+    served = recipe.calibrator.predict_proba(wrong)
+    assert recipe.method
+    assert recipe.sets == calibrate(TRUTH, served)
+    inside = in_sets(recipe.sets, served, 0.9)[np.arange(N_ROWS), TRUTH]
+    for y in (0, 1):
+        assert inside[y == TRUTH].mean() >= 0.9
 
 
 def test_a_class_that_no_fold_validates_leaves_probabilities_uncalibrated() -> None:
