@@ -29,8 +29,8 @@ from tabular.store.registry import Version
 from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
-from tabular.table.split import ROW_HASH, Split
-from tabular.table.structure import to_metadata
+from tabular.table.split import GROUP_HASH, ROW_HASH, Split
+from tabular.table.structure import Roles, to_metadata
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,20 @@ class Fitted:
         """(n_holdout,) predicted classes of the holdout."""
         return predicted(self.proba, self.recipe.threshold, self.recipe.costs)
 
+    @property
+    def roles(self) -> Roles:
+        """Groups, moments and weights of the holdout."""
+        return self.dataset.roles[self.split.holdout]
+
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
         costs = self.recipe.costs
-        on_holdout = compute_metrics(self.y_true, self.proba, self.y_pred, costs=costs)
-        on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels)
+        weights = self.roles.sample_weight
+        on_holdout = compute_metrics(
+            self.y_true, self.proba, self.y_pred, costs=costs, sample_weight=weights
+        )
+        on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels, weights)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
             f"holdout_{name}": value for name, value in on_holdout.items()
         }
@@ -147,6 +155,8 @@ def _write_rows(folder: Path, fitted: Fitted) -> None:
     holdout.index = dataset.row_hashes[split.holdout]
     holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
     rows = pd.DataFrame({ROW_HASH: dataset.row_hashes[split.train]})
+    if dataset.roles.groups is not None:
+        rows[GROUP_HASH] = dataset.roles.groups[split.train]
     rows.to_parquet(folder / "training_rows.parquet", index=False)
 
 
@@ -161,6 +171,7 @@ def _write_classification_report(folder: Path, fitted: Fitted) -> None:
             target_names=[names[y] for y in present],
             zero_division=0,
             output_dict=as_dict,
+            sample_weight=fitted.roles.sample_weight,
         )
         text = json.dumps(text, indent=1) if as_dict else text
         (folder / f"classification_report.{suffix}").write_text(text, encoding="utf-8")
@@ -191,6 +202,8 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
             dataset.columns,
             seed=fitted.seed,
             costs=fitted.recipe.costs,
+            groups=fitted.roles.groups,
+            sample_weight=fitted.roles.sample_weight,
         ),
         here="holdout",
         pictures=plots.as_png(figures),
