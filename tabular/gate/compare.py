@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ class Contender:
     holdout: pd.DataFrame
     target: str
     trained_on: np.ndarray
-    groups_trained_on: np.ndarray
+    groups_trained_on: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 def load_contender(version: Version, folder: str) -> Contender:
@@ -61,8 +61,9 @@ def load_contender(version: Version, folder: str) -> Contender:
     model = load_model(f"models:/{version.name}/{version.number}", folder)
     rows = read_of_run(version.run_id, "training_rows.parquet") if version.ours else None
     trained_on = np.empty(0) if rows is None else rows[ROW_HASH].to_numpy()
-    grouped = rows is not None and GROUP_HASH in rows
-    groups = rows[GROUP_HASH].unique() if grouped else np.empty(0)
+    groups = np.empty(0)
+    if rows is not None and GROUP_HASH in rows:
+        groups = rows[GROUP_HASH].unique()
     return Contender(version, model, pd.DataFrame(), model.target, trained_on, groups)
 
 

@@ -14,7 +14,14 @@ from custom_model.packaging import to_request
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
-from tabular.models.labelled import classes_of_models, describe_seen, features_of, seen_rows
+from tabular.models.labelled import (
+    check_structures,
+    classes_of_models,
+    describe_seen,
+    features_of,
+    roles_in,
+    seen_rows,
+)
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report import pages as report
@@ -95,6 +102,7 @@ def evaluate(
     table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
+        check_structures(models)
         target = target or models[0].target or table.target
         labels = true_labels(table, target, data, models[0].classes)
         features = table.frame.drop(columns=target)
@@ -104,6 +112,9 @@ def evaluate(
         predicted = [one.ask(read) for one, read in zip(models, cells, strict=True)]
         kept, cautions = _rows_to_keep(models, predicted, table, labels, rows)
         predicted = [one.among(kept) for one in predicted]
+        roles, absent = roles_in(models[0], table, kept, data)
+        cautions += absent
+        drawn: dict[str, Any] = {"groups": roles.groups, "sample_weight": roles.sample_weight}
         typed, columns = features_of(models[0], cells[0], table, target)
         typed = typed[kept].reset_index(drop=True)
         y_true = labels[kept].tolist()
@@ -115,7 +126,7 @@ def evaluate(
             (align_costs(m.costs, m.classes, classes) for m in models if m.costs is not None), None
         )
         assessments = [
-            assess(codes, y_pred, proba, classes, typed, columns, costs=costs, **options)
+            assess(codes, y_pred, proba, classes, typed, columns, costs=costs, **drawn, **options)
             for y_pred, proba in aligned
         ]
         cautions += [caution] if caution else []
@@ -124,10 +135,12 @@ def evaluate(
             names = name_groups(typed, columns, features[kept], by, data)
             groups = assess_groups(codes, *aligned[0], names, classes, costs, **options)
             cautions += groups.cautions
+            if models[0].structure.group or models[0].structure.weight:
+                cautions.append(f"By {', '.join(by)} each row counts once and is independent.")
         gains: dict[str, GainEstimate] = {}
         if against:
             gains, sentence = assess_gains(
-                codes, aligned, classes, confidence, resamples, seed, costs
+                codes, aligned, classes, confidence, resamples, seed, costs, roles
             )
             cautions.append(sentence)
         for line in [*cautions, *filter(None, [assessments[0].cost_sentence])]:

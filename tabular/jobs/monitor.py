@@ -82,7 +82,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         )
         verdict: Verdict = "drift" if any(check.drift for check in absent) else drift.verdict
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
-        cautions = list(table.notes)
+        cautions = [*table.notes, *_structure_cautions(loaded)]
         gone = [name for name in cells.absent if name in loaded.required]
         if gone:
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
@@ -103,6 +103,19 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     for line in (*cautions, *_cost_lines(current, loaded), sentence):
         say(line)
     return Watch(run.info.run_id, drift, sentence)
+
+
+def _structure_cautions(model: LoadedModel) -> list[str]:
+    """What does not hold of a table whose rows are not independent or count differently."""
+    cautions = []
+    if model.structure.group:
+        cautions.append(
+            f"Rows with equal {', '.join(model.structure.group)} belong together for {model.uri}, "
+            "and are compared here as independent ones: a change may be that of a few groups."
+        )
+    if model.structure.weight:
+        cautions.append(f"Each row counts once here, whatever {model.structure.weight!r} holds.")
+    return cautions
 
 
 def _current(model: LoadedModel, predicted: PredictedRows, table: RawTable) -> CurrentPredictions:
