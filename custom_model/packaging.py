@@ -69,6 +69,7 @@ def log_bundle(
     *,
     threshold: float = 0.5,
     costs: np.ndarray | None = None,
+    at_least: str = "",
     sets: dict[str, Any] | None = None,
     typical: dict[str, Any] | None = None,
     proof: pd.DataFrame,
@@ -87,6 +88,7 @@ def log_bundle(
         example: (n_rows, n_columns) a few typed rows, as a client would send them.
         threshold: of two classes, the second is predicted where its probability is above it.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        at_least: the rate that the threshold was chosen to hold; "" for none.
         sets: of `served.sets.calibrate`; None where there are no out-of-fold probabilities.
         typical: of `served.reasons.typical_row`; None where no reasons are wanted.
         proof: (n_rows, n_columns) typed rows, the held-out ones say; the server takes the short way
@@ -102,6 +104,7 @@ def log_bundle(
         "target": target,
         "threshold": threshold,
         "costs": None if costs is None else costs.tolist(),
+        "at_least": at_least,
         "sets": sets,
         "typical": typical,
         "about": about,

@@ -63,6 +63,14 @@ def make_parser(description: str | None) -> Parser:
         '{"no": {"yes": 1}, "yes": {"no": 10}} by the true and the predicted class, or a file of '
         "JSON or CSV; empty for the most probable class",
     )
+    parser.option(
+        "at_least",
+        "",
+        str,
+        "a rate that the decision of two classes has to hold, with confidence: precision, recall "
+        "or specificity of the second class (precision:0.9) or of a named one (recall[no]:0.8); "
+        "empty for none",
+    )
     add_structure(parser)
     return parser
 

@@ -11,6 +11,7 @@ import pytest
 
 from custom_model.served.sets import decide_classes
 from steps import evaluate, monitor, promote, sweep
+from tabular.errors import BadInput
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -102,9 +103,36 @@ def test_three_classes_are_served_by_least_expected_cost(store: Store) -> None:
 def test_costs_that_cannot_be_used_leave_no_run(
     store: Store, options: list[str], message: str, capsys: Any
 ) -> None:
-    from tabular.errors import BadInput
-
     mixed_table().to_csv(store.folder / "mixed.csv", index=False)
     with pytest.raises(BadInput, match=message):
         sweep.main(["--data", str(store.folder / "mixed.csv"), "--target", "label", *options])
     assert not mlflow.search_runs(output_format="list")
+
+
+def test_a_constraint_is_held_by_the_threshold_that_the_version_carries(store: Store) -> None:
+    mixed_table(600).to_csv(store.folder / "mixed.csv", index=False)
+    data = ["--data", str(store.folder / "mixed.csv"), "--target", "label", *SEARCH]
+    sweep.main([*data, "--at_least", "recall[yes]:0.8"])
+    inside = mlflow.pyfunc.load_model("models:/mixed/1").unwrap_python_model()
+    assert inside.at_least == "recall[yes]:0.8"
+    assert 0 < inside.threshold < 1 and inside.threshold != 0.5
+    promote.main(["--model_name", "mixed", "--dry_run", "true"])  # the gate reads it
+    report = mlflow.artifacts.load_dict(
+        f"{run_of('1').info.artifact_uri}/classification_report.json"
+    )
+    assert report["yes"]["recall"] >= 0.7
+
+
+def run_of(version: str) -> Any:
+    return mlflow.get_run(mlflow.MlflowClient().get_model_version("mixed", version).run_id)
+
+
+def test_a_constraint_that_cannot_be_held_registers_nothing_and_says_what_can(store: Store) -> None:
+    mixed_table(300).to_csv(store.folder / "mixed.csv", index=False)
+    data = ["--data", str(store.folder / "mixed.csv"), "--target", "label", *SEARCH]
+    with pytest.raises(BadInput, match=r"at_least=precision\[yes\]:0.999 cannot be held .* can"):
+        sweep.main([*data, "--at_least", "precision:0.999"])
+    assert not mlflow.MlflowClient().search_registered_models()
+    assert {run.info.status for run in mlflow.search_runs(output_format="list")} >= {"FAILED"}
+    with pytest.raises(BadInput, match="at_least: expected precision, recall or specificity"):
+        sweep.main([*data, "--at_least", "precsion:0.9"])

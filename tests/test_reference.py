@@ -124,7 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     searched = [*data, "--jobs", "1", "--classifiers"]
     sweep.main([*searched, "logistic_regression,naive_bayes", "--trials", "14"])  # one as it is
     calibrated = ["logistic_regression,extra_trees", "--trials", "4", "--register", "2"]
-    calibrated += ["--cost", '{"no": {"yes": 1}, "yes": {"no": 5}}']
+    calibrated += ["--at_least", "recall:0.3", "--cost", '{"no": {"yes": 1}, "yes": {"no": 5}}']
     sweep.main([*searched, *calibrated])
     log_failures()
     promote.main(

@@ -43,6 +43,7 @@ class Model:
         self.target: str = spec["target"]
         self.outputs = [f"probability_{label}" for label in self.labels]
         self.threshold: float = spec.get("threshold", 0.5)
+        self.at_least: str = spec.get("at_least", "")
         self.costs = None if spec.get("costs") is None else np.array(spec["costs"], dtype=float)
         self.sets: dict[str, Any] | None = spec.get("sets")
         self.typical: dict[str, Any] | None = spec.get("typical")

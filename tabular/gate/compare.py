@@ -16,6 +16,7 @@ from tabular.models.classes import align, key
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel
 from tabular.report.parts import name_groups
+from tabular.stats.constraint import read_constraint
 from tabular.stats.costs import align_costs
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
@@ -154,6 +155,7 @@ def compare(
     _, challenger, y_true, predictions, before, by_rows, costs, roles = min(
         scored, key=lambda item: item[0]
     )
+    classes, promised = challenger.model.classes, challenger.model.at_least
     refreshed = (
         current is not None
         and current.ours
@@ -172,6 +174,7 @@ def compare(
         costs=costs,
         groups=roles.groups,
         sample_weight=roles.sample_weight,
+        at_least=read_constraint(promised, classes) if promised else None,
     )
     return challenger, decision
 

@@ -14,6 +14,7 @@ from tabular.gate.rules import (
     Rule,
     check_better,
     check_classes,
+    check_constraint,
     check_floor,
     check_gaps,
     check_latency,
@@ -22,6 +23,7 @@ from tabular.gate.rules import (
 )
 from tabular.stats.by_group import gaps
 from tabular.stats.compute import compute_metrics, predicted
+from tabular.stats.constraint import Constraint
 from tabular.stats.metrics import OF_LABELS
 from tabular.stats.paired import Gain, Paired, gain, mcnemar
 
@@ -99,6 +101,7 @@ def decide(
     challengers: int = 1,
     by_rows: np.ndarray | None = None,
     costs: np.ndarray | None = None,
+    at_least: Constraint | None = None,
     groups: np.ndarray | None = None,
     sample_weight: np.ndarray | None = None,
 ) -> Decision:
@@ -114,6 +117,7 @@ def decide(
         challengers: from how many the challenger was picked; the more, the smaller the level.
         by_rows: (n_rows,) name of each row's group by `rule.by`; None without.
         costs: (n_classes, n_classes) of predicting column for row; None without.
+        at_least: the rate that the challenger was made to hold; None without.
         groups: (n_rows,) of rows that belong together; None for each by itself.
         sample_weight: (n_rows,) how often each row counts; None for once.
 
@@ -130,6 +134,10 @@ def decide(
         "challengers": challengers,
         "challenger": scores,
     }
+    if at_least:
+        rate = at_least.estimate(y_true, challenger.labels, rule.confidence)
+        checks.append(check_constraint(at_least, rate))
+        evidence["at_least"] = {"rate": str(at_least), **rate.named("value")}
     if by_rows is not None:
         between = gaps(
             y_true, challenger.labels, by_rows, labels,

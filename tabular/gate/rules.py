@@ -9,6 +9,8 @@ from sklearn.metrics import recall_score
 
 from custom_model.served.columns import Label
 from tabular.stats.by_group import FEWEST_ROWS, Gap
+from tabular.stats.constraint import Constraint
+from tabular.stats.intervals import Estimate
 from tabular.stats.metrics import sign
 from tabular.stats.paired import Gain, Paired
 
@@ -103,6 +105,23 @@ def check_better(
             reason = f"no worse on newer data, and the log loss is {losses.value:.4f} lower"
             p_value = losses.p_value
     return Check("better", wins, f"{reason} (p {p_value:.4f}, level {level:.4f})")
+
+
+def check_constraint(at_least: Constraint, rate: Estimate) -> Check:
+    """The rows do not contradict the rate that the challenger was made to hold.
+
+    Few rows cannot prove it once more; they can refute it.
+
+    Args:
+        at_least: what is to be held.
+        rate: on the rows, with its one-sided bounds.
+    """
+    if np.isnan(rate.value):
+        return Check("at_least", True, f"no row to check {at_least} on")
+    broken = rate.high < at_least.value
+    word = "surely below" if broken else "not surely below"
+    between = rate.between(".4f")
+    return Check("at_least", not broken, f"{rate.value:.4f} ({between}) is {word} {at_least}")
 
 
 def check_gaps(between: dict[str, Gap], rule: Rule) -> list[Check]:

@@ -29,6 +29,7 @@ from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.compute import compute_metric
+from tabular.stats.constraint import Constraint, read_constraint
 from tabular.stats.metrics import OF_RANKS
 from tabular.store import registry
 from tabular.store.artifacts import download
@@ -42,6 +43,7 @@ from tabular.store.trials import (
     read_trials,
     recipe_run,
 )
+from tabular.table.dataset import Dataset
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
 IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration
@@ -69,6 +71,7 @@ class Plan:
         register: how many of the best become versions.
         resume: run id of a sweep of the same table to continue, "" for a new one.
         cost: of predicting a class for another one, see `read_costs`; "" for none.
+        at_least: a rate to be held, see `read_constraint`; "" for none.
         group: columns of rows that belong together; see `RoleColumns`.
         time: column that says when a row was.
         weight: column that says how much a row counts.
@@ -87,6 +90,7 @@ class Plan:
     register: int
     resume: str
     cost: str = ""
+    at_least: str = ""
     group: str = ""
     time: str = ""
     weight: str = ""
@@ -105,6 +109,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     if metric == "cost" and not plan.cost:
         raise BadInput("metric=cost needs the costs; give them with cost")
     costs = read_costs(plan.cost, dataset.labels, download) if plan.cost else None
+    at_least = _constraint(plan, dataset)
     few = "too few rows" if dataset.structure.names else "one row"
     if metric in OF_RANKS and (lonely := prepared.never_validated):
         raise BadInput(
@@ -113,7 +118,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             "another metric"
         )
     families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
-    same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost}
+    same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost, "at_least": plan.at_least}
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")
@@ -143,8 +148,10 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         best = pool(trials, metric)
         log_oof(best)
         with_oof = [trial for trial in best if trial.oof is not None]
+        if at_least and not with_oof:
+            raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
         recipes = (
-            finish(with_oof, folds, metric, seed=plan.seed, costs=costs)
+            finish(with_oof, folds, metric, seed=plan.seed, costs=costs, at_least=at_least)
             if with_oof
             else [as_it_is(trial, costs=costs) for trial in best]
         )[: plan.register]
@@ -158,6 +165,13 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             tags = {"best_child_run_id": versions[0].run_id}
             log_results(versions[0].metrics, tags=tags, folder=folder)
     return versions
+
+
+def _constraint(plan: Plan, dataset: Dataset) -> Constraint | None:
+    try:
+        return read_constraint(plan.at_least, dataset.labels) if plan.at_least else None
+    except ValueError as error:
+        raise BadInput(f"at_least: {error}") from None
 
 
 STOPPING = "stopping: the best so far will be registered; once more to leave at once"

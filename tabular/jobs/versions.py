@@ -103,6 +103,7 @@ def register_version(
         dataset.typed[split.train][:3],
         threshold=fitted.recipe.threshold,
         costs=fitted.recipe.costs,
+        at_least=fitted.recipe.at_least,
         sets=fitted.recipe.sets,
         typical=typical_row(dataset.typed[split.train], dataset.columns),
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},

@@ -52,6 +52,7 @@ def as_bundle(
         params=params,
         run_id=run_id,
         costs=getattr(inside, "costs", None),
+        at_least=getattr(inside, "at_least", ""),
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
     )
 

@@ -118,6 +118,8 @@ class LoadedModel:
         run_id: of the run that logged it, "" where it does not say.
         profile: text of its `profile.json`, "" without.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        at_least: the rate that its threshold was chosen to hold, such as precision[yes]:0.9; "" for
+            none.
         structure: columns of its training table with a role in place of a feature.
         cut: the first moment of its holdout as text, "" without `structure.time`.
         params: of inference, that every prediction is made with.
@@ -138,6 +140,7 @@ class LoadedModel:
     run_id: str = ""
     profile: str = ""
     costs: np.ndarray | None = None
+    at_least: str = ""
     structure: Structure = ALL_ALIKE
     cut: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -7,7 +7,8 @@ judged on probabilities and decisions that were made without the fold they are j
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,11 +17,14 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 
 from custom_model.served.sets import calibrate, threshold_of
-from tabular.recipe import calibration, ensemble, threshold
+from tabular.errors import BadInput
+from tabular.recipe import calibration, constraint, ensemble, threshold
+from tabular.recipe.cross_fitting import cross_fitted
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
 from tabular.stats.compute import compute_metric, compute_metrics, predicted
+from tabular.stats.constraint import Constraint
 from tabular.stats.formulas import log_losses
 from tabular.stats.metrics import METRICS, sign
 
@@ -40,6 +44,7 @@ class Recipe:
         calibrator: learned on out-of-fold probabilities.
         threshold: of the second of two classes.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
+        at_least: the constraint that its threshold holds, "" for none.
         sets: of `served.sets.calibrate`, None where there are no out-of-fold probabilities.
     """
 
@@ -51,6 +56,7 @@ class Recipe:
     calibrator: CalibratedClassifierCV | None = None
     threshold: float = 0.5
     costs: np.ndarray | None = field(default=None, compare=False)
+    at_least: str = ""
     sets: dict[str, Any] | None = None
 
     @property
@@ -62,7 +68,7 @@ class Recipe:
     def bare(self) -> bool:
         """Whether it is nothing but one trial."""
         plain = self.threshold == 0.5 or self.costs is not None  # then its trial decides by them
-        return len(self.members) == 1 and not self.method and plain
+        return len(self.members) == 1 and not self.method and not self.at_least and plain
 
     @property
     def name(self) -> str:
@@ -74,7 +80,8 @@ class Recipe:
         made = " + ".join(parts) if len(parts) > 1 else self.classifier
         made += f", {self.method} calibration" if self.method else ""
         made += f", threshold {self.threshold:.3f}" if self.threshold != 0.5 else ""
-        return made + (", least cost" if self.costs is not None else "")
+        made += ", least cost" if self.costs is not None else ""
+        return made + (f", {self.at_least}" if self.at_least else "")
 
     @property
     def key(self) -> str:
@@ -110,26 +117,6 @@ def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
     return [trial for trial in best if trial.number in chosen]
 
 
-def cross_fitted(
-    folds: np.ndarray, predict: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Predictions for each fold that are learned without it.
-
-    What is learned on the rows that it is judged on looks better than it is.
-
-    Args:
-        folds: (n_rows,) number of the fold that each row is in.
-        predict: from (n_rows,) bool, the rows to learn from, and (n_rows,) bool, the rows to
-            predict, to an array with a row for each of the latter.
-
-    Returns:
-        An array with a row for each row.
-    """
-    parts = [predict(folds != fold, folds == fold) for fold in np.unique(folds)]
-    order = np.concatenate([np.flatnonzero(folds == fold) for fold in np.unique(folds)])
-    return np.asarray(np.concatenate(parts)[np.argsort(order)])
-
-
 def finish(
     trials: Sequence[Trial],
     folds: Folds,
@@ -137,6 +124,7 @@ def finish(
     *,
     seed: int,
     costs: np.ndarray | None = None,
+    at_least: Constraint | None = None,
 ) -> list[Recipe]:
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
@@ -146,8 +134,12 @@ def finish(
         metric: the objective.
         seed: of the resamples for the threshold.
         costs: (n_classes, n_classes) of predicting column for row, by which to decide; or None.
+        at_least: that every threshold has to hold; None without.
+
+    Raises:
+        BadInput: the best recipe cannot hold the constraint.
     """
-    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs)
+    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs, at_least is not None)
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
@@ -169,7 +161,8 @@ def finish(
         # an average is the steadier of two that are equal, so it need not be surely better
         if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
-    return [judge.measured(candidate) for candidate in candidates]
+    held = judge.constrained(at_least, candidates) if at_least else candidates
+    return [judge.measured(candidate) for candidate in held]
 
 
 @dataclass(frozen=True)
@@ -198,6 +191,7 @@ class _Judge:
     metric: str
     seed: int
     costs: np.ndarray | None
+    constrains: bool  # the threshold is chosen for a constraint, after all else
 
     def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
@@ -227,7 +221,8 @@ class _Judge:
             for method in calibration.methods(len(self.y_true)):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
-        if n_classes == 2 and METRICS[self.metric].tunable and self.costs is None:
+        decided = self.costs is not None or self.constrains
+        if n_classes == 2 and METRICS[self.metric].tunable and not decided:
             new = self._with_threshold(candidate)
             candidate = new if self.better(new, candidate) else candidate
         return candidate
@@ -271,25 +266,30 @@ class _Judge:
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
+    def constrained(self, at_least: Constraint, pool: list[_Candidate]) -> Iterator[_Candidate]:
+        """The candidates that can hold the constraint; the first has to, or it is a BadInput."""
+        for plain in pool:
+            with suppress(BadInput) if plain is not pool[0] else nullcontext():
+                rows = plain.proba, plain.oof, self.y_true, self.folds
+                best, y_pred = constraint.decide_within(
+                    at_least, *rows, metric=self.metric, costs=self.costs
+                )
+                made = dataclasses.replace(plain.recipe, threshold=best, at_least=str(at_least))
+                yield dataclasses.replace(plain, recipe=made, y_pred=y_pred)
+
+    def _score(self, candidate: _Candidate, rows: Any = slice(None)) -> float:
+        """The objective on some of the rows."""
+        y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
+        y_true, oof = self.y_true[rows], candidate.oof[rows]
+        return compute_metric(self.metric, y_true, oof, y_pred, costs=self.costs)
+
     def _gain(self, new: _Candidate, old: _Candidate) -> float:
         """By how much the objective is better."""
-        scores = [
-            compute_metric(self.metric, self.y_true, c.oof, c.y_pred, costs=self.costs)
-            for c in (new, old)
-        ]
-        return sign(self.metric) * (scores[0] - scores[1])
+        return sign(self.metric) * (self._score(new) - self._score(old))
 
     def _spread(self, candidate: _Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""
-        scores = []
-        for fold in np.unique(self.folds):
-            rows = self.folds == fold
-            y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
-            scores.append(
-                compute_metric(
-                    self.metric, self.y_true[rows], candidate.oof[rows], y_pred, costs=self.costs
-                )
-            )
+        scores = [self._score(candidate, self.folds == fold) for fold in np.unique(self.folds)]
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
 
 

@@ -10,6 +10,7 @@ from benchmarks.gate_groups import promoted
 from tabular.errors import BadInput
 from tabular.gate.decide import Decision, Predictions, decide
 from tabular.gate.rules import Rule
+from tabular.stats.constraint import read_constraint
 from tests.tabular.stats.test_paired import predictions
 
 LENIENT = Rule(max_class_loss=1.0, max_loss_rise=100.0)
@@ -200,6 +201,19 @@ def test_a_gap_between_groups_is_a_rule_where_it_is_limited() -> None:
         by_rows=np.where(np.arange(200) < 5, "a", "b").astype(object),
     )
     assert "equal_opportunity_difference is undefined" in few.reason
+
+
+def test_a_rate_that_the_holdout_refutes_is_refused() -> None:
+    constraint = read_constraint("recall:0.9", ["no", "yes"])
+    y_true = np.repeat([0, 1], 100)
+    for recalled, outcome in ((60, False), (86, True), (95, True)):
+        y_pred = np.repeat([0, 1, 0], [100, recalled, 100 - recalled])
+        decision = decide(
+            y_true, Predictions(np.eye(2)[y_pred], 1.0), None, Rule(),
+            labels=["no", "yes"], at_least=constraint,
+        )  # fmt: skip
+        assert decision.promote == outcome
+    assert decision.evidence["at_least"]["value"] == 0.95
 
 
 def test_an_equal_challenger_of_grouped_rows_is_rarely_promoted() -> None:

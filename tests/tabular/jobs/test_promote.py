@@ -1,20 +1,16 @@
 """Promotion and rollback of real versions, on a real registry, with a real model server."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.store._unity_catalog.registry.rest_store import UcModelRegistryStore
 from mlflow.tracking._tracking_service.utils import _get_store
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
 
 from steps import train
 from tabular.drift.checks import DriftRule
@@ -29,16 +25,9 @@ from tabular.jobs.score import score
 from tabular.store import production, registry
 from tests.catalog import labels_of
 from tests.conftest import Store
-from tests.tables import mixed_table
 
 pytestmark = pytest.mark.usefixtures("with_or_without_stages")
 BEST = Rule(mode="best", max_class_loss=1.0, max_loss_rise=10.0, max_latency_ratio=1000.0)
-
-
-@pytest.fixture
-def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the model server, whose proof has tests of its own."""
-    monkeypatch.setattr(promotion, "prove", lambda *_: None)
 
 
 def go(name: str = "iris", rule: Rule = BEST, **options: Any) -> Promotion:
@@ -210,111 +199,6 @@ def test_a_version_that_a_server_answers_for_differently_is_refused(
 
 
 @pytest.mark.usefixtures("unproven")
-def test_another_split_leaves_too_few_rows_to_compare() -> None:
-    train_iris(0.001)
-    go(version=1)
-    train.main(["--seed", "7"])
-    refused("rows are new to both")
-
-
-@pytest.mark.usefixtures("unproven")
-def test_a_larger_table_is_compared_on_rows_that_neither_saw(store: Store) -> None:
-    table = mixed_table(900)
-    file = store.folder / "mixed.csv"
-    arguments = ["--data", str(file), "--target", "label"]
-    table[:300].to_csv(file, index=False)
-    train.main([*arguments, "--C", "0.0001"])
-    go("mixed")
-    table.to_csv(file, index=False)
-    train.main(arguments)
-    outcome = go("mixed", rule=Rule(max_class_loss=1.0))
-    assert outcome.version == 2
-    rows = int(outcome.reason.split(" on ")[1].split()[0])
-    share = rows / 900
-    assert 0.15 < share < 0.25
-
-
-@pytest.mark.usefixtures("unproven")
-def test_versions_of_different_targets_are_not_compared(store: Store) -> None:
-    frame = mixed_table(200)
-    frame["other"] = np.where(frame["label"] == "yes", "no", "yes")
-    file = store.folder / "t.csv"
-    frame.to_csv(file, index=False)
-    for target in ("label", "other"):
-        train.main(["--data", str(file), "--target", target, "--model_name", "m"])
-        if target == "label":
-            go("m")
-    with pytest.raises(BadInput, match="one predicts 'other', the other 'label'"):
-        go("m")
-
-
-def register_foreign(name: str = "iris", *, spelled: str = "{}", alias: str = "champion") -> None:
-    """A scikit-learn model that a person logged and put into production."""
-    frame = load_iris(as_frame=True)
-    labels = frame.target.map(dict(enumerate(spelled.format(n) for n in frame.target_names)))
-    model = LogisticRegression(C=0.01).fit(frame.data, labels)
-    with mlflow.start_run():
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            input_example=frame.data[:3],
-            pip_requirements=[],
-            serialization_format="cloudpickle",
-        )
-    version = mlflow.register_model(logged.model_uri, name)
-    if alias:
-        MlflowClient().set_registered_model_alias(name, alias, version.version)
-
-
-def test_a_champion_of_another_maker_is_compared_kept_and_gone_back_to(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    register_foreign()
-    train_iris(1.0)
-    said: list[str] = []
-    options: dict[str, Any] = {"version": 0, "force": False, "dry_run": False}
-    outcome = promote(model_name="iris", rule=BEST, say=said.append, **options)
-    assert outcome.version == 2 and "against" in outcome.reason
-    assert any("version 1 was trained on are not known" in line for line in said)
-    assert state() == ({"champion": 2, "previous": 1}, {1: "Archived", 2: "Production"})
-    assert back().version == 1
-    assert state()[0] == {"champion": 1}
-
-
-@pytest.mark.usefixtures("unproven")
-def test_where_only_versions_of_others_are_newer_the_one_in_production_stays() -> None:
-    train_iris(1.0)
-    go()
-    register_foreign(alias="")
-    outcome = go()
-    assert (outcome.version, outcome.moved) == (1, False)
-    assert "version 2 was not registered by this project" in outcome.reason
-    refused("version 2 was not registered by this project", version=2)
-
-
-@pytest.mark.usefixtures("unproven")
-def test_versions_of_other_classes_are_promoted_by_force_alone(store: Store) -> None:
-    frame = mixed_table(200)
-    for spelled in (str, str.title):
-        frame.assign(label=frame["label"].map(spelled)).to_csv("t.csv", index=False)
-        train.main(["--data", "t.csv", "--target", "label"])
-    go("t", version=1)
-    with pytest.raises(BadInput, match=r"classes differ; only one has \['No', 'Yes'\].*force=true"):
-        go("t")
-    outcome = go("t", force=True)
-    assert (outcome.version, outcome.moved) == (2, True)
-    assert outcome.reason.startswith("forced: not compared, as versions 2 and 1 cannot")
-
-
-@pytest.mark.usefixtures("unproven")
-def test_a_champion_of_another_maker_with_other_classes_is_not_compared() -> None:
-    register_foreign(spelled="Iris-{}")
-    train_iris(1.0)
-    with pytest.raises(BadInput, match="their classes differ"):
-        go()
-
-
-@pytest.mark.usefixtures("unproven")
 def test_the_run_of_the_version_in_production_may_be_gone() -> None:
     train_iris(0.001, 1.0)
     go(version=1)
@@ -379,13 +263,3 @@ def test_the_client_of_unity_catalog_takes_the_signature_of_a_version() -> None:
     train_iris(1.0)
     client = UcModelRegistryStore("databricks-uc", mlflow.get_tracking_uri())
     client._validate_model_signature(str(artifact_of(1)))
-
-
-@pytest.mark.usefixtures("unproven")
-def test_a_column_by_which_to_compare_has_to_be_in_the_holdout() -> None:
-    train_iris(1.0)
-    rule = dataclasses.replace(BEST, by=("sex",), max_gap={"demographic_parity": 1.0})
-    with pytest.raises(BadInput, match="column 'sex' is not in the held-out rows of version 1"):
-        go(rule=rule)
-    by_width = dataclasses.replace(BEST, by=("petal width (cm)",))
-    assert go(rule=by_width).version == 1

@@ -15,8 +15,9 @@ from sklearn.naive_bayes import GaussianNB
 
 from tabular.jobs.preparation import prepare
 from tabular.recipe import calibration, ensemble, threshold
+from tabular.recipe.cross_fitting import cross_fitted
 from tabular.recipe.ensemble import MEMBERS
-from tabular.recipe.recipe import as_it_is, cross_fitted, finish, pool
+from tabular.recipe.recipe import as_it_is, finish, pool
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import METRICS
