@@ -24,6 +24,7 @@ from tabular.report.assessment import assess
 from tabular.report.importance import column_importance
 from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.compute import compute_metrics, predicted
+from tabular.stats.units import units_of
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
@@ -137,14 +138,18 @@ def register_version(
 
 def _profile(fitted: Fitted) -> profile.Profile:
     dataset = fitted.dataset
+    roles, of_holdout = dataset.roles, fitted.roles
+    hashes = dataset.row_hashes[fitted.split.holdout]
+    units = units_of(len(dataset.codes), roles.groups, roles.sample_weight)
     return profile.Profile(
-        profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed),
+        profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed, units=units),
         profile.profile_predictions(
             fitted.y_true,
             fitted.y_pred,
             fitted.proba,
             dataset.labels,
-            dataset.row_hashes[fitted.split.holdout],
+            hashes if of_holdout.groups is None else of_holdout.groups,
+            of_holdout.sample_weight,
         ),
     )
 

@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 
 from tabular.drift.checks import DriftRule
+from tabular.drift.profile import count, from_json
 from tabular.errors import BadInput
 from tabular.gate.rules import Rule
 from tabular.jobs.evaluate import evaluate
 from tabular.jobs.monitor import monitor
 from tabular.jobs.promote import promote
 from tabular.jobs.train import train
+from tabular.models.load import load_model
 from tabular.stats.compute import compute_metrics
 from tests.conftest import Store
 
@@ -102,6 +104,15 @@ def test_groups_and_weights_travel_with_a_version(store: Store, tmp_path: Path) 
         model="models:/ward/1", data=str(file), ignore=(), rule=DriftRule(metric=""), say=print
     )
     assert watch.drift.verdict != "drift"
+    assert "counts" not in watch.sentence
+    profile = from_json(load_model("models:/ward/1", str(tmp_path)).profile)
+    assert profile.answers.effective < 20 < profile.answers.rows  # groups, rows by weight
+    doubled = pd.concat([pd.read_csv(file)] * 2)
+    doubled["counts"] = 1
+    column = profile.columns[0]
+    twice = np.full(len(doubled) // 2, 2.0)
+    by_weight = count(column, doubled["a"][: len(twice)], twice)
+    assert (by_weight == count(column, doubled["a"])).all()
 
 
 def test_a_row_of_a_group_that_was_trained_on_is_no_unseen_row(
