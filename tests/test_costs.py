@@ -98,6 +98,10 @@ def test_three_classes_are_served_by_least_expected_cost(store: Store) -> None:
     [
         (["--cost", '{"no": {"ye": 1}, "yes": {"no": 1}}'], "'ye' is no class; did you mean 'yes'"),
         (["--metric", "cost"], "metric=cost needs the costs"),
+        (
+            ["--at_least", "recall:0.9", "--weight", "visits"],
+            "at_least cannot be promised for rows",
+        ),
     ],
 )
 def test_costs_that_cannot_be_used_leave_no_run(

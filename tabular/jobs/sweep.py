@@ -168,6 +168,11 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
 
 
 def _constraint(plan: Plan, dataset: Dataset) -> Constraint | None:
+    if plan.at_least and (dataset.structure.group or dataset.structure.weight):
+        raise BadInput(
+            "at_least cannot be promised for rows that belong together or count differently; leave "
+            "it out, or give group=none and weight=none"
+        )
     try:
         return read_constraint(plan.at_least, dataset.labels) if plan.at_least else None
     except ValueError as error:
