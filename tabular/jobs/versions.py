@@ -21,6 +21,7 @@ from tabular.recipe.recipe import Recipe
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import assess
+from tabular.report.explained import set_sizes, why
 from tabular.report.importance import column_importance
 from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.compute import compute_metrics, predicted
@@ -65,6 +66,11 @@ class Fitted:
         return self.dataset.roles[self.split.holdout]
 
     @cached_property
+    def typical(self) -> dict[str, Any]:
+        """The typical row of the training side."""
+        return typical_row(self.dataset.typed[self.split.train], self.dataset.columns)
+
+    @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
         costs = self.recipe.costs
@@ -106,7 +112,7 @@ def register_version(
         costs=fitted.recipe.costs,
         at_least=fitted.recipe.at_least,
         sets=fitted.recipe.sets,
-        typical=typical_row(dataset.typed[split.train], dataset.columns),
+        typical=fitted.typical,
         about={"dataset": dataset.name, "classifier": fitted.recipe.name, "seed": fitted.seed},
         proof=dataset.typed[split.holdout],
         profile=profile.to_json(_profile(fitted)),
@@ -195,28 +201,38 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         seed=fitted.seed,
     )
     figures = plots.pictures(y_true, y_pred, proba, labels, importance)
+    assessed = assess(
+        y_true,
+        y_pred,
+        proba,
+        labels,
+        typed,
+        dataset.columns,
+        seed=fitted.seed,
+        costs=fitted.recipe.costs,
+        groups=fitted.roles.groups,
+        sample_weight=fitted.roles.sample_weight,
+    )
+    wrong = np.array([one.row - 1 for one in assessed.wrong], dtype=np.intp)
     page = report.Page(
         title=f"{dataset.name}: {dataset.target}",
         summary=fitted.summary,
         dataset=dataset,
-        assessment=assess(
-            y_true,
-            y_pred,
-            proba,
-            labels,
-            typed,
-            dataset.columns,
-            seed=fitted.seed,
-            costs=fitted.recipe.costs,
-            groups=fitted.roles.groups,
-            sample_weight=fitted.roles.sample_weight,
-        ),
+        assessment=assessed,
         here="holdout",
         pictures=plots.as_png(figures),
         sides={"rows in training": split.train, "rows in the holdout": split.holdout},
         notes=report.notes(dataset, split),
         others={"cross-validation": fitted.recipe.metrics},
         importance=importance.most_important,
+        sets=set_sizes(fitted.recipe.sets, y_true, proba, labels),
+        reasons=why(
+            fitted.model.predict_proba,
+            fitted.typical,
+            typed.iloc[wrong],
+            dataset.columns,
+            y_pred[wrong],
+        ),
         model_uri=model_uri,
         example=to_request(typed[:1])[0],
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from custom_model.served.cells import expected
 from tabular.report.assessment import Assessment
+from tabular.report.explained import SetSizes
 from tabular.report.groups import Groups
 from tabular.report.slices import FEWEST_ROWS
 from tabular.stats.intervals import GainEstimate
@@ -42,6 +43,8 @@ class Page:
         model_uri: as `mlflow models serve` takes it.
         example: a row as a client sends it; none for no call.
         importance: columns that the model relies on, the most important first.
+        sets: coverage and sizes of prediction sets.
+        reasons: of the rows that are most confidently wrong.
         groups: the predictions by groups of rows.
     """
 
@@ -59,6 +62,8 @@ class Page:
     model_uri: str = ""
     example: Mapping[str, Any] = field(default_factory=dict)
     importance: Sequence[str] = ()
+    sets: Sequence[SetSizes] = ()
+    reasons: Sequence[str] = ()
     groups: Groups = field(default_factory=Groups)
 
 
