@@ -73,10 +73,9 @@ class Fitted:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        costs = self.recipe.costs
-        weights = self.roles.sample_weight
+        weights = self.dataset.roles[self.split.holdout].sample_weight
         on_holdout = compute_metrics(
-            self.y_true, self.proba, self.y_pred, costs=costs, sample_weight=weights
+            self.y_true, self.proba, self.y_pred, costs=self.recipe.costs, sample_weight=weights
         )
         on_holdout |= f1_per_class(self.y_true, self.y_pred, self.dataset.labels, weights)
         return {f"cv_{name}": value for name, value in self.recipe.metrics.items()} | {
