@@ -19,8 +19,8 @@ from tabular.families.classifiers import affordable
 from tabular.families.space import shape_of
 from tabular.jobs.preparation import prepare
 from tabular.recipe.fit import fit
-from tabular.recipe.recipe import finish, pool
-from tabular.search.loop import Budget, search
+from tabular.recipe.recipe import finish
+from tabular.search.loop import Budget, pool, search
 from tabular.search.workers import InProcess
 from tabular.stats.compute import predicted
 from tabular.stats.costs import PER, alternatives

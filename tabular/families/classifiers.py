@@ -21,6 +21,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
+from sklearn.utils.validation import has_fit_parameter
 
 from tabular.families.space import OneOf, Range, Shape, Space
 
@@ -157,6 +158,11 @@ def hyperparameters(classifier: str) -> dict[str, Any]:
     record = CLASSIFIERS[classifier]
     defaults = record.estimator().get_params() | record.defaults
     return {name: value for name, value in defaults.items() if name not in _OURS}
+
+
+def can_weigh(classifier: str) -> bool:
+    """Whether a classifier's fit takes a weight for each row."""
+    return bool(has_fit_parameter(CLASSIFIERS[classifier].estimator, "sample_weight"))
 
 
 def affordable(shape: Shape) -> list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -56,6 +58,64 @@ def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTr
         words = TfidfVectorizer(max_features=MOST_WORDS, token_pattern=r"(?u)\b\w+\b")
         steps.append((f"text {number}", words, name))
     return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
+
+
+def fit_preprocessor(
+    preprocessor: ColumnTransformer, features: pd.DataFrame, sample_weight: np.ndarray | None
+) -> np.ndarray:
+    """Fits a preprocessor of `make_preprocessor`; returns the rows as it transforms them.
+
+    Medians, means and variances of numbers are weighted. Which categories are frequent, and how
+    rare a word is, are counted in rows: scikit-learn's encoders take no weights.
+
+    Args:
+        preprocessor: unfitted.
+        features: (n_rows, n_expanded) expanded columns.
+        sample_weight: (n_rows,) how often each row counts; None for once.
+    """
+    matrix = preprocessor.fit_transform(features)
+    scale = preprocessor.named_transformers_.get("numbers")
+    if sample_weight is None or not isinstance(scale, Pipeline):
+        return np.asarray(matrix)
+    imputer, scaler = (step for _, step in scale.steps)
+    numbers = features[
+        next(names for name, _, names in preprocessor.transformers_ if name == "numbers")
+    ]
+    values = numbers.to_numpy(np.float64, na_value=np.nan)
+    imputer.statistics_ = np.array([_median(column, sample_weight) for column in values.T])
+    scaler.fit(imputer.transform(numbers), sample_weight=sample_weight)
+    return np.asarray(preprocessor.transform(features))
+
+
+def _median(values: np.ndarray, sample_weight: np.ndarray) -> float:
+    """The median of the rows as often as they count; 0 without a value, as scikit-learn fills."""
+    order = np.argsort(values)[: np.isfinite(values).sum()]
+    if not len(order):
+        return 0.0
+    total = sample_weight[order].cumsum()
+    middle = total[-1] / 2
+    low = np.searchsorted(total, middle * (1 - 1e-12))
+    high = np.searchsorted(total, middle * (1 + 1e-12), side="right")
+    return float((values[order[low]] + values[order[min(high, len(order) - 1)]]) / 2)
+
+
+def fit_model(
+    model: Pipeline, features: pd.DataFrame, y: np.ndarray, sample_weight: np.ndarray | None
+) -> Pipeline:
+    """Fits a pipeline of `make_model`.
+
+    Args:
+        model: unfitted.
+        features: (n_rows, n_expanded) expanded columns.
+        y: (n_rows,) classes.
+        sample_weight: (n_rows,) how often each row counts; None for once.
+    """
+    if sample_weight is None:
+        return model.fit(features, y)
+    preprocessor, classifier = (step for _, step in model.steps)
+    matrix = fit_preprocessor(preprocessor, features, sample_weight)
+    classifier.fit(matrix, y, sample_weight=sample_weight)
+    return model
 
 
 def make_model(

@@ -1,12 +1,13 @@
 """What training and sweeping begin with: the table, its sides, its folds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from custom_model.served.columns import Label
 from tabular.errors import BadInput
+from tabular.families.classifiers import can_weigh
 from tabular.report.pages import notes
 from tabular.search.folds import Folds
 from tabular.store import registry
@@ -109,7 +110,9 @@ def prepare(
     )
     for note in notes(dataset, split):
         say(f"  {note}")
-    folds = Folds(dataset.expanded[split.train], y, dataset.columns, positions)
+    folds = Folds(
+        dataset.expanded[split.train], y, dataset.columns, positions, of_train.sample_weight
+    )
     return Prepared(dataset, split, folds)
 
 
@@ -133,3 +136,16 @@ def _check_classes(dataset: Dataset, split: Split) -> None:
         f"{dataset.source} has {what} {older}; leave such classes out, or give time=none or "
         "another column"
     )
+
+
+def check_weighed(structure: Structure, classifiers: Sequence[str]) -> None:
+    """Sees whether the classifiers that were asked for take weights, where the table has some.
+
+    Raises:
+        BadInput: one of them does not.
+    """
+    if structure.weight and (others := [one for one in classifiers if not can_weigh(one)]):
+        raise BadInput(
+            f"{others[0]} takes no weights, and {structure.weight!r} says how much a row counts; "
+            "take another classifier, or weight=none"
+        )

@@ -13,18 +13,18 @@ import numpy as np
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
-from tabular.families.classifiers import affordable
+from tabular.families.classifiers import affordable, can_weigh
 from tabular.families.space import shape_of
-from tabular.jobs.preparation import Prepared, RoleColumns, Say, prepare
+from tabular.jobs.preparation import Prepared, RoleColumns, Say, check_weighed, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.costs import read_costs
 from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.fit import fit
-from tabular.recipe.recipe import Recipe, as_it_is, finish, pool
+from tabular.recipe.recipe import Recipe, as_it_is, finish
 from tabular.report import leaderboard
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, evaluate_again, ranked, search
+from tabular.search.loop import Budget, evaluate_again, pool, ranked, search
 from tabular.search.progress import Progress
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
@@ -117,7 +117,15 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             "train on, so no fold can be asked about it; add rows of it, leave it out or take "
             "another metric"
         )
+    check_weighed(dataset.structure, plan.classifiers)
     families = list(plan.classifiers) or affordable(shape_of(folds.y, len(folds.y)))
+    if dataset.structure.weight and (others := [one for one in families if not can_weigh(one)]):
+        families = [one for one in families if one not in others]
+        say(f"  Left out, as they take no weights: {', '.join(others)}.")
+    if dataset.structure.weight and plan.at_least:
+        raise BadInput(
+            "at_least counts rows and takes no weights; give weight=none, or no at_least"
+        )
     same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost, "at_least": plan.at_least}
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
@@ -230,7 +238,9 @@ def _with_oof(
     for trial in pool(trials, plan.metric):
         oof = kept.get(trial.number)
         if oof is not None and oof.shape == (len(folds.y_true), folds.n_classes):
-            again = compute_metric(plan.metric, folds.y_true, oof, costs=costs)
+            again = compute_metric(
+                plan.metric, folds.y_true, oof, costs=costs, sample_weight=folds.sample_weight
+            )
             if math.isclose(again, trial.metrics[plan.metric], rel_tol=1e-9):
                 trial = dataclasses.replace(trial, oof=oof)
         best.append(trial)

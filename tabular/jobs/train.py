@@ -4,7 +4,7 @@ from typing import Any
 
 from custom_model.packaging import check_packable
 from tabular.errors import BadInput, first_line
-from tabular.jobs.preparation import RoleColumns, Say, prepare
+from tabular.jobs.preparation import RoleColumns, Say, check_weighed, prepare
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
@@ -47,6 +47,7 @@ def train(
     asked = RoleColumns(model_name, group, time, weight)
     prepared = prepare(data, target, seed=seed, say=say, asked=asked)
     dataset, split = prepared.dataset, prepared.split
+    check_weighed(dataset.structure, [classifier])
     model = fit(dataset, split, as_it_is(Trial(0, classifier, hyperparameters)), seed=seed)
     try:
         check_packable(model)

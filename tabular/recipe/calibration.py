@@ -5,6 +5,7 @@ get the very probabilities that a search has already.
 """
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -37,20 +38,26 @@ def methods(n_rows: int) -> list[str]:
     return ["temperature", "sigmoid", *(["isotonic"] if n_rows >= ISOTONIC_ROWS else [])]
 
 
-def learn(method: str, proba: np.ndarray, y_true: np.ndarray) -> CalibratedClassifierCV:
+def learn(
+    method: str, proba: np.ndarray, y_true: np.ndarray, sample_weight: np.ndarray | None = None
+) -> CalibratedClassifierCV:
     """A calibrator of probabilities: its rows are a model's probabilities.
 
     Args:
         method: of `CalibratedClassifierCV`.
         proba: (n_rows, n_classes) out of fold.
         y_true: (n_rows,) classes, each with a row.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
     known = FrozenEstimator(_Known(proba.shape[1]))
     everything = np.arange(len(y_true))
     calibrator = CalibratedClassifierCV(
         known, method=method, ensemble=False, cv=[(everything, everything)]
     )
-    return calibrator.fit(proba, y_true)
+    with warnings.catch_warnings():
+        # scikit-learn warns that the frozen model does not take the weights; it needs no fit
+        warnings.filterwarnings("ignore", "Since FrozenEstimator", UserWarning)
+        return calibrator.fit(proba, y_true, sample_weight=sample_weight)
 
 
 def attach(calibrator: CalibratedClassifierCV, model: Any) -> CalibratedClassifierCV:

@@ -23,3 +23,13 @@ def cross_fitted(
     parts = [predict(folds != fold, folds == fold) for fold in np.unique(folds)]
     order = np.concatenate([np.flatnonzero(folds == fold) for fold in np.unique(folds)])
     return np.asarray(np.concatenate(parts)[np.argsort(order)])
+
+
+def surely_above(
+    differences: np.ndarray, sample_weight: np.ndarray | None, errors: float = 1.0
+) -> bool:
+    """Whether the mean is above 0 by more than so many standard errors."""
+    n_rows = len(differences) if sample_weight is None else sample_weight.sum()
+    mean = np.average(differences, weights=sample_weight)
+    variance = np.average((differences - mean) ** 2, weights=sample_weight)
+    return bool(mean > errors * np.sqrt(variance / max(n_rows - 1, 1e-9)))

@@ -9,7 +9,9 @@ MEMBERS = 4  # different models; an answer costs at most what four models cost
 ROUNDS = 20
 
 
-def select(proba: np.ndarray, y_true: np.ndarray) -> np.ndarray:
+def select(
+    proba: np.ndarray, y_true: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.ndarray:
     """Weights of the ensemble whose log loss is lowest.
 
     Begins with the best model, then adds, again and again, the one that lowers the loss of the
@@ -19,6 +21,7 @@ def select(proba: np.ndarray, y_true: np.ndarray) -> np.ndarray:
     Args:
         proba: (n_models, n_rows, n_classes) out of fold.
         y_true: (n_rows,) classes.
+        sample_weight: (n_rows,) how often each row counts; None for once.
 
     Returns:
         (n_models,) weights that sum to 1, at most `MEMBERS` of them above 0.
@@ -30,7 +33,8 @@ def select(proba: np.ndarray, y_true: np.ndarray) -> np.ndarray:
         full = (taken > 0).sum() >= MEMBERS
         possible = np.flatnonzero(taken > 0) if full else np.arange(len(right))
         averages = (total + right[possible]) / size
-        losses = -np.log(np.maximum(averages, np.finfo(float).eps)).mean(axis=1)
+        of_rows = -np.log(np.maximum(averages, np.finfo(float).eps))
+        losses = np.average(of_rows, axis=1, weights=sample_weight)
         choice = possible[losses.argmin()]
         taken[choice] += 1
         total += right[choice]

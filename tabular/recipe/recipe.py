@@ -19,16 +19,13 @@ from sklearn.calibration import CalibratedClassifierCV
 from custom_model.served.sets import calibrate, threshold_of
 from tabular.errors import BadInput
 from tabular.recipe import calibration, constraint, ensemble, threshold
-from tabular.recipe.cross_fitting import cross_fitted
+from tabular.recipe.cross_fitting import cross_fitted, surely_above
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import ranked
 from tabular.stats.compute import compute_metric, compute_metrics, predicted
 from tabular.stats.constraint import Constraint
 from tabular.stats.formulas import log_losses
 from tabular.stats.metrics import METRICS, sign
-
-POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 
 
 @dataclass(frozen=True)
@@ -104,19 +101,6 @@ def as_it_is(
     return Recipe(*made, threshold=threshold_of(costs), costs=costs, sets=sets)
 
 
-def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
-    """The trials that a recipe may be made of, best by the objective first.
-
-    Args:
-        trials: of the sweep, at least one of them evaluated on every fold.
-        metric: the objective.
-    """
-    best = ranked(trials, metric)
-    likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
-    chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}
-    return [trial for trial in best if trial.number in chosen]
-
-
 def finish(
     trials: Sequence[Trial],
     folds: Folds,
@@ -139,13 +123,21 @@ def finish(
     Raises:
         BadInput: the best recipe cannot hold the constraint.
     """
-    judge = _Judge(folds.y_true, folds.fold_of_row, metric, seed, costs, at_least is not None)
+    judge = _Judge(
+        folds.y_true,
+        folds.fold_of_row,
+        metric,
+        seed,
+        costs,
+        at_least is not None,
+        folds.sample_weight,
+    )
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
         for trial, oof in zip(trials, stacked, strict=True)
     ]
-    weights = ensemble.select(stacked, judge.y_true)
+    weights = ensemble.select(stacked, judge.y_true, judge.weights)
     taken = np.flatnonzero(weights)
     if len(taken) > 1:
         members = tuple(trials[int(i)] for i in taken)
@@ -154,7 +146,7 @@ def finish(
         oof = cross_fitted(
             judge.folds,
             lambda inside, outside: np.tensordot(
-                ensemble.select(stacked[:, inside], judge.y_true[inside]), stacked[:, outside], 1
+                ensemble.select(stacked[:, inside], *judge.labels(inside)), stacked[:, outside], 1
             ),
         )
         mixed = judge.completed(_Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
@@ -192,6 +184,7 @@ class _Judge:
     seed: int
     costs: np.ndarray | None
     constrains: bool  # the threshold is chosen for a constraint, after all else
+    weights: np.ndarray | None
 
     def better(self, new: _Candidate, old: _Candidate, *, errors: float = 1.0) -> bool:
         """Whether a candidate is to be taken in place of another one.
@@ -204,13 +197,13 @@ class _Judge:
         if new.oof is old.oof:
             return self._gain(new, old) > 0
         lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
-        if not _surely_above(lower, errors):
-            if self.costs is None or _surely_above(-lower):
+        if not surely_above(lower, self.weights, errors):
+            if self.costs is None or surely_above(-lower, self.weights):
                 return False
             before, after = (
                 self.costs[self.y_true, predicted(c.oof, costs=self.costs)] for c in (old, new)
             )
-            return _surely_above(before - after)
+            return surely_above(before - after, self.weights)
         noise = self._spread(old) / np.sqrt(len(np.unique(self.folds)))
         return bool(self._gain(new, old) >= -noise)
 
@@ -218,7 +211,9 @@ class _Judge:
         """The candidate with calibration and threshold where they make it better."""
         plain, n_classes = candidate, candidate.oof.shape[1]
         if self._fewest_classes == n_classes:  # or a calibrator would not know one
-            for method in calibration.methods(len(self.y_true)):
+            for method in calibration.methods(
+                len(self.y_true) if self.weights is None else int(self.weights.sum())
+            ):
                 new = self._calibrated(plain, method)
                 candidate = new if self.better(new, candidate) else candidate
         decided = self.costs is not None or self.constrains
@@ -235,7 +230,8 @@ class _Judge:
 
     def measured(self, candidate: _Candidate) -> Recipe:
         """The recipe with its cross-validated metrics, and what prediction sets need."""
-        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred, costs=self.costs)
+        options = {"costs": self.costs, "sample_weight": self.weights}
+        metrics = compute_metrics(self.y_true, candidate.oof, candidate.y_pred, **options)
         return dataclasses.replace(
             candidate.recipe,
             metrics=metrics,
@@ -247,11 +243,11 @@ class _Judge:
         learn = functools.partial(calibration.learn, method)
         oof = cross_fitted(
             self.folds,
-            lambda inside, outside: learn(plain.oof[inside], self.y_true[inside]).predict_proba(
+            lambda inside, outside: learn(plain.oof[inside], *self.labels(inside)).predict_proba(
                 plain.oof[outside]
             ),
         )
-        calibrator = learn(plain.proba, self.y_true)
+        calibrator = learn(plain.proba, *self.labels())
         recipe = dataclasses.replace(plain.recipe, method=method, calibrator=calibrator)
         return _Candidate(recipe, oof, calibrator.predict_proba(plain.proba))
 
@@ -260,9 +256,9 @@ class _Judge:
         second = plain.oof[:, 1]
         y_pred = cross_fitted(
             self.folds,
-            lambda inside, outside: second[outside] > tune(second[inside], self.y_true[inside]),
+            lambda inside, outside: second[outside] > tune(second[inside], *self.labels(inside)),
         ).astype(np.intp)
-        best = tune(plain.proba[:, 1], self.y_true)
+        best = tune(plain.proba[:, 1], *self.labels())
         recipe = dataclasses.replace(plain.recipe, threshold=best)
         return dataclasses.replace(plain, recipe=recipe, y_pred=y_pred)
 
@@ -280,8 +276,13 @@ class _Judge:
     def _score(self, candidate: _Candidate, rows: Any = slice(None)) -> float:
         """The objective on some of the rows."""
         y_pred = None if candidate.y_pred is None else candidate.y_pred[rows]
-        y_true, oof = self.y_true[rows], candidate.oof[rows]
-        return compute_metric(self.metric, y_true, oof, y_pred, costs=self.costs)
+        (y_true, weights), oof = self.labels(rows), candidate.oof[rows]
+        options = {"costs": self.costs, "sample_weight": weights}
+        return compute_metric(self.metric, y_true, oof, y_pred, **options)
+
+    def labels(self, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray | None]:
+        """Classes and weights of some of the rows."""
+        return self.y_true[rows], None if self.weights is None else self.weights[rows]
 
     def _gain(self, new: _Candidate, old: _Candidate) -> float:
         """By how much the objective is better."""
@@ -291,9 +292,3 @@ class _Judge:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""
         scores = [self._score(candidate, self.folds == fold) for fold in np.unique(self.folds)]
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0
-
-
-def _surely_above(differences: np.ndarray, errors: float = 1.0) -> bool:
-    """Whether the mean is above 0 by more than so many standard errors."""
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    return bool(differences.mean() > errors * error)

@@ -5,10 +5,18 @@ import numpy as np
 from tabular.stats.metrics import METRICS
 
 RESAMPLES = 25
+MOST_DRAWN = 10  # times the rows, however much they weigh
 CANDIDATES = np.linspace(0.02, 0.98, 97)  # quantiles of the probabilities
 
 
-def tune(proba: np.ndarray, y_true: np.ndarray, metric: str, *, seed: int) -> float:
+def tune(
+    proba: np.ndarray,
+    y_true: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    *,
+    metric: str,
+    seed: int,
+) -> float:
     """The threshold above which to predict the second class, so that the metric is best.
 
     The best threshold of a sample jumps with single rows; this is the mean over bootstrap
@@ -17,16 +25,21 @@ def tune(proba: np.ndarray, y_true: np.ndarray, metric: str, *, seed: int) -> fl
     Args:
         proba: (n_rows,) probabilities of the second class.
         y_true: (n_rows,) classes, 0 or 1.
+        sample_weight: (n_rows,) how often each row counts, and is drawn; None for once.
         metric: a key of `METRICS` that is tunable.
         seed: of the resamples.
     """
     by_counts = METRICS[metric].by_counts
     assert by_counts is not None
     rng = np.random.default_rng(seed)
-    candidates = np.unique(np.quantile(proba, CANDIDATES))
+    weights = np.ones(len(proba)) if sample_weight is None else sample_weight
+    candidates = np.unique(_quantiles(proba, weights))
+    to = weights.cumsum()
+    draws = int(np.clip(round(to[-1]), 1, MOST_DRAWN * len(proba)))
     best = []
     for _ in range(RESAMPLES):
-        rows = rng.integers(0, len(proba), len(proba))
+        drawn = rng.integers(0, draws, draws) * (to[-1] / draws)
+        rows = np.minimum(np.searchsorted(to, drawn, side="right"), len(proba) - 1)
         order = np.argsort(proba[rows])
         below = np.searchsorted(proba[rows][order], candidates, side="right")
         fn = np.concatenate([[0], np.cumsum(y_true[rows][order])])[below]
@@ -42,3 +55,16 @@ def tune(proba: np.ndarray, y_true: np.ndarray, metric: str, *, seed: int) -> fl
         scores = by_counts(correct, true, pred)
         best.append(float(np.median(candidates[scores == scores.max()])))
     return float(np.mean(best))
+
+
+def _quantiles(proba: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`np.quantile` of the rows as often as they count."""
+    order = np.argsort(proba)
+    values, to = proba[order], weights[order].cumsum()
+    place = (to[-1] - 1) * CANDIDATES
+
+    def at(places: np.ndarray) -> np.ndarray:
+        return values[np.minimum(np.searchsorted(to, places, side="right"), len(values) - 1)]
+
+    low, high = at(np.floor(place)), at(np.ceil(place))
+    return np.asarray(low + (place - np.floor(place)) * (high - low))

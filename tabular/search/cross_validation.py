@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # target is one was refused when it was read
 MANY_CLASSES = "The number of unique classes is greater than 50%"
 
-FoldMatrices = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Rows and classes fitted on, rows and classes validated on."""
+FoldMatrices = tuple[np.ndarray, ...]
+"""Rows and classes fitted on, rows and classes validated on; with weights also those of both."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,14 @@ class FoldFiles:
         n_folds: how many folds.
         n_classes: number of classes of the whole table.
         n_categories: how many of the first columns of a matrix for trees hold codes of categories.
+        weighted: whether rows have weights.
     """
 
     folder: str
     n_folds: int
     n_classes: int
     n_categories: int
+    weighted: bool = False
 
     def file(self, for_trees: bool, fold: int, place: int) -> Path:
         """Where one array of one fold lies; `place` is the array's in `FoldMatrices`."""
@@ -131,10 +133,8 @@ class FoldFiles:
         def array(fold: int, place: int) -> np.ndarray:
             return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
 
-        return [
-            (array(fold, 0), array(fold, 1), array(fold, 2), array(fold, 3))
-            for fold in range(self.n_folds)
-        ]
+        places = range(6 if self.weighted else 4)
+        return [tuple(array(fold, place) for place in places) for fold in range(self.n_folds)]
 
 
 @contextmanager
@@ -158,29 +158,41 @@ def evaluate_configuration(
     """
     started = time.monotonic()
     y_true, oof, scores = list[np.ndarray](), list[np.ndarray](), list[float]()
+    sample_weight = list[np.ndarray]()
     n_categories = folds.n_categories * task.for_trees
     try:
         with quiet_fits():
-            for inside, y_inside, outside, y_outside in folds.matrices(task.for_trees):
+            for inside, y_inside, outside, y_outside, *weights in folds.matrices(task.for_trees):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
                     task.classifier, task.params, seed=task.seed, n_categories=n_categories
                 )
-                model.fit(inside, y_inside)
+                model.fit(inside, y_inside, **({"sample_weight": weights[0]} if weights else {}))
                 proba = np.zeros((len(outside), folds.n_classes))
                 proba[:, model.classes_] = model.predict_proba(outside)
                 if not np.isfinite(proba).all():
                     raise ValueError("its probabilities are not all numbers")
                 y_true.append(y_outside)
                 oof.append(proba)
-                scores.append(compute_metric(task.metric, y_outside, proba, costs=task.costs))
+                weight = weights[1] if weights else None
+                sample_weight += weights[1:]
+                scores.append(
+                    compute_metric(
+                        task.metric, y_outside, proba, costs=task.costs, sample_weight=weight
+                    )
+                )
                 if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)
-    metrics = compute_metrics(np.concatenate(y_true), np.concatenate(oof), costs=task.costs)
+    metrics = compute_metrics(
+        np.concatenate(y_true),
+        np.concatenate(oof),
+        costs=task.costs,
+        sample_weight=np.concatenate(sample_weight) if sample_weight else None,
+    )
     if task.metric not in metrics:
         reason = f"{task.metric} is undefined on this table"
         return task.failed(reason, time.monotonic() - started)

@@ -27,6 +27,7 @@ from tabular.stats.metrics import rank_key, sign
 AHEAD = 2  # configurations asked for per place, so that a slow one does not leave others idle
 LONGEST_SHARE, LONGEST_SECONDS = 0.25, 10.0  # of the time, but at least so long, for one of them
 ATTEMPTS = 20  # to find a configuration that is new; a small space may be used up
+POOL = 8  # trials that an ensemble may take: the best by the objective, and by log loss
 PATIENCE = 0.5  # seconds between looks at the clock
 
 
@@ -260,3 +261,16 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")
     return sorted(done, key=lambda trial: (*rank_key(metric, trial.metrics), trial.number))
+
+
+def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
+    """The trials that a recipe may be made of, best by the objective first.
+
+    Args:
+        trials: of the sweep, at least one of them evaluated on every fold.
+        metric: the objective.
+    """
+    best = ranked(trials, metric)
+    likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
+    chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}
+    return [trial for trial in best if trial.number in chosen]

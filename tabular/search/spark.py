@@ -18,7 +18,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -174,8 +174,7 @@ def _evaluate(task: Task, archive: str, files: FoldFiles) -> Trial:
     """What an executor runs."""
     from pyspark import SparkFiles
 
-    here = FoldFiles(SparkFiles.get(archive), files.n_folds, files.n_classes, files.n_categories)
-    return evaluate_configuration(task, here)
+    return evaluate_configuration(task, replace(files, folder=SparkFiles.get(archive)))
 
 
 def _cancel_group(context: "SparkContext", group: str) -> None:

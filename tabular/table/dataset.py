@@ -16,6 +16,7 @@ from tabular.table.addresses import Download, without_password
 from tabular.table.columns import LeftOut, infer_columns, is_text
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
+from tabular.table.repeats import describe_repeats
 from tabular.table.split import Hashes, hash_rows
 from tabular.table.structure import (
     ALL_ALIKE,
@@ -196,6 +197,9 @@ def make_dataset(
     if problems := cells.problems():
         raise BadInput(f"{source}: {problems[0]}")
     row_hashes = hash_rows(features, columns)
+    suspicious = describe_suspicious(cells.typed, columns)
+    if not structure.group:
+        suspicious += describe_repeats(features, cells.typed, columns, codes)
     roles = read_roles(frame, structure, row_hashes, source, as_text=as_text)
     return Dataset(
         name=name,
@@ -209,7 +213,7 @@ def make_dataset(
         row_hashes=row_hashes,
         left_out=tuple(left_out),
         unlabelled=unlabelled,
-        notes=(*notes, *reading, *caution, *describe_suspicious(cells.typed, columns)),
+        notes=(*notes, *reading, *caution, *suspicious),
         structure=structure,
         roles=roles,
         role_cells=frame[[*structure.names]],

@@ -17,8 +17,9 @@ from tabular.jobs.preparation import prepare
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.cross_fitting import cross_fitted
 from tabular.recipe.ensemble import MEMBERS
-from tabular.recipe.recipe import as_it_is, finish, pool
+from tabular.recipe.recipe import as_it_is, finish
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.loop import pool
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import METRICS
 
@@ -100,7 +101,7 @@ def test_what_is_cross_fitted_keeps_its_rows_and_sees_no_row_of_its_fold() -> No
 class Rows:
     """What `finish` reads of folds."""
 
-    y_true, fold_of_row = TRUTH, FOLD
+    y_true, fold_of_row, sample_weight = TRUTH, FOLD, None
 
 
 def trial(number: int, proba: np.ndarray, metric: str = "f1_macro") -> Trial:
