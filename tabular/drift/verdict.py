@@ -21,9 +21,9 @@ from tabular.drift.checks import (
     DriftCheck,
     DriftRule,
     check_column,
-    check_metric,
     check_predictions,
 )
+from tabular.drift.fall import check_metric
 from tabular.drift.profile import Profile
 from tabular.stats.intervals import Estimate
 from tabular.stats.two_sample import holm
