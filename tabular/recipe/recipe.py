@@ -236,7 +236,7 @@ class _Judge:
             candidate.recipe,
             metrics=metrics,
             spread=self._spread(candidate),
-            sets=calibrate(self.y_true, candidate.oof),
+            sets=calibrate(self.y_true, candidate.proba),  # as it is served
         )
 
     def _calibrated(self, plain: _Candidate, method: str) -> _Candidate:
