@@ -14,9 +14,6 @@ from tabular.drift.profile import (
     count_confidence,
     interval_names,
 )
-from tabular.stats.compute import weighted
-from tabular.stats.intervals import Estimate, interval
-from tabular.stats.metrics import sign
 from tabular.stats.two_sample import (
     Statistic,
     chi_squared,
@@ -25,6 +22,7 @@ from tabular.stats.two_sample import (
     share_test,
     stability_index,
 )
+from tabular.stats.units import Units
 
 
 @dataclass(frozen=True)
@@ -88,55 +86,85 @@ class CurrentPredictions:
         y_true: (n_rows,) true classes, -1 where there is no label, n_classes where it is one that
             the model does not know; None for a table without labels.
         costs: (n_classes, n_classes) of predicting column for row; None without.
+        units: of these rows; None where each is one and counts once.
     """
 
     y_pred: np.ndarray
     proba: np.ndarray | None
     y_true: np.ndarray | None
     costs: np.ndarray | None = None
+    units: Units | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two samples are tested, the same way for every check of a table."""
+    """How two samples are tested, the same way for every check of a table.
+
+    Args:
+        rule: what counts as drift.
+        smallest: p-value that has to be resolved.
+        rng: of the draws.
+        units: of the rows of the table; None where each is one and counts once.
+    """
 
     rule: DriftRule
     smallest: float
     rng: np.random.Generator
+    units: Units | None = None
+
+    @property
+    def worth(self) -> float:
+        """How many independent rows a row of the table is worth."""
+        return self.units.worth if self.units else 1
 
     def p_value(self, reference: np.ndarray, current: np.ndarray, statistic: Statistic) -> float:
         """That two rows of counts, (n_bins,) each, differ only by chance."""
+        current = current if self.units is None else np.round(self.worth * current)
         return permutation_test(reference, current, statistic, smallest=self.smallest, rng=self.rng)
 
 
 def check_column(
-    profile: ColumnProfile, cells: pd.Series, n_unreadable: int, by: Comparison
+    profile: ColumnProfile, cells: pd.Series, unreadable: np.ndarray, by: Comparison
 ) -> list[DriftCheck]:
-    """Compares the values of a column, without the unreadable, and the shares of missing or new.
+    """Compares the values of a column, and the shares of missing, new or unreadable ones.
+
+    Args:
+        profile: of the column.
+        cells: (n_rows,) typed; those that are unreadable are missing.
+        unreadable: (n_rows,) bool.
+        by: how it is compared.
 
     Returns:
         Checks whose p-values are not yet corrected, and of which none is drift yet.
     """
-    reference, current = np.array(profile.counts), count(profile, cells)
-    name, n_rows = profile.name, len(cells) + n_unreadable
+    weights = None if by.units is None else by.units.sample_weight
+    missing = cells.isna().to_numpy() & ~unreadable
+    reference, current = np.array(profile.counts), count(profile, cells, weights)
+    name, scale = profile.name, profile.scale
+    n_rows, n_missing, n_unreadable = (
+        float(rows.sum() if weights is None else weights[rows].sum())
+        for rows in (np.ones(len(cells), dtype=bool), missing, unreadable)
+    )
     checks = []
     if reference.sum() and current.sum():
         statistic = chi_squared if profile.levels else kolmogorov_smirnov
         bins = profile.bin_names
-        checks.append(_compare_bins(by, name, "values", reference, current, bins, statistic))
+        checks.append(
+            _compare_bins(by, name, "values", reference, current, bins, statistic, scale=scale)
+        )
     for about, before, now in (
-        ("missing", profile.missing, int(cells.isna().sum())),
+        ("missing", profile.missing, n_missing),
         ("unreadable", 0, n_unreadable),
     ):
-        checks += _compare_shares(by, name, about, (before, profile.rows), (now, n_rows))
+        checks += _compare_shares(by, name, about, (before, profile.rows), (now, n_rows), scale)
     if profile.levels:
         known = set(profile.known)
         present = cells[cells.notna().to_numpy(dtype=bool)].astype("str").value_counts()
         new = [str(level) for level in present.index if level not in known] if known else []
         note = f"; never seen: {', '.join(repr(level[:40]) for level in new[:5])}" if new else ""
         note += f" and {len(new) - 5} more" if len(new) > 5 else ""
-        listed = [(int(c[-1]), int(c.sum())) for c in (reference, current)]
-        checks += _compare_shares(by, name, "levels not listed", listed[0], listed[1], note)
+        listed = [(float(c[-1]), float(c.sum())) for c in (reference, current)]
+        checks += _compare_shares(by, name, "levels not listed", listed[0], listed[1], scale, note)
     return checks
 
 
@@ -156,7 +184,7 @@ def _compare_bins(
     return DriftCheck(
         column,
         about,
-        stability_index(scale * reference, current),
+        stability_index(scale * reference, by.worth * current),
         by.rule.min_psi,
         by.p_value(np.round(scale * reference), current, statistic),
         note=f"{bins[most]}: {before[most]:.1%} before, {now[most]:.1%} now",
@@ -170,8 +198,9 @@ def _compare_shares(
     by: Comparison,
     column: str,
     about: str,
-    before: tuple[int, int],
-    now: tuple[int, int],
+    before: tuple[float, float],
+    now: tuple[float, float],
+    scale: float = 1,
     note: str = "",
 ) -> list[DriftCheck]:
     """A share of the rows: how many, of how many. Only of missing values a fall matters as well."""
@@ -185,7 +214,13 @@ def _compare_shares(
             about,
             change if only_more else abs(change),
             by.rule.min_share,
-            float(share_test(*before, *now, only_more=only_more)),
+            float(
+                share_test(
+                    *(round(scale * n) for n in before),
+                    *(round(by.worth * n) for n in now),
+                    only_more=only_more,
+                )
+            ),
             note=f"{before[0] / before[1]:.1%} before, {now[0] / now[1]:.1%} now{note}",
         )
     ]
@@ -203,9 +238,10 @@ def check_predictions(
         return []
     scale = profile.effective / profile.rows
     n_classes = len(profile.labels)
-    _, y_pred, rows = np.array(profile.pairs).T
+    _, y_pred, rows = profile.columns
     reference = np.bincount(y_pred, rows, minlength=n_classes)
-    current = np.bincount(now.y_pred, minlength=n_classes).astype(float)
+    weights = now.units.sample_weight if now.units else None
+    current = np.bincount(now.y_pred, weights, n_classes).astype(float)
     labels = list(map(str, profile.labels))
     checks = [
         _compare_bins(
@@ -214,7 +250,7 @@ def check_predictions(
     ]
     if profile.confidence and now.proba is not None:
         reference = np.array(profile.confidence, dtype=float)
-        current = np.array(count_confidence(now.proba, now.y_pred), dtype=float)
+        current = np.array(count_confidence(now.proba, now.y_pred, weights), dtype=float)
         bins = interval_names([f"{edge:g}" for edge in CONFIDENCE_EDGES])
         checks.append(
             _compare_bins(
@@ -222,50 +258,3 @@ def check_predictions(
             )
         )
     return checks
-
-
-def check_metric(
-    profile: PredictionProfile, now: CurrentPredictions, by: Comparison
-) -> tuple[Estimate | None, DriftCheck | None]:
-    """Fall of the metric since the holdout, and whether it is one.
-
-    Returns:
-        The fall with its interval, above 0 where the metric is worse now, and the check; None and
-        None for a table without labels.
-    """
-    rule = by.rule
-    if now.y_true is None or not profile.pairs:
-        return None, None
-    labelled = now.y_true >= 0
-    n_classes = len(profile.labels) + 1  # one more for classes that the model does not know
-    of_cost = rule.metric == "cost"
-    if of_cost:  # what these cost is not known
-        labelled &= now.y_true < len(profile.labels)
-        n_classes = len(profile.labels)
-    if not labelled.any():
-        return None, None
-    shape = (n_classes, n_classes)
-    y_true, y_pred, rows = np.array(profile.pairs).T
-    scaled = rows * profile.effective / profile.rows
-    reference = np.zeros(shape)
-    reference[y_true, y_pred] = np.round(scaled)
-    current = np.zeros(shape)
-    np.add.at(current, (now.y_true[labelled], now.y_pred[labelled]), 1)
-    if not reference.any():
-        return None, None
-    cells = np.nonzero(reference + current)
-    old, new = reference[cells], current[cells]
-    score = weighted(rule.metric, cells[0], cells[1], n_classes, costs=now.costs)
-
-    def falls(current: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        return sign(rule.metric) * (score(reference) - score(current))
-
-    p_value = by.p_value(old, new, falls)
-    drawn = [
-        by.rng.multinomial(int(c.sum()), c / c.sum(), size=1000).astype(float) for c in (old, new)
-    ]
-    before, after = (float(score(counts[None])[0]) for counts in (old, new))
-    fall = interval(sign(rule.metric) * (before - after), falls(drawn[1], drawn[0]), 1 - rule.level)
-    note = f"{rule.metric}: {before:.4f} on the holdout, {after:.4f} now"
-    limit = rule.max_fall * (abs(before) if of_cost else 1)
-    return fall, DriftCheck("", "metric", fall.value, limit, p_value, note=note)

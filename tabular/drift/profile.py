@@ -7,7 +7,9 @@ themselves would make any other table look different.
 
 The predictions are those for held-out rows: of its training rows a model is more certain.
 All rows with the same content are on one side of the split, so that a holdout of few different rows
-is a few draws, not many; its counts are reduced to the effective number (Kish 1965).
+is a few draws, not many; its counts are reduced to the effective number (Kish 1965). So are all
+counts where rows have weights or belong together: tests on them are then approximate (Rao & Scott
+1981), for groups on the safe side, as a group counts no more than one row.
 """
 
 import itertools
@@ -20,7 +22,8 @@ import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import Column, Label
-from tabular.stats.compute import combinations
+from tabular.stats.compute import combinations, place_in
+from tabular.stats.units import Units, units_of
 
 BINNED_SHARE = 0.2  # of the rows choose the bins
 MOST_BINNED = 20_000
@@ -38,25 +41,32 @@ class ColumnProfile:
     Args:
         name: heading.
         kind: number, category, boolean, date or text.
-        rows: how many were counted.
-        missing: rows without a value.
+        rows: how many were counted, by weight.
+        missing: rows without a value, by weight.
         edges: (n_bins - 1,) upper ends of the bins of a number, of a date in days since 1970, of a
             text in words; empty for a category or boolean.
         levels: categories by bin; the last two bins are of less frequent and of further ones.
         known: every level of the whole table; empty where there are too many.
         listed: levels that the last bin is the rest of.
-        counts: (n_bins,) rows.
+        counts: (n_bins,) rows, by weight.
+        effective: how many independent rows they are worth; None for as many as there are.
     """
 
     name: str
     kind: str
-    rows: int
-    missing: int
+    rows: float
+    missing: float
     edges: tuple[float, ...] = ()
     levels: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
+    counts: tuple[float, ...] = ()
+    effective: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """What one row is worth."""
+        return 1 if self.effective is None else self.effective / self.rows
 
     @property
     def n_bins(self) -> int:
@@ -85,7 +95,7 @@ class PredictionProfile:
 
     Args:
         labels: its classes.
-        rows: how many there are.
+        rows: how many there are, by weight.
         effective: how many independent ones they are worth.
         pairs: (n_pairs, 3): code of the true class, of the predicted class, rows.
         confidence: (n_bins,) rows by the probability of the predicted class, binned by
@@ -93,10 +103,16 @@ class PredictionProfile:
     """
 
     labels: tuple[Label, ...]
-    rows: int
+    rows: float
     effective: float
-    pairs: tuple[tuple[int, int, int], ...]
-    confidence: tuple[int, ...]
+    pairs: tuple[tuple[int, int, float], ...]
+    confidence: tuple[float, ...]
+
+    @property
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """True classes, predicted classes and rows of the pairs, (n_pairs,) each."""
+        y_true, y_pred, rows = np.array(self.pairs).T
+        return y_true.astype(int), y_pred.astype(int), rows
 
 
 @dataclass(frozen=True)
@@ -113,7 +129,7 @@ class Profile:
 
 
 def profile_columns(
-    typed: pd.DataFrame, columns: Sequence[Column], *, seed: int
+    typed: pd.DataFrame, columns: Sequence[Column], *, seed: int, units: Units | None = None
 ) -> tuple[ColumnProfile, ...]:
     """Profiles the features of a table.
 
@@ -121,12 +137,17 @@ def profile_columns(
         typed: (n_rows, n_columns) from `conform`.
         columns: the features.
         seed: chooses the rows that choose the bins.
+        units: of the rows; None where each is one and counts once.
     """
     order = np.random.default_rng(seed).permutation(len(typed))
     cut = min(MOST_BINNED, max(1, round(BINNED_SHARE * len(typed))))
     binned = np.zeros(len(typed), dtype=bool)
     binned[order[:cut]] = True
-    return tuple(_profile(typed[column.name], column, binned) for column in columns)
+    profiles = (_profile(typed[column.name], column, binned, units) for column in columns)
+    if units is None:
+        return tuple(profiles)
+    effective = units.among(~binned).effective
+    return tuple(replace(profile, effective=effective) for profile in profiles)
 
 
 def profile_predictions(
@@ -135,6 +156,7 @@ def profile_predictions(
     proba: np.ndarray | None,
     labels: Sequence[Label],
     row_hashes: np.ndarray,
+    sample_weight: np.ndarray | None = None,
 ) -> PredictionProfile:
     """Profiles a model's predictions for rows that it was not trained on.
 
@@ -143,52 +165,61 @@ def profile_predictions(
         y_pred: (n_rows,) predicted classes.
         proba: (n_rows, n_classes).
         labels: the classes.
-        row_hashes: (n_rows,) of the rows' content.
+        row_hashes: (n_rows,) of the rows' content, or of their groups.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    sizes = np.unique(row_hashes, return_counts=True)[1].astype(float)
+    units = units_of(len(y_true), row_hashes, sample_weight)
     pairs, counts = combinations(len(labels), y_true, y_pred)
+    if sample_weight is not None:
+        counts = np.bincount(place_in(pairs, len(labels), y_true, y_pred), sample_weight)
     return PredictionProfile(
         labels=tuple(labels),
-        rows=len(y_true),
-        effective=float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0,
+        rows=len(y_true) if sample_weight is None else float(sample_weight.sum()),
+        effective=units.effective if units else 0.0,
         pairs=tuple(zip(*(c.tolist() for c in (*pairs, counts)), strict=True)),
-        confidence=() if proba is None else count_confidence(proba, y_pred),
+        confidence=() if proba is None else count_confidence(proba, y_pred, sample_weight),
     )
 
 
-def count_confidence(proba: np.ndarray, y_pred: np.ndarray) -> tuple[int, ...]:
+def count_confidence(
+    proba: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None = None
+) -> tuple[float, ...]:
     """Rows by the probability of the predicted class, in the bins of `CONFIDENCE_EDGES`.
 
     Args:
         proba: (n_rows, n_classes).
         y_pred: (n_rows,) predicted classes.
+        sample_weight: (n_rows,) how often each row counts; None for once.
 
     Returns:
         (n_bins,) rows.
     """
     sure = proba[np.arange(len(y_pred)), y_pred]
     bins = np.searchsorted(CONFIDENCE_EDGES, sure, side="left")
-    return tuple(np.bincount(bins, minlength=len(CONFIDENCE_EDGES) + 1).tolist())
+    return tuple(np.bincount(bins, sample_weight, len(CONFIDENCE_EDGES) + 1).tolist())
 
 
-def count(profile: ColumnProfile, cells: pd.Series) -> np.ndarray:
+def count(
+    profile: ColumnProfile, cells: pd.Series, sample_weight: np.ndarray | None = None
+) -> np.ndarray:
     """Rows of a typed column in each bin of a profile, (n_bins,); missing ones are in none.
 
     Args:
         profile: of the column.
         cells: (n_rows,) typed.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    present = cells[cells.notna().to_numpy(dtype=bool)]
-    n_bins = profile.n_bins
+    known = cells.notna().to_numpy(dtype=bool)
+    present, n_bins = cells[known], profile.n_bins
+    weights = None if sample_weight is None else sample_weight[known]
     if profile.levels:
         codes = dict.fromkeys(profile.listed, n_bins - 2)
         codes |= {level: code for code, level in enumerate(profile.levels)}
-        levels = present.astype("str").value_counts()
-        counts = np.zeros(n_bins, dtype=np.int64)
-        np.add.at(counts, [codes.get(str(level), n_bins - 1) for level in levels.index], levels)
-        return counts
+        of_rows, levels = pd.factorize(present.astype("str"))
+        bins = np.array([codes.get(str(level), n_bins - 1) for level in levels], dtype=np.int64)
+        return np.bincount(bins[of_rows], weights, n_bins)
     bins = np.searchsorted(profile.edges, _numbers(present, profile.kind), side="left")
-    return np.bincount(bins, minlength=n_bins)
+    return np.bincount(bins, weights, n_bins)
 
 
 def to_json(profile: Profile) -> str:
@@ -207,10 +238,17 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
-def _profile(cells: pd.Series, column: Column, binned: np.ndarray) -> ColumnProfile:
+def _profile(
+    cells: pd.Series, column: Column, binned: np.ndarray, units: Units | None = None
+) -> ColumnProfile:
     present = cells.notna().to_numpy(dtype=bool)
     choosing, counted = cells[binned & present], cells[~binned]
-    profile = ColumnProfile(column.name, column.kind, len(counted), int(counted.isna().sum()))
+    weights = None if units is None else units.sample_weight[~binned]
+    missing = counted.isna().to_numpy()
+    sizes: tuple[float, float] = len(counted), int(missing.sum())
+    if weights is not None:
+        sizes = float(weights.sum()), float(weights[missing].sum())
+    profile = ColumnProfile(column.name, column.kind, *sizes)
     if column.kind in ("category", "boolean"):
         frequent = tuple(map(str, choosing.astype("str").value_counts().index))
         every = cells[present].astype("str").unique()
@@ -225,7 +263,7 @@ def _profile(cells: pd.Series, column: Column, binned: np.ndarray) -> ColumnProf
         cuts = np.quantile(numbers, np.arange(BINS + 1) / BINS, method="inverted_cdf")
         edges = np.unique([np.nextafter(cuts[0], -np.inf), *cuts])
         profile = replace(profile, edges=tuple(edges.tolist()))
-    return replace(profile, counts=tuple(count(profile, counted).tolist()))
+    return replace(profile, counts=tuple(count(profile, counted, weights).tolist()))
 
 
 def _numbers(cells: pd.Series, kind: str) -> np.ndarray:

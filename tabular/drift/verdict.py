@@ -21,12 +21,13 @@ from tabular.drift.checks import (
     DriftCheck,
     DriftRule,
     check_column,
-    check_metric,
     check_predictions,
 )
+from tabular.drift.fall import check_metric
 from tabular.drift.profile import Profile
 from tabular.stats.intervals import Estimate
 from tabular.stats.two_sample import holm
+from tabular.stats.units import Units
 
 LARGE_SHIFT = 0.8  # standard deviations, "large" in Cohen's terms (1988)
 POWER = 0.8  # with which a large shift has to be found before a table is called fine
@@ -62,6 +63,7 @@ def compare_with_profile(
     unreadable: pd.DataFrame,
     predictions: CurrentPredictions,
     rule: DriftRule,
+    units: Units | None = None,
 ) -> Drift:
     """Compares a table with a profile.
 
@@ -72,14 +74,15 @@ def compare_with_profile(
             missing in `typed`.
         predictions: the model's, for the rows of the table that it can score.
         rule: what counts.
+        units: of the rows; None where each is one and counts once.
     """
     columns = [column for column in profile.columns if column.name in typed]
     n_checks = 4 * len(columns) + 3  # at most
-    by = Comparison(rule, rule.level / n_checks, np.random.default_rng(rule.seed))
+    by = Comparison(rule, rule.level / n_checks, np.random.default_rng(rule.seed), units)
     checks: list[DriftCheck] = []
     for column in columns:
         bad = unreadable[column.name].to_numpy()
-        checks += check_column(column, typed[column.name][~bad], int(bad.sum()), by)
+        checks += check_column(column, typed[column.name], bad, by)
     checks += check_predictions(profile.answers, predictions, by)
     fall, check = check_metric(profile.answers, predictions, by)
     checks += [check] if check else []
@@ -90,8 +93,9 @@ def compare_with_profile(
         )
         for check, p in zip(checks, corrected, strict=True)
     ]
-    reference_rows = columns[0].rows if columns else 0
-    shift = detectable_shift(reference_rows, len(typed), rule.level, len(checks))
+    reference_rows = round(columns[0].rows * columns[0].scale) if columns else 0
+    rows = round(units.effective) if units else len(typed)
+    shift = detectable_shift(reference_rows, rows, rule.level, len(checks))
     verdict: Verdict = "fine" if shift <= LARGE_SHIFT else "too few rows to tell"
     if any(check.drift for check in checks):
         verdict = "drift"

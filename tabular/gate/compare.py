@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,8 @@ from tabular.stats.costs import align_costs
 from tabular.stats.metrics import rank_key
 from tabular.store.artifacts import read_of_run
 from tabular.store.registry import Version
-from tabular.table.split import ROW_HASH
+from tabular.table.split import GROUP_HASH, ROW_HASH
+from tabular.table.structure import Roles, hash_groups, read_roles
 
 FEWEST_ROWS = 10
 TIMED_ROWS = 20
@@ -41,6 +42,7 @@ class Contender:
         holdout: of a challenger: typed held-out rows with the target, indexed by row hash.
         target: heading of the predicted column; "" where a champion does not say.
         trained_on: (n,) hashes of the rows it was trained on; none where that is not known.
+        groups_trained_on: (n,) hashes of their groups; none without groups.
     """
 
     version: Version
@@ -48,6 +50,7 @@ class Contender:
     holdout: pd.DataFrame
     target: str
     trained_on: np.ndarray
+    groups_trained_on: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 def load_contender(version: Version, folder: str) -> Contender:
@@ -59,7 +62,10 @@ def load_contender(version: Version, folder: str) -> Contender:
     model = load_model(f"models:/{version.name}/{version.number}", folder)
     rows = read_of_run(version.run_id, "training_rows.parquet") if version.ours else None
     trained_on = np.empty(0) if rows is None else rows[ROW_HASH].to_numpy()
-    return Contender(version, model, pd.DataFrame(), model.target, trained_on)
+    groups = np.empty(0)
+    if rows is not None and GROUP_HASH in rows:
+        groups = rows[GROUP_HASH].unique()
+    return Contender(version, model, pd.DataFrame(), model.target, trained_on, groups)
 
 
 def with_holdout(contender: Contender) -> Contender:
@@ -124,6 +130,7 @@ def compare(
             challenger = with_holdout(load_contender(candidate, folder))
             classes, target = challenger.model.classes, challenger.target
             rows = common_rows(challenger, champion)
+            roles = _roles(rows, challenger)
             features = rows.drop(columns=target).reset_index(drop=True)
             by_rows = None
             if rule.by:
@@ -140,11 +147,12 @@ def compare(
         code_of = {label: code for code, label in enumerate(classes)}
         y_true = np.array([code_of[label] for label in rows[target].tolist()])
         costs = align_costs(judging.costs, judging.classes, classes) if judging else None
-        score = rank_key(rule.metric, evaluate_version(y_true, predictions, costs))
-        scored.append((score, challenger, y_true, predictions, before, by_rows, costs))
+        weights = roles.sample_weight
+        score = rank_key(rule.metric, evaluate_version(y_true, predictions, costs, weights))
+        scored.append((score, challenger, y_true, predictions, before, by_rows, costs, roles))
     if not scored:
         raise NotComparable("no newer version can be compared with the one in production")
-    _, challenger, y_true, predictions, before, by_rows, costs = min(
+    _, challenger, y_true, predictions, before, by_rows, costs, roles = min(
         scored, key=lambda item: item[0]
     )
     classes, promised = challenger.model.classes, challenger.model.at_least
@@ -164,9 +172,40 @@ def compare(
         challengers=ranked,
         by_rows=by_rows,
         costs=costs,
+        groups=roles.groups,
+        sample_weight=roles.sample_weight,
         at_least=read_constraint(promised, classes) if promised else None,
     )
     return challenger, decision
+
+
+def _roles(rows: pd.DataFrame, challenger: Contender) -> Roles:
+    """Groups and weights of held-out rows."""
+    structure = replace(challenger.model.structure, time="")
+    where = f"the held-out rows of version {challenger.version.number}"
+    return read_roles(rows, structure, rows.index.to_numpy(), where, as_text=False)
+
+
+def _new_to(champion: Contender, rows: pd.DataFrame, challenger: Contender) -> np.ndarray:
+    """Which rows the champion cannot know, (n_rows,) bool.
+
+    It was trained on none of them nor on others of their groups, and all are from its cut on.
+    """
+    structure, cut = challenger.model.structure, champion.model.cut
+    new = ~np.isin(rows.index.to_numpy(), champion.trained_on)
+    if structure.group:
+        groups = hash_groups(rows, structure, rows.index.to_numpy())
+        new &= ~np.isin(groups, champion.groups_trained_on)
+    if structure.time and cut:
+        moments = rows[structure.time].to_numpy()
+        try:
+            new &= moments >= (float(cut) if moments.dtype.kind == "f" else np.datetime64(cut))
+        except ValueError:
+            raise NotComparable(
+                f"versions {challenger.version.number} and {champion.version.number} cannot be "
+                f"compared: {structure.time!r} holds numbers in one table and dates in the other"
+            ) from None
+    return np.asarray(new)
 
 
 def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFrame:
@@ -186,15 +225,18 @@ def common_rows(challenger: Contender, champion: Contender | None) -> pd.DataFra
     if champion is None:
         return rows
     ours, theirs = ({key(c): c for c in m.model.classes} for m in (challenger, champion))
-    rows = rows[~np.isin(rows.index.to_numpy(), champion.trained_on)]
+    of_ours, of_theirs = (contender.model.structure for contender in (challenger, champion))
+    since = f" from {champion.model.cut} on" if champion.model.cut else ""
     why = ""
-    if champion.target not in ("", challenger.target):
+    if champion.model.columns and of_ours != of_theirs:
+        why = f"one was made with {of_ours}, the other with {of_theirs}"
+    elif champion.target not in ("", challenger.target):
         why = f"one predicts {challenger.target!r}, the other {champion.target!r}"
     elif theirs and ours.keys() != theirs.keys():
         only = [[a[k] for k in a if k not in b][:5] for a, b in ((ours, theirs), (theirs, ours))]
         why = f"their classes differ; only one has {only[0]}, only the other {only[1]}"
-    elif len(rows) < FEWEST_ROWS:
-        why = f"only {len(rows)} rows are new to both, {FEWEST_ROWS} are needed"
+    elif len(rows := rows[_new_to(champion, rows, challenger)]) < FEWEST_ROWS:
+        why = f"only {len(rows)} rows{since} are new to both, {FEWEST_ROWS} are needed"
     if why:
         raise NotComparable(
             f"versions {challenger.version.number} and {champion.version.number} cannot be "

@@ -1,7 +1,6 @@
 """The tracked evaluation of any model on any labelled table, alone or against another one."""
 
 import json
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -12,24 +11,29 @@ import numpy as np
 import pandas as pd
 
 from custom_model.packaging import to_request
-from custom_model.served.columns import Label
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
-from tabular.models.labelled import classes_of_models, describe_seen, features_of, seen_rows
+from tabular.models.labelled import (
+    check_structures,
+    classes_of_models,
+    describe_seen,
+    features_of,
+    roles_in,
+    seen_rows,
+)
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report import pages as report
 from tabular.report import plots
 from tabular.report.assessment import Assessment, assess
+from tabular.report.gains import assess_gains
 from tabular.report.groups import Groups, assess_groups
 from tabular.report.importance import column_importance
 from tabular.report.parts import name_groups
 from tabular.stats.by_class import metric_names
 from tabular.stats.costs import align_costs
-from tabular.stats.intervals import GainEstimate, interval
-from tabular.stats.metrics import METRICS, OF_LABELS
-from tabular.stats.paired import Paired, gain, mcnemar
+from tabular.stats.intervals import GainEstimate
 from tabular.store.artifacts import download
 from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.table.addresses import without_password
@@ -38,7 +42,6 @@ from tabular.table.files import RawTable, read_table
 from tabular.table.labels import true_labels
 from tabular.table.split import hash_rows
 
-MOST_DRAWN = 100_000_000  # rows in all, for the gains of metrics that are drawn by rows
 COST_ALTERNATIVES = ("cost_of_one_class", "cost_of_most_probable")
 SLICE_COLUMNS = (
     "column", "values", "rows", "accuracy", "low", "high", "accuracy_elsewhere", "p_value"
@@ -99,6 +102,7 @@ def evaluate(
     table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
+        check_structures(models)
         target = target or models[0].target or table.target
         labels = true_labels(table, target, data, models[0].classes)
         features = table.frame.drop(columns=target)
@@ -108,6 +112,9 @@ def evaluate(
         predicted = [one.ask(read) for one, read in zip(models, cells, strict=True)]
         kept, cautions = _rows_to_keep(models, predicted, table, labels, rows)
         predicted = [one.among(kept) for one in predicted]
+        roles, absent = roles_in(models[0], table, kept, data)
+        cautions += absent
+        drawn: dict[str, Any] = {"groups": roles.groups, "sample_weight": roles.sample_weight}
         typed, columns = features_of(models[0], cells[0], table, target)
         typed = typed[kept].reset_index(drop=True)
         y_true = labels[kept].tolist()
@@ -119,7 +126,7 @@ def evaluate(
             (align_costs(m.costs, m.classes, classes) for m in models if m.costs is not None), None
         )
         assessments = [
-            assess(codes, y_pred, proba, classes, typed, columns, costs=costs, **options)
+            assess(codes, y_pred, proba, classes, typed, columns, costs=costs, **drawn, **options)
             for y_pred, proba in aligned
         ]
         cautions += [caution] if caution else []
@@ -128,9 +135,13 @@ def evaluate(
             names = name_groups(typed, columns, features[kept], by, data)
             groups = assess_groups(codes, *aligned[0], names, classes, costs, **options)
             cautions += groups.cautions
+            if models[0].structure.group or models[0].structure.weight:
+                cautions.append(f"By {', '.join(by)} each row counts once and is independent.")
         gains: dict[str, GainEstimate] = {}
         if against:
-            gains, sentence = _gains(codes, aligned, classes, confidence, resamples, seed, costs)
+            gains, sentence = assess_gains(
+                codes, aligned, classes, confidence, resamples, seed, costs, roles
+            )
             cautions.append(sentence)
         for line in [*cautions, *filter(None, [assessments[0].cost_sentence])]:
             say(line)
@@ -189,41 +200,6 @@ def _rows_to_keep(
     if not kept.any():
         raise BadInput(f"no row of {table.name} is left to evaluate on: {' '.join(cautions)}")
     return kept, cautions
-
-
-def _gains(
-    y_true: np.ndarray,
-    aligned: list[tuple[np.ndarray, np.ndarray | None]],
-    classes: tuple[Label, ...],
-    confidence: float,
-    resamples: int,
-    seed: int,
-    costs: np.ndarray | None,
-) -> tuple[dict[str, GainEstimate], str]:
-    """Gains of the first model over the second, and McNemar's test in words."""
-    (y_pred, proba), (other_pred, other_proba) = aligned
-    one_hot = np.eye(len(classes))
-    of_labels = Paired(y_true, one_hot[other_pred], one_hot[y_pred], other_pred, y_pred, costs)
-    of_proba = None
-    if proba is not None and other_proba is not None:
-        of_proba = Paired(y_true, other_proba, proba)
-    gains = {}
-    for metric in METRICS:
-        paired, times = of_labels, resamples
-        if metric not in OF_LABELS:
-            if of_proba is None:
-                continue
-            paired, times = of_proba, max(200, min(resamples, MOST_DRAWN // len(y_true)))
-        gained = gain(paired, metric, resamples=times, seed=seed)
-        if math.isfinite(gained.value):
-            ends = interval(gained.value, gained.resampled, confidence)
-            gains[metric] = GainEstimate(gained.value, ends.low, ends.high, gained.p_value)
-    right, other_right = y_pred == y_true, other_pred == y_true
-    return gains, (
-        f"Of {len(y_true)} rows, {(right & ~other_right).sum()} are predicted right by the first "
-        f"model alone and {(other_right & ~right).sum()} by the second alone (McNemar's exact "
-        f"p-value {mcnemar(of_labels):.4f})."
-    )
 
 
 def _metrics(assessments: list[Assessment], gains: dict[str, GainEstimate]) -> dict[str, float]:

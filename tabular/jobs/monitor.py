@@ -15,11 +15,13 @@ from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare_with_prof
 from tabular.errors import BadInput, choices
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align, key
+from tabular.models.labelled import roles_in
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report.drift import checks_table, write_drift
 from tabular.stats.costs import alternatives, describe_costs
 from tabular.stats.intervals import Estimate
+from tabular.stats.units import units_of
 from tabular.store.artifacts import download
 from tabular.store.runs import log_results, start_run
 from tabular.table.addresses import without_password
@@ -71,8 +73,12 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         cells = loaded.read(table.frame, table.as_text)
         predicted = loaded.ask(cells)
         typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
+        roles, unstructured = roles_in(loaded, table, np.ones(len(typed), dtype=bool), data)
+        units = units_of(len(typed), roles.groups, roles.sample_weight)
         current = _current(loaded, predicted, table)
-        drift = compare_with_profile(profile, typed, cells.unreadable, current, rule)
+        if units:
+            current = dataclasses.replace(current, units=units.among(predicted.scored))
+        drift = compare_with_profile(profile, typed, cells.unreadable, current, rule, units)
         absent = tuple(
             DriftCheck(
                 name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required
@@ -82,7 +88,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         )
         verdict: Verdict = "drift" if any(check.drift for check in absent) else drift.verdict
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
-        cautions = list(table.notes)
+        cautions = [*table.notes, *unstructured]
         gone = [name for name in cells.absent if name in loaded.required]
         if gone:
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")

@@ -25,13 +25,14 @@ from tabular.report.explained import set_sizes, why
 from tabular.report.importance import column_importance
 from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.compute import compute_metrics, predicted
+from tabular.stats.units import units_of
 from tabular.store import registry
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
-from tabular.table.split import ROW_HASH, Split
-from tabular.table.structure import to_metadata
+from tabular.table.split import GROUP_HASH, ROW_HASH, Split
+from tabular.table.structure import Roles, to_metadata
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Fitted:
     def y_pred(self) -> np.ndarray:
         """(n_holdout,) predicted classes of the holdout."""
         return predicted(self.proba, self.recipe.threshold, self.recipe.costs)
+
+    @property
+    def roles(self) -> Roles:
+        """Groups, moments and weights of the holdout."""
+        return self.dataset.roles[self.split.holdout]
 
     @cached_property
     def typical(self) -> dict[str, Any]:
@@ -137,14 +143,18 @@ def register_version(
 
 def _profile(fitted: Fitted) -> profile.Profile:
     dataset = fitted.dataset
+    roles, of_holdout = dataset.roles, fitted.roles
+    hashes = dataset.row_hashes[fitted.split.holdout]
+    units = units_of(len(dataset.codes), roles.groups, roles.sample_weight)
     return profile.Profile(
-        profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed),
+        profile.profile_columns(dataset.typed, dataset.columns, seed=fitted.seed, units=units),
         profile.profile_predictions(
             fitted.y_true,
             fitted.y_pred,
             fitted.proba,
             dataset.labels,
-            dataset.row_hashes[fitted.split.holdout],
+            hashes if of_holdout.groups is None else of_holdout.groups,
+            of_holdout.sample_weight,
         ),
     )
 
@@ -156,6 +166,8 @@ def _write_rows(folder: Path, fitted: Fitted) -> None:
     holdout.index = dataset.row_hashes[split.holdout]
     holdout.rename_axis(ROW_HASH).to_parquet(folder / "holdout.parquet")
     rows = pd.DataFrame({ROW_HASH: dataset.row_hashes[split.train]})
+    if dataset.roles.groups is not None:
+        rows[GROUP_HASH] = dataset.roles.groups[split.train]
     rows.to_parquet(folder / "training_rows.parquet", index=False)
 
 
@@ -170,6 +182,7 @@ def _write_classification_report(folder: Path, fitted: Fitted) -> None:
             target_names=[names[y] for y in present],
             zero_division=0,
             output_dict=as_dict,
+            sample_weight=fitted.roles.sample_weight,
         )
         text = json.dumps(text, indent=1) if as_dict else text
         (folder / f"classification_report.{suffix}").write_text(text, encoding="utf-8")
@@ -196,6 +209,8 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         dataset.columns,
         seed=fitted.seed,
         costs=fitted.recipe.costs,
+        groups=fitted.roles.groups,
+        sample_weight=fitted.roles.sample_weight,
     )
     wrong = np.array([one.row - 1 for one in assessed.wrong], dtype=np.intp)
     page = report.Page(

@@ -13,7 +13,8 @@ from tabular.models.model import LoadedModel, PredictedRows, ReadTable
 from tabular.store.artifacts import read_of_run
 from tabular.table.columns import infer_columns
 from tabular.table.files import RawTable
-from tabular.table.split import ROW_HASH, hash_rows
+from tabular.table.split import GROUP_HASH, ROW_HASH, hash_rows
+from tabular.table.structure import Roles, Structure, hash_groups, read_roles
 
 
 def features_of(
@@ -40,7 +41,58 @@ def seen_rows(model: LoadedModel, raw: pd.DataFrame) -> np.ndarray | None:
     if trained_on is None or ROW_HASH not in trained_on:
         return None
     hashes = hash_rows(raw[list(model.table_columns)], model.columns)
-    return np.isin(hashes, trained_on[ROW_HASH].to_numpy())
+    seen = np.isin(hashes, trained_on[ROW_HASH].to_numpy())
+    if GROUP_HASH in trained_on:
+        groups = hash_groups(raw, model.structure, hashes)
+        seen |= np.isin(groups, trained_on[GROUP_HASH].unique())
+    return seen
+
+
+def check_structures(models: Sequence[LoadedModel]) -> None:
+    """Sees whether models of this project were made with the same groups, time and weights.
+
+    Raises:
+        BadInput: they were not.
+    """
+    made = [model for model in models if model.columns]
+    if len({model.structure for model in made}) > 1:
+        raise BadInput(
+            f"{made[0].uri} was made with {made[0].structure}, {made[1].uri} with "
+            f"{made[1].structure}: they cannot be compared; evaluate one at a time"
+        )
+
+
+def roles_in(
+    model: LoadedModel, table: RawTable, rows: np.ndarray, data: str
+) -> tuple[Roles, list[str]]:
+    """Groups and weights of the rows of a table, and what to say of those it has no column for.
+
+    Args:
+        model: whose structure counts.
+        table: as it stands.
+        rows: (n_rows,) bool, those that are wanted.
+        data: name of the table, for a message.
+
+    Raises:
+        BadInput: a weight cannot be read.
+    """
+    group, weight = model.structure.group, model.structure.weight
+    cautions = []
+    if absent := [name for name in group if name not in table.frame]:
+        cautions.append(
+            f"Rows with equal {', '.join(group)} belong together for {model.uri}, and {data} has "
+            f"no column {absent[0]!r}: each row counts as independent, which makes intervals and "
+            "p-values too small if rows do belong together."
+        )
+    if weight and weight not in table.frame:
+        cautions.append(
+            f"Rows count by {weight!r} for {model.uri}, and {data} has no such column: each row "
+            "counts once."
+        )
+    structure = Structure(() if absent else group, weight=weight if weight in table.frame else "")
+    raw = table.frame[rows].reset_index(drop=True)
+    hashes = np.arange(len(raw), dtype=np.uint64)
+    return read_roles(raw, structure, hashes, data, as_text=table.as_text), cautions
 
 
 def describe_seen(model: LoadedModel, seen: np.ndarray | None, kept: np.ndarray) -> str:
@@ -52,8 +104,9 @@ def describe_seen(model: LoadedModel, seen: np.ndarray | None, kept: np.ndarray)
         )
     if not (times := int((seen & kept).sum())):
         return ""
+    among = "belong to groups" if model.structure.group else "are among those"
     return (
-        f"{times} of {kept.sum()} rows are among those that {model.uri} was trained on, so these "
+        f"{times} of {kept.sum()} rows {among} that {model.uri} was trained on, so these "
         "metrics flatter; evaluate on the others with -P rows=unseen."
     )
 

@@ -9,7 +9,7 @@ import pandas as pd
 from custom_model.served.columns import Column, Label
 from tabular.report.slices import Slice, worst_slices
 from tabular.stats.costs import alternatives, describe_costs
-from tabular.stats.intervals import METHOD, ClassEstimates, Estimate, estimates
+from tabular.stats.intervals import ClassEstimates, Estimate, describe_method, estimates
 
 MOST_WRONG = 10
 MOST_CELLS = 8  # of a wrong row that are shown
@@ -52,6 +52,7 @@ class Assessment:
         resamples: of the bootstrap.
         costs: mean cost of a row of what one could do otherwise, by its name in words; empty
             without a matrix of costs.
+        drawn: what a resample draws: rows, weighted rows or groups.
     """
 
     rows: int
@@ -63,11 +64,14 @@ class Assessment:
     confidence: float
     resamples: int
     costs: dict[str, float] = field(default_factory=dict)
+    drawn: str = "rows"
 
     @property
     def method(self) -> str:
         """How the intervals are computed, in words."""
-        return f"{100 * self.confidence:g}% {METHOD}; {self.resamples} resamples"
+        return (
+            f"{100 * self.confidence:g}% {describe_method(self.drawn)}; {self.resamples} resamples"
+        )
 
     @property
     def cost_sentence(self) -> str:
@@ -96,6 +100,8 @@ def assess(
     resamples: int = 1000,
     seed: int = 42,
     costs: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> Assessment:
     """Assesses predictions.
 
@@ -110,10 +116,13 @@ def assess(
         resamples: of the bootstrap.
         seed: of the bootstrap.
         costs: (n_classes, n_classes) of predicting column for row; None without.
+        groups: (n_rows,) of rows that belong together; None for each by itself.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
     metrics, classes = estimates(
         y_true, y_pred, proba, len(labels),
         confidence=confidence, resamples=resamples, seed=seed, costs=costs,
+        groups=groups, sample_weight=sample_weight,
     )  # fmt: skip
     return Assessment(
         rows=len(y_true),
@@ -124,7 +133,12 @@ def assess(
         wrong=() if proba is None else _most_wrong(y_true, y_pred, proba, labels, typed),
         confidence=confidence,
         resamples=resamples,
-        costs={} if costs is None else alternatives(y_true, proba, costs, labels),
+        costs={} if costs is None else alternatives(y_true, proba, costs, labels, sample_weight),
+        drawn="rows"
+        if groups is None and sample_weight is None
+        else "weighted rows"
+        if groups is None
+        else "groups",
     )
 
 

@@ -32,7 +32,11 @@ def align_costs(
 
 
 def alternatives(
-    y_true: np.ndarray, proba: np.ndarray | None, costs: np.ndarray, labels: "Sequence[Label]"
+    y_true: np.ndarray,
+    proba: np.ndarray | None,
+    costs: np.ndarray,
+    labels: "Sequence[Label]",
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Mean cost of what one could do without these decisions, by its name in words.
 
@@ -41,12 +45,14 @@ def alternatives(
         proba: (n_rows, n_classes) probabilities; None where the model gives labels only.
         costs: (n_classes, n_classes).
         labels: the classes.
+        sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    always = costs[y_true].mean(axis=0)
+    always = np.average(costs[y_true], axis=0, weights=sample_weight)
     cheapest = int(always.argmin())
     named = {f"always {labels[cheapest]!r}": float(always[cheapest])}
     if proba is not None:
-        named["the most probable class"] = float(costs[y_true, decide_classes(proba)].mean())
+        of_rows = costs[y_true, decide_classes(proba)]
+        named["the most probable class"] = float(np.average(of_rows, weights=sample_weight))
     return named
 
 

@@ -24,11 +24,18 @@ from tabular.stats.formulas import f1_by_class, weigh_classes
 from tabular.stats.metrics import METRICS, OF_LABELS
 from tabular.stats.units import Units, draw_times, units_of
 
-METHOD = "percentile bootstrap of the rows; accuracy and shares: Wilson"
-METHOD_OF_UNITS = METHOD.replace("rows", "weighted rows") + " by the effective number of rows"
-METHOD_OF_GROUPS = METHOD_OF_UNITS.replace("weighted rows", "groups")
 MOST_CELLS = 200_000_000  # weighted in all, before fewer resamples are drawn
 FEWEST_RESAMPLES = 200  # with fewer than these there is no interval
+
+
+def describe_method(drawn: str) -> str:
+    """How the intervals are computed, in words.
+
+    Args:
+        drawn: what a resample draws: rows, weighted rows or groups.
+    """
+    effective = "" if drawn == "rows" else " by the effective number of rows"
+    return f"percentile bootstrap of the {drawn}; accuracy and shares: Wilson{effective}"
 
 
 @dataclass(frozen=True)

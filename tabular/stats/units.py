@@ -43,6 +43,15 @@ class Units:
         """Weights of the rows, (n_resamples, n_rows), of how often each unit counts."""
         return np.asarray(times[:, self.of_row] * self.sample_weight)
 
+    def among(self, rows: np.ndarray) -> "Units":
+        """The units of some rows, (n_rows,) bool."""
+        return Units(self.of_row[rows], self.sample_weight[rows], self.n)
+
+    @property
+    def worth(self) -> float:
+        """How many independent ones a row of weight 1 is worth."""
+        return self.effective / total if (total := self.sample_weight.sum()) else 0.0
+
     @property
     def effective(self) -> float:
         """How many equal units they are worth (Kish 1965)."""

@@ -23,6 +23,9 @@ HOLDOUT_SHARE = 0.2
 ROW_HASH = "__row_hash__"
 """Index of `holdout.parquet` and column of `training_rows.parquet`: tells what was seen."""
 
+GROUP_HASH = "__group_hash__"
+"""Column of `training_rows.parquet` where rows belong together: tells which groups were seen."""
+
 MOST_STRATIFIED = 5_000  # groups; scikit-learn places one after the other
 
 Hashes = np.ndarray  # uint64, (n_rows,)

@@ -189,6 +189,20 @@ def read_moments(cells: pd.Series, source: str, *, as_text: bool) -> np.ndarray:
     return np.asarray(moments)
 
 
+def hash_groups(frame: pd.DataFrame, structure: Structure, row_hashes: np.ndarray) -> np.ndarray:
+    """Groups, (n_rows,) uint64; a row whose cells of `group` are all empty is one of its own.
+
+    Args:
+        frame: (n_rows, n_columns) raw.
+        structure: with `group`.
+        row_hashes: (n_rows,) from `hash_rows`.
+    """
+    names = [*structure.group]
+    nothing = hash_rows(pd.DataFrame([[""] * len(names)], columns=names))
+    groups = hash_rows(frame[names])
+    return np.where(groups == nothing, row_hashes, groups)
+
+
 def read_roles(
     frame: pd.DataFrame,
     structure: Structure,
@@ -212,10 +226,8 @@ def read_roles(
         BadInput: a cell cannot be read.
     """
     groups = moments = weights = None
-    if names := [*structure.group]:
-        nothing = hash_rows(pd.DataFrame([[""] * len(names)], columns=names))
-        groups = hash_rows(frame[names])
-        groups = np.where(groups == nothing, row_hashes, groups)
+    if structure.group:
+        groups = hash_groups(frame, structure, row_hashes)
     if structure.time:
         moments = read_moments(frame[structure.time], source, as_text=as_text)
     if structure.weight:

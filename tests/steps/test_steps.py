@@ -66,6 +66,7 @@ def test_a_registered_version_carries_all_that_is_promised(store: Store, mixed: 
         "target": "label",
         "model_name": "",
         "seed": "42",
+        **dict.fromkeys(("group", "time", "weight"), ""),
         "classifier": "logistic_regression",
         "C": "0.5",
     }
