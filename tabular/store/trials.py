@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -128,7 +129,8 @@ def read_trials(run_id: str, metric: str, digest: str, same: Mapping[str, str]) 
     if digests and digests != {digest}:
         raise BadInput(f"run {run_id!r} searched another table; give the same data and target")
     for name, value in same.items():
-        if (given := parent.data.params.get(name, "") or value) != value:
+        given = parent.data.params.get(name, "") or value
+        if given not in (value, shlex.quote(value)):  # as the run of a project logs it
             raise BadInput(f"run {run_id!r} has {name} {given}; give the same")
     ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
     children = mlflow.search_runs([parent.info.experiment_id], ours, output_format="list")
