@@ -56,9 +56,14 @@ def spark(cluster: Cluster) -> Iterator[Any]:
         forget_the_jvm()
 
 
-def scored(data: str, output: str, engine: str) -> Scoring:
+def scored(data: str, output: str, engine: str, **asked: Any) -> Scoring:
     return score(
-        model="models:/mixed/1", data=data, output=output, engine=engine, say=lambda _: None
+        model="models:/mixed/1",
+        data=data,
+        output=output,
+        engine=engine,
+        say=lambda _: None,
+        **asked,
     )
 
 
@@ -79,8 +84,9 @@ def test_a_cluster_answers_as_one_process_does(spark: Any, folder: Path, ending:
         for part in range(4):
             frame[part * 750 : part * 750 + 750].to_parquet(f"new/{part}.parquet", index=False)
     refused = 3 if ending == ".csv" else 2
-    here = scored(f"new{ending}", "here.parquet", "local")
-    there = scored(f"new{ending}", "there", "spark")
+    asked: dict[str, Any] = {} if ending else {"coverage": 0.9, "reasons": 2}
+    here = scored(f"new{ending}", "here.parquet", "local", **asked)
+    there = scored(f"new{ending}", "there", "spark", **asked)
     assert (here.scored, here.rejected) == (there.scored, there.rejected) == (2998, refused)
     # as Arrow: pandas' own types stand in metadata that Spark neither keeps nor writes
     expected, found = (
@@ -88,11 +94,13 @@ def test_a_cluster_answers_as_one_process_does(spark: Any, folder: Path, ending:
     )
     assert found.column_names == expected.column_names
     assert len(list(there.output.glob("*.parquet"))) > 1 - (ending == ".parquet")
-    for name in expected.column_names[:-2]:
-        assert found[name].cast(expected[name].type).equals(expected[name]), name
-    for name in expected.column_names[-2:]:
-        difference = found[name].to_numpy() - expected[name].to_numpy()
-        assert np.abs(difference).max() < 1e-12
+    assert len(expected.column_names) == len(frame.columns) + 3 + (6 if asked else 0)
+    for name in expected.column_names:
+        if name.startswith("probability_") or name.endswith("_effect"):
+            difference = found[name].to_numpy() - expected[name].to_numpy()
+            assert np.abs(difference).max() < 1e-12
+        else:
+            assert found[name].cast(expected[name].type).equals(expected[name]), name
     reasons, others = (pd.read_parquet(o.side)["rejected_reason"] for o in (here, there))
     assert len(others) == refused
     assert set(reasons[reasons.str.startswith("column")]) <= set(others)
