@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from .columns import NULL_SPELLINGS, Column, Kind, canonical
-from .dates import date_example, read_dates
+from .dates import CLOCK, date_example, read_dates
 from .each import Read, each
 from .numbers import read_numbers
-from .times import CLOCK
 
 
 class DoubledColumn(ValueError):

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .columns import LARGEST, Column
+from .dates import CLOCK, parse_seconds, seconds_of
 from .each import Read, each
-from .times import CLOCK, parse_seconds, seconds_of
 
 _EXAMPLE = re.compile(r"(?P<before>\D*)1(?P<grouping>\D?)234(?P<decimal>\D)5(?P<after>\D*)")
 _SPELLED = (

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from custom_model.served.columns import LARGEST, NULL_SPELLINGS, Column, expanded_names
-from custom_model.served.dates import read_dates
-from custom_model.served.times import CLOCK
+from custom_model.served.dates import CLOCK, read_dates
 from tabular.errors import BadInput
 from tabular.table.notations.dates import number_format, read_format
 from tabular.table.notations.numbers import TOO_LARGE, read_notation, read_plain, read_seconds

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from custom_model.served import requests
 from custom_model.served.columns import Column, Kind, expand
+from custom_model.served.dates import CLOCK
 from custom_model.served.few import FEW_ROWS, Unsure, read_few
 from custom_model.served.requests import Refusal, conform, refuse_doubled
-from custom_model.served.times import CLOCK
 
 KINDS: list[Kind] = ["number", "category", "boolean", "date", "text"]
 

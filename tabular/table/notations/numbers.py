@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from custom_model.served.columns import LARGEST
+from custom_model.served.dates import CLOCK, parse_seconds
 from custom_model.served.numbers import as_plain_letters, number_pattern, parse_numbers
-from custom_model.served.times import CLOCK, parse_seconds
 from tabular.table.notations.words import STRAY_SPELLINGS, Reading, strays
 
 CODES = (

@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 from custom_model.served.cells import read_cells
 from custom_model.served.columns import Column, expand
+from custom_model.served.dates import CLOCK
 from custom_model.served.requests import Refusal, conform
-from custom_model.served.times import CLOCK
 from tabular.report.pages import notes
 from tabular.table.columns import LeftOut, infer_columns
 from tabular.table.dataset import Dataset, make_dataset
