@@ -161,23 +161,6 @@ class Server:
         return requests.get(f"{self.url}/ping", timeout=10).status_code == 200
 
 
-def copy_tracked(folder: Path) -> None:
-    """Copies the tracked files, as they are now."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-
-
-def untouched_environment(folder: Path) -> dict[str, str]:
-    """MLflow's defaults, but environments in a folder of their own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    path = Store("", folder).environment["PATH"]
-    return kept | {"PATH": path, "MLFLOW_ENV_ROOT": str(folder / "envs")}
-
-
 def free_port() -> int:
     """Below the ports that the system gives to clients, which may take one before it is used."""
     while True:
@@ -298,3 +281,12 @@ def postgres_server() -> Iterator[str]:
             yield f"postgresql+psycopg://mlflow@127.0.0.1:{port}/postgres"
         finally:
             run(pg_ctl, "-D", data, "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def still_healthy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test the servers that it used are healthy, and no answer was a 5xx."""
+    yield
+    for name in ("iris_server", "mixed_server"):
+        if name in request.fixturenames:
+            assert request.getfixturevalue(name).healthy()

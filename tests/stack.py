@@ -25,6 +25,16 @@ SERVICES: dict[str, Any] = yaml.safe_load(STACK.read_text())["services"]
 MODELS = ("model-1", "model-2")
 
 TRACKING = "http://127.0.0.1:15000"
+WITH_A_PASSWORD = [
+    "/",
+    "/api/2.0/mlflow/experiments/search?max_results=1",
+    "/api/2.0/mlflow/registered-models/search",
+    "/api/2.0/mlflow-artifacts/artifacts?path=0",
+    "/ajax-api/2.0/mlflow/experiments/search?max_results=1",
+    "/graphql",
+    "/get-artifact?path=x&run_uuid=y",
+    "/model-versions/get-artifact?path=MLmodel&name=iris&version=1",
+]
 SERVING = "http://127.0.0.1:18080"
 STATUS = "http://127.0.0.1:18081/status"
 FLOWER = json.dumps({"inputs": [[5.1, 3.5, 1.4, 0.2]]})

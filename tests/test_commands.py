@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_tracked, serving, untouched_environment
+from tests.clones import copy_tracked, untouched_environment
+from tests.conftest import serving
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, same_output
 from tests.spark_cluster import standalone_cluster
 from tests.stack import find_compose, near_the_ports

@@ -22,6 +22,7 @@ from tests.stack import (
     STACK,
     STATUS,
     TRACKING,
+    WITH_A_PASSWORD,
     WITH_USERS,
     Stack,
     ask,
@@ -270,18 +271,6 @@ def test_every_service_ends_by_itself_when_told_to(stack: Stack) -> None:
     stack.run("start")
     stack.wait_for_models()
     assert "137" not in codes.values(), codes  # killed after the grace period
-
-
-WITH_A_PASSWORD = [
-    "/",
-    "/api/2.0/mlflow/experiments/search?max_results=1",
-    "/api/2.0/mlflow/registered-models/search",
-    "/api/2.0/mlflow-artifacts/artifacts?path=0",
-    "/ajax-api/2.0/mlflow/experiments/search?max_results=1",
-    "/graphql",
-    "/get-artifact?path=x&run_uuid=y",
-    "/model-versions/get-artifact?path=MLmodel&name=iris&version=1",
-]
 
 
 @pytest.mark.container

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, copy_tracked, untouched_environment
+from tests.clones import copy_tracked, untouched_environment
+from tests.conftest import ROOT
 from tests.documents import same_output
 
 SCRIPTS = sorted(p.stem for p in (ROOT / "examples").glob("*.out"))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_tracked, serving, untouched_environment
+from tests.clones import copy_tracked, untouched_environment
+from tests.conftest import serving
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import Server, Store
+from tests.serving_requests import CSV, FORMATS, IRIS_COLUMNS, bodies, predictions, refusal, send
 from tests.tables import MIXED_ROW
-from tests.test_serving import CSV, FORMATS, IRIS_COLUMNS, bodies, predictions, refusal, send
 
 HEADING = ",".join(IRIS_COLUMNS)
 ROW, LONG, SHORT = "6.3,3.3,6.0,2.5", "6.3,3.3,6,0,2.5", "6.3,3.3,6.0"

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from steps import PROJECT, run_step, where_the_user_stands
-from tests.conftest import ROOT, copy_tracked, free_port, untouched_environment
+from tests.clones import copy_tracked, untouched_environment
+from tests.conftest import ROOT, free_port
 
 PROBE = "from steps import where_the_user_stands as stands; print(stands())"
 
