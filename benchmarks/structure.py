@@ -10,6 +10,8 @@ time. A model that has seen rows of the same days predicts them well, and later 
 by chance. 2,000 rows are the table, and 20,000 rows after it what comes next.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -17,9 +19,9 @@ from tabular.recipe.fit import fit
 from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Trial
 from tabular.stats.compute import predicted
-from tabular.stats.intervals import estimates
-from tabular.table.dataset import Dataset, make_dataset
-from tabular.table.split import Split, split_rows
+from tabular.stats.intervals import Estimate, estimates
+from tabular.table.dataset import make_dataset
+from tabular.table.split import split_rows
 from tabular.table.structure import Structure
 
 FOREST = Trial(0, "extra_trees", {"n_estimators": 50})
@@ -44,54 +46,36 @@ def seasons(seed: int, n_rows: int, start: float = 0.0, stop: float = 1.0) -> pd
     return pd.DataFrame({"x": x, "index": index, "day": (10_000 * time).astype(int), "y": y})
 
 
-def held_out(table: pd.DataFrame, structure: Structure, seed: int) -> tuple[Dataset, Split]:
-    """The table and its sides; without a structure its columns are no features either."""
+def on_holdout(
+    table: pd.DataFrame, structure: Structure, seed: int, resamples: int
+) -> tuple[Any, dict[str, Estimate]]:
+    """The forest, fitted, and its metrics on the holdout."""
     dataset = make_dataset(table, "y", name="t", source="t", structure=structure)
     roles = dataset.roles
     split = split_rows(
         dataset.row_hashes, dataset.codes, seed=seed, groups=roles.groups, moments=roles.moments
     )
-    return dataset, split
+    model = fit(dataset, split, as_it_is(FOREST), seed=seed)
+    proba = model.predict_proba(dataset.expanded[split.holdout])
+    metrics, _ = estimates(
+        dataset.codes[split.holdout], predicted(proba), proba, 2,
+        confidence=0.95, resamples=resamples, seed=0,
+    )  # fmt: skip
+    return model, metrics
 
 
 def auc_of_identities(structure: Structure, seed: int) -> float:
-    """The area under the ROC curve on the holdout."""
+    """The area under the ROC curve on the holdout; without a structure the group is no feature."""
     table = identities(seed)
-    dataset, split = held_out(
-        table if structure.group else table.drop(columns="person"), structure, seed
-    )
-    proba = fit(dataset, split, as_it_is(FOREST), seed=seed).predict_proba(
-        dataset.expanded[split.holdout]
-    )
-    metrics, _ = estimates(
-        dataset.codes[split.holdout],
-        predicted(proba),
-        proba,
-        2,
-        confidence=0.95,
-        resamples=10,
-        seed=0,
-    )
-    return metrics["roc_auc"].value
+    table = table if structure.group else table.drop(columns="person")
+    return on_holdout(table, structure, seed, resamples=10)[1]["roc_auc"].value
 
 
 def next_within(structure: Structure, seed: int) -> bool:
     """Whether the interval of the holdout's accuracy has the accuracy on what comes next."""
     table, later = seasons(seed, 2_000), seasons(10_000 + seed, 20_000, 1.0, 1.2)
-    dataset, split = held_out(
-        table if structure.time else table.drop(columns="day"), structure, seed
-    )
-    model = fit(dataset, split, as_it_is(FOREST), seed=seed)
-    proba = model.predict_proba(dataset.expanded[split.holdout])
-    metrics, _ = estimates(
-        dataset.codes[split.holdout],
-        predicted(proba),
-        proba,
-        2,
-        confidence=0.95,
-        resamples=500,
-        seed=0,
-    )
+    table = table if structure.time else table.drop(columns="day")
+    model, metrics = on_holdout(table, structure, seed, resamples=500)
     after = predicted(model.predict_proba(later[["x", "index"]])) == later["y"]
     return bool(metrics["accuracy"].low <= after.mean() <= metrics["accuracy"].high)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import mlflow
@@ -11,7 +12,9 @@ import pytest
 
 from custom_model.served.sets import decide_classes
 from steps import evaluate, monitor, promote, sweep
+from tabular.drift.checks import DriftRule
 from tabular.errors import BadInput
+from tabular.jobs.monitor import monitor as look
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -68,6 +71,29 @@ def test_costs_decide_and_judge_everywhere(
 
     monitor.main(model_2)
     assert "1000 rows cost " in capsys.readouterr().out
+
+
+def test_the_cost_of_a_weighted_table_counts_each_row_as_often_as_it_weighs(
+    store: Store,
+) -> None:
+    table, data = mixed_table(), ["--data", str(store.folder / "mixed.csv")]
+    table["counts"] = np.where(table["label"] == "yes", 9, 1)
+    table.to_csv(store.folder / "mixed.csv", index=False)
+    sweep.main([*data, "--target", "label", *SEARCH, "--cost", COST, "--weight", "counts"])
+    lines: list[str] = []
+    watch: dict[str, Any] = {"model": "models:/mixed/1", "data": data[1], "ignore": []}
+    look(**watch, rule=DriftRule(metric=""), say=lines.append)
+    found = re.search(r"1000 rows cost (\S+) .*always \S+, (\S+) by", "\n".join(lines))
+    decided = mlflow.pyfunc.load_model("models:/mixed/1").predict(table.drop(columns="label"))
+    yes = (table["label"] == "yes").to_numpy()
+    assert found is not None
+    for words, chosen in (
+        (found[1], decided["prediction"] == "yes"),
+        (found[2], decided["probability_yes"] > 0.5),
+    ):
+        of_rows = np.where(yes, 10 * ~chosen, 1 * chosen)
+        cost = 1000 * np.average(of_rows, weights=table["counts"])
+        assert float(words) == pytest.approx(cost, rel=1e-3)
 
 
 def test_three_classes_are_served_by_least_expected_cost(store: Store) -> None:

@@ -1,5 +1,7 @@
 """How far the metric of a model has fallen since the holdout, where a table has labels."""
 
+import dataclasses
+
 import numpy as np
 
 from tabular.drift.checks import Comparison, CurrentPredictions, DriftCheck
@@ -32,15 +34,17 @@ def check_metric(
         return None, None
     shape = (n_classes, n_classes)
     y_true, y_pred, rows = profile.columns
-    scaled = rows * profile.effective / profile.rows
     reference = np.zeros(shape)
-    reference[y_true, y_pred] = np.round(scaled)
+    reference[y_true, y_pred] = rows * profile.effective / profile.rows
+    if not np.round(reference).any():
+        return None, None
+    units = now.units.among(labelled) if now.units else None
+    by = dataclasses.replace(by, units=units)
     current = np.zeros(shape)
-    weights = now.units.sample_weight[labelled] if now.units else 1
+    weights = units.sample_weight if units else 1
     np.add.at(current, (now.y_true[labelled], now.y_pred[labelled]), weights)
-    if now.units:  # the metric as it is worth, so that its interval is of independent rows
-        current = np.round(by.worth * current)
-    if not reference.any():
+    current *= by.worth  # independent rows, so that the interval is of these
+    if not current.any():
         return None, None
     cells = np.nonzero(reference + current)
     old, new = reference[cells], current[cells]
@@ -49,9 +53,12 @@ def check_metric(
     def falls(current: np.ndarray, reference: np.ndarray) -> np.ndarray:
         return sign(rule.metric) * (score(reference) - score(current))
 
-    p_value = permutation_test(old, new, falls, smallest=by.smallest, rng=by.rng)
+    p_value = permutation_test(
+        np.round(old), np.round(new), falls, smallest=by.smallest, rng=by.rng
+    )
     drawn = [
-        by.rng.multinomial(int(c.sum()), c / c.sum(), size=1000).astype(float) for c in (old, new)
+        by.rng.multinomial(max(1, round(c.sum())), c / c.sum(), size=1000).astype(float)
+        for c in (old, new)
     ]
     before, after = (float(score(counts[None])[0]) for counts in (old, new))
     fall = interval(sign(rule.metric) * (before - after), falls(drawn[1], drawn[0]), 1 - rule.level)

@@ -43,7 +43,8 @@ class Drift:
         verdict: of all checks.
         checks: the most certain first.
         rows: of the table.
-        reference_rows: that its columns were compared with.
+        effective_rows: how many independent ones they are worth.
+        reference_rows: independent ones that its columns were compared with.
         detectable: shift of one column, in standard deviations, that is found with probability
             `POWER`; infinite if none is.
         fall: of the metric, with its interval; None without labels.
@@ -52,9 +53,16 @@ class Drift:
     verdict: Verdict
     checks: tuple[DriftCheck, ...]
     rows: int
+    effective_rows: int
     reference_rows: int
     detectable: float
     fall: Estimate | None
+
+    @property
+    def worth(self) -> str:
+        """What the rows are worth, in words; "" where each is one."""
+        same = self.effective_rows == self.rows
+        return "" if same else f", worth {self.effective_rows} independent ones"
 
 
 def compare_with_profile(
@@ -83,6 +91,7 @@ def compare_with_profile(
     for column in columns:
         bad = unreadable[column.name].to_numpy()
         checks += check_column(column, typed[column.name], bad, by)
+    by = replace(by, units=predictions.units)
     checks += check_predictions(profile.answers, predictions, by)
     fall, check = check_metric(profile.answers, predictions, by)
     checks += [check] if check else []
@@ -100,7 +109,7 @@ def compare_with_profile(
     if any(check.drift for check in checks):
         verdict = "drift"
     checks.sort(key=lambda check: (not check.drift, check.p_value, -check.effect))
-    return Drift(verdict, tuple(checks), len(typed), reference_rows, shift, fall)
+    return Drift(verdict, tuple(checks), len(typed), rows, reference_rows, shift, fall)
 
 
 def detectable_shift(reference_rows: int, rows: int, level: float, n_checks: int) -> float:

@@ -133,12 +133,14 @@ def _cost_lines(current: CurrentPredictions, model: LoadedModel) -> list[str]:
     if current.costs is None or current.y_true is None:
         return []
     rows = (current.y_true >= 0) & (current.y_true < len(model.classes))
-    if not rows.any():
+    weights = current.units.sample_weight[rows] if current.units else None
+    if not (rows.any() if weights is None else weights.any()):
         return []
     proba = None if current.proba is None else current.proba[rows]
     y_true, y_pred = current.y_true[rows], current.y_pred[rows]
-    cost = Estimate(float(current.costs[y_true, y_pred].mean()))
-    return [describe_costs(cost, alternatives(y_true, proba, current.costs, model.classes))]
+    cost = Estimate(float(np.average(current.costs[y_true, y_pred], weights=weights)))
+    others = alternatives(y_true, proba, current.costs, model.classes, weights)
+    return [describe_costs(cost, others)]
 
 
 def _sentence(drift: Drift) -> str:
@@ -147,6 +149,7 @@ def _sentence(drift: Drift) -> str:
         first = ", ".join(f"{check.column or 'answers'} ({check.about})" for check in drifted[:5])
         more = f" and {len(drifted) - 5} more" if len(drifted) > 5 else ""
         return f"drift: {first}{more}"
+    rows = f"{drift.rows} rows{drift.worth}"
     power = (
         f"a shift of {drift.detectable:.2f} standard deviations of one column would be found in "
         "four of five such tables"
@@ -154,9 +157,9 @@ def _sentence(drift: Drift) -> str:
         else "no shift of one column would be found"
     )
     if drift.verdict == "fine":
-        return f"fine: no drift in {len(drift.checks)} checks of {drift.rows} rows; {power}"
+        return f"fine: no drift in {len(drift.checks)} checks of {rows}; {power}"
     return (
-        f"too few rows to tell: no drift is seen in {drift.rows} rows against "
+        f"too few rows to tell: no drift is seen in {rows} against "
         f"{drift.reference_rows}, and {power}; {LARGE_SHIFT} is wanted"
     )
 

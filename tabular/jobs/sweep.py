@@ -122,10 +122,6 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     if dataset.structure.weight and (others := [one for one in families if not can_weigh(one)]):
         families = [one for one in families if one not in others]
         say(f"  Left out, as they take no weights: {', '.join(others)}.")
-    if dataset.structure.weight and plan.at_least:
-        raise BadInput(
-            "at_least counts rows and takes no weights; give weight=none, or no at_least"
-        )
     same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost, "at_least": plan.at_least}
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):

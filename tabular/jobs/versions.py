@@ -73,7 +73,7 @@ class Fitted:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """`cv_*` and `holdout_*`."""
-        weights = self.dataset.roles[self.split.holdout].sample_weight
+        weights = self.roles.sample_weight
         on_holdout = compute_metrics(
             self.y_true, self.proba, self.y_pred, costs=self.recipe.costs, sample_weight=weights
         )

@@ -42,7 +42,7 @@ def read_costs(
             for name in (true, predicted):
                 if name not in known:
                     raise BadInput(f"cost: {name!r} is no class; {choices(name, known)}")
-            if isinstance(cost, bool) or not isinstance(cost, int | float):
+            if not isinstance(cost, float):
                 raise BadInput(f"cost of {predicted!r} for {true!r}: no number, found {cost!r}")
             if not math.isfinite(cost) or (cost < 0 and true != predicted):
                 raise BadInput(
@@ -71,6 +71,8 @@ def _given(text: str, download: Callable[[str, Path], Path]) -> dict[str, dict[s
     """The cost by true and predicted class, as it stands."""
     if not text.lstrip().startswith("{") and "\n" not in text.strip():
         text = _read(text, download)
+    if not text.strip():
+        raise BadInput(f"cost: the file is empty; write JSON into it {FORM}")
     if not text.lstrip().startswith("{"):
         header, *rows = csv.reader(io.StringIO(text.strip()))
         return {
@@ -83,7 +85,7 @@ def _given(text: str, download: Callable[[str, Path], Path]) -> dict[str, dict[s
             if row
         }
     try:
-        given = json.loads(text)
+        given = json.loads(text, parse_int=float)
     except json.JSONDecodeError as error:
         raise BadInput(f"cost is no JSON ({error}); write it {FORM}") from None
     if not all(isinstance(row, dict) for row in given.values()):
@@ -97,7 +99,7 @@ def _read(place: str, download: Callable[[str, Path], Path]) -> str:
         path = download(place, Path(folder)) if "://" in place or ":/" in place else Path(place)
         try:
             return path.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise BadInput(
                 f"cost: {place!r} cannot be read ({first_line(error)}); give a file "
                 f"of JSON or CSV, or JSON {FORM}"

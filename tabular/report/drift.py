@@ -45,7 +45,10 @@ def write_drift(
     tiles = [
         (drift.verdict, "is the verdict"),
         (str(n_drifted), f"of {len(drift.checks)} checks are drift"),
-        (str(drift.rows), f"rows, against {drift.reference_rows} of the training table"),
+        (
+            str(drift.rows),
+            f"rows{drift.worth}, against {drift.reference_rows} of the training table",
+        ),
     ]
     if fall := drift.fall:
         between = fall.between("+.4f")

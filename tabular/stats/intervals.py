@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 from tabular.stats.compute import (
     all_of_ranks,
@@ -92,18 +92,22 @@ class ClassEstimates:
     f1: Estimate
 
 
-def wilson(count: int, rows: int, confidence: float) -> Estimate:
+def wilson(count: float, rows: float, confidence: float) -> Estimate:
     """A share with Wilson's score interval (Wilson 1927, doi 10.2307/2276774).
 
     Args:
         count: of `rows`.
-        rows: 0 gives NaN.
+        rows: 0 gives NaN; an effective number need not be whole.
         confidence: two-sided.
     """
     if not rows:
         return Estimate(math.nan)
-    ends = binomtest(count, rows).proportion_ci(confidence, method="wilson")
-    return Estimate(count / rows, float(ends.low), float(ends.high))
+    share = count / rows
+    z2 = float(norm.isf((1 - confidence) / 2)) ** 2
+    middle, scale = share + z2 / (2 * rows), 1 + z2 / rows
+    half = math.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2)))
+    low = (middle - half) / scale if share > 0 else 0.0
+    return Estimate(share, low, (middle + half) / scale if share < 1 else 1.0)
 
 
 def interval(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
@@ -203,22 +207,7 @@ def _share(hits: np.ndarray, among: np.ndarray, units: Units | None, confidence:
     if units is None or not among.any():
         return wilson(int((hits & among).sum()), int(among.sum()), confidence)
     share, rows = units.effective_rows(hits, among)
-    ends = wilson_ends(share, rows, confidence)
-    return Estimate(share, *ends)
-
-
-def wilson_ends(share: float, rows: float, confidence: float) -> tuple[float, float]:
-    """Ends of Wilson's score interval, also where the number of rows is not whole.
-
-    Args:
-        share: from 0 to 1.
-        rows: above 0.
-        confidence: two-sided.
-    """
-    z2 = float(norm.isf((1 - confidence) / 2)) ** 2
-    middle = share + z2 / (2 * rows)
-    half = math.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2)))
-    return max(0.0, (middle - half) / (1 + z2 / rows)), min(1.0, (middle + half) / (1 + z2 / rows))
+    return wilson(share * rows, rows, confidence)
 
 
 def _resampled(

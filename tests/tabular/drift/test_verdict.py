@@ -1,5 +1,7 @@
 """What a profile remembers, and what counts as drift."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,7 @@ from tabular.drift.profile import (
     to_json,
 )
 from tabular.drift.verdict import Drift, compare_with_profile, detectable_shift
+from tabular.stats.units import Units, units_of
 from tabular.table.columns import infer_columns
 from tests.tables import mixed_table
 
@@ -50,12 +53,15 @@ def reference(columns: tuple[Column, ...] = COLUMNS) -> Profile:
 
 
 def look(
-    frame: pd.DataFrame, current: CurrentPredictions | None = None, rule: DriftRule | None = None
+    frame: pd.DataFrame,
+    current: CurrentPredictions | None = None,
+    rule: DriftRule | None = None,
+    units: Units | None = None,
 ) -> Drift:
     typed = conform(frame, [Column(c.name, c.kind, False, time=c.time) for c in COLUMNS])
     readable = pd.DataFrame(np.zeros(typed.shape, dtype=bool), columns=typed.columns)
     current = current or predictions(len(frame), 2)
-    return compare_with_profile(reference(), typed, readable, current, rule or DriftRule())
+    return compare_with_profile(reference(), typed, readable, current, rule or DriftRule(), units)
 
 
 def drifted(drift: Drift) -> set[tuple[str, str]]:
@@ -170,6 +176,37 @@ def test_classes_that_the_model_does_not_know_count_as_wrong() -> None:
     y_true = np.where(np.arange(1000) < 500, 2, now.y_true)
     drift = look(features(1000, 7), CurrentPredictions(now.y_pred, now.proba, y_true))
     assert ("", "metric") in drifted(drift)
+
+
+@pytest.mark.parametrize("labelled", [5, 1000])
+def test_a_fall_on_rows_of_groups_is_that_of_the_rows_as_they_are(labelled: int) -> None:
+    now, frame = predictions(1000, 3, accuracy=0.7), features(1000, 7)
+    assert now.y_true is not None
+    y_true = np.where(np.arange(1000) < labelled, now.y_true, -1)
+    rule = DriftRule(metric="accuracy")
+    by_row = look(frame, dataclasses.replace(now, y_true=y_true), rule)
+    units = units_of(1000, np.arange(1000) // 50)
+    grouped = dataclasses.replace(now, y_true=y_true, units=units)
+    drift = look(frame, grouped, rule, units)
+    assert drift.fall is not None and by_row.fall is not None
+    assert drift.fall.value == pytest.approx(by_row.fall.value)
+    assert (drift.rows, drift.effective_rows, drift.worth) == (
+        1000, 20, ", worth 20 independent ones"
+    )  # fmt: skip
+    assert (by_row.rows, by_row.effective_rows, by_row.worth) == (1000, 1000, "")
+
+
+def test_labelled_rows_are_worth_what_they_are_worth_among_themselves() -> None:
+    now, frame = predictions(1000, 3, accuracy=0.7), features(1000, 7)
+    assert now.y_true is not None
+    groups = np.minimum(np.arange(1000), 500)  # 500 rows by themselves, and a group of 500
+    by_row = look(frame, dataclasses.replace(now, y_true=np.where(groups < 500, now.y_true, -1)))
+    units = units_of(1000, groups)
+    alone = np.where(groups < 500, now.y_true, -1)
+    drift = look(frame, dataclasses.replace(now, y_true=alone, units=units), units=units)
+    assert drift.fall is not None and by_row.fall is not None
+    widths = [fall.high - fall.low for fall in (drift.fall, by_row.fall)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.1)
 
 
 def test_a_few_rows_cannot_be_called_fine() -> None:

@@ -48,17 +48,25 @@ def test_a_right_prediction_may_cost_or_gain() -> None:
         ('{"no": {"yes": true}, "yes": {"no": 1}}', "no number, found True"),
         ('{"no": {"yes": NaN}, "yes": {"no": 1}}', "expected 0 or more, found nan"),
         ('{"no": {"yes": -1}, "yes": {"no": 1}}', "expected 0 or more, found -1"),
+        ('{"no": {"yes": 1' + "0" * 5000 + '}, "yes": {"no": 1}}', "expected 0 or more, found inf"),
         ('{"no": {"yes": 0}, "yes": {"no": 0}}', "every prediction costs the same"),
         ('{"no": {"yes": 1, "no": 3}, "yes": {"no": 1}}', "costs less than predicting it right"),
         ('{"no": 3}', "expected an object for each true class"),
         ('{"no": ', "is no JSON"),
         ("true,no,yes\nno,0,much\nyes,1,0\n", "no number, found 'much'"),
         ("costs.json", "'costs.json' cannot be read"),
+        ("costs\0.json", "cannot be read"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(text: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         read(text)
+
+
+def test_an_empty_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "costs.csv").write_text("\n")
+    with pytest.raises(BadInput, match="the file is empty; write JSON into it such as"):
+        read(str(tmp_path / "costs.csv"))
 
 
 def test_three_classes_need_every_pair() -> None:

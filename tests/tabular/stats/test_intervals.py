@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from tabular.stats.compute import compute_metric, compute_metrics, predicted
 from tabular.stats.intervals import Estimate, estimates, interval, wilson
@@ -73,6 +74,15 @@ def test_predictions_without_an_error_have_an_interval_only_where_resamples_diff
 
 def test_a_share_of_no_rows_is_undefined() -> None:
     assert math.isnan(wilson(0, 0, 0.9).value)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 10, 1000])
+def test_the_interval_of_a_share_is_that_of_scipy(rows: int) -> None:
+    for count in range(0, rows + 1, max(1, rows // 10)):
+        ends = binomtest(count, rows).proportion_ci(0.95, method="wilson")
+        found = wilson(count, rows, 0.95)
+        assert (found.low, found.high) == pytest.approx((ends.low, ends.high), abs=1e-14)
+    assert (wilson(0, rows, 0.95).low, wilson(rows, rows, 0.95).high) == (0, 1)
 
 
 def test_very_many_rows_are_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

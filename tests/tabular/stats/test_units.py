@@ -7,7 +7,7 @@ import pytest
 
 from tabular.stats.by_class import f1_per_class
 from tabular.stats.compute import compute_metrics
-from tabular.stats.intervals import estimates, wilson, wilson_ends
+from tabular.stats.intervals import estimates
 from tabular.stats.metrics import METRICS
 from tabular.stats.paired import Paired, gain, mcnemar
 from tabular.stats.units import units_of
@@ -145,6 +145,3 @@ def test_all_right_or_all_wrong_has_the_interval_of_the_groups() -> None:
     assert units is not None
     every = np.ones(100, dtype=bool)
     assert units.effective_rows(every, every) == (1.0, 10.0)
-    assert wilson_ends(1.0, 10, 0.95) == pytest.approx(
-        (wilson(10, 10, 0.95).low, wilson(10, 10, 0.95).high)
-    )
