@@ -85,12 +85,13 @@ class Fitted:
     @property
     def summary(self) -> str:
         """The version's description."""
+        cost = self.metrics.get("holdout_cost")
         return (
             f"{self.recipe.name} on {self.dataset.name}: f1_macro "
             f"{self.metrics['holdout_f1_macro']:.3f} on {self.split.holdout.sum()} held-out rows, "
             f"after {self.split.train.sum()} rows of training with {len(self.dataset.columns)} "
             f"features and {len(self.dataset.labels)} classes."
-            + (f" A row costs {cost:.4g}." if (cost := self.metrics.get("holdout_cost")) else "")
+            + (f" A row costs {cost:.4g}." if cost is not None else "")
         )
 
 

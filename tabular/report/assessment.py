@@ -46,6 +46,7 @@ class Assessment:
         labels: the classes.
         metrics: by name, those that are defined.
         classes: in the order of `labels`.
+        majority: the most frequent class, rows counting by their weights, and its share.
         slices: where it is wrong more often than elsewhere, worst first.
         wrong: those predicted wrongly with the highest probability; none without probabilities.
         confidence: of the intervals.
@@ -59,6 +60,7 @@ class Assessment:
     labels: tuple[Label, ...]
     metrics: dict[str, Estimate]
     classes: tuple[ClassEstimates, ...]
+    majority: tuple[Label, float]
     slices: tuple[Slice, ...]
     wrong: tuple[Wrong, ...]
     confidence: float
@@ -79,13 +81,6 @@ class Assessment:
         if not self.costs:
             return ""
         return describe_costs(self.metrics["cost"], self.costs)
-
-    @property
-    def majority(self) -> tuple[Label, float]:
-        """The most frequent class of these rows, and its share."""
-        counts = [one.rows for one in self.classes]
-        most = int(np.argmax(counts))
-        return self.labels[most], counts[most] / self.rows
 
 
 def assess(
@@ -124,11 +119,13 @@ def assess(
         confidence=confidence, resamples=resamples, seed=seed, costs=costs,
         groups=groups, sample_weight=sample_weight,
     )  # fmt: skip
+    counts = np.bincount(y_true, sample_weight, minlength=len(labels))
     return Assessment(
         rows=len(y_true),
         labels=tuple(labels),
         metrics=metrics,
         classes=tuple(classes),
+        majority=(labels[int(counts.argmax())], float(counts.max() / counts.sum())),
         slices=tuple(worst_slices(typed, columns, y_true == y_pred, confidence=confidence)),
         wrong=() if proba is None else _most_wrong(y_true, y_pred, proba, labels, typed),
         confidence=confidence,

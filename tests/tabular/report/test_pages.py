@@ -134,3 +134,18 @@ def test_what_is_left_out_is_noted_and_the_table_identified() -> None:
     html = render(page(dataset=dataset, sides={"rows in training": dataset.codes == 0}))
     assert dataset.digest in html
     assert f"<td>{(dataset.codes == 0).sum()} in training</td>" in html
+
+
+def test_the_class_that_is_always_predicted_counts_rows_by_their_weights() -> None:
+    y_true, weights = np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 1.0, 9.0])
+    typed = pd.DataFrame({"x": np.arange(4.0)})
+
+    def majority(sample_weight: np.ndarray | None) -> tuple[object, float]:
+        columns = (Column("x", "number"),)
+        return assess(
+            y_true, y_true, None, ("a", "b"), typed, columns,
+            resamples=10, sample_weight=sample_weight,
+        ).majority  # fmt: skip
+
+    assert majority(None) == ("a", 0.75)
+    assert majority(weights) == ("b", 0.75)
