@@ -19,7 +19,7 @@ from steps import (
     whole,
 )
 from tabular.families.classifiers import CLASSIFIERS
-from tabular.jobs.sweep import Plan, sweep
+from tabular.jobs.sweep import Plan, default_metric, sweep
 from tabular.stats.metrics import METRICS
 from tabular.store.registry import Version
 
@@ -78,9 +78,7 @@ def make_parser(description: str | None) -> Parser:
 def make_plan(arguments: Sequence[str] | None, description: str | None) -> Plan:
     """What is asked for."""
     options = vars(make_parser(description).read(arguments))
-    return Plan(
-        **{**options, "metric": options["metric"] or ("cost" if options["cost"] else "f1_macro")}
-    )
+    return Plan(**options | {"metric": options["metric"] or default_metric(options["cost"])})
 
 
 def show(versions: Sequence[Version]) -> None:

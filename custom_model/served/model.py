@@ -126,7 +126,7 @@ class Model:
     def _proba_of_frame(self, frame: pd.DataFrame) -> tuple[np.ndarray, Any]:
         """Probabilities of a raw frame, and its expanded columns."""
         if frame.shape == (0, 0):
-            return np.empty((0, len(self.labels))), {}
+            frame = frame.reindex(columns=[column.name for column in self.columns])
         refuse_doubled(frame, self.columns, {*self.table_columns, self.target})
         # a CSV without headings has no rows but wrong names
         expanded = expand(conform(frame, self.columns), self.columns)

@@ -15,12 +15,12 @@ from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
 from tabular.models.labelled import (
-    check_structures,
     classes_of_models,
     describe_seen,
     features_of,
     roles_in,
     seen_rows,
+    structured,
 )
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
@@ -102,7 +102,7 @@ def evaluate(
     table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
-        check_structures(models)
+        of_structure = structured(models)
         target = target or models[0].target or table.target
         labels = true_labels(table, target, data, models[0].classes)
         features = table.frame.drop(columns=target)
@@ -112,7 +112,7 @@ def evaluate(
         predicted = [one.ask(read) for one, read in zip(models, cells, strict=True)]
         kept, cautions = _rows_to_keep(models, predicted, table, labels, rows)
         predicted = [one.among(kept) for one in predicted]
-        roles, absent = roles_in(models[0], table, kept, data)
+        roles, absent = roles_in(of_structure, table, kept, data)
         cautions += absent
         drawn: dict[str, Any] = {"groups": roles.groups, "sample_weight": roles.sample_weight}
         typed, columns = features_of(models[0], cells[0], table, target)
@@ -135,7 +135,7 @@ def evaluate(
             names = name_groups(typed, columns, features[kept], by, data)
             groups = assess_groups(codes, *aligned[0], names, classes, costs, **options)
             cautions += groups.cautions
-            if models[0].structure.group or models[0].structure.weight:
+            if of_structure.structure.group or of_structure.structure.weight:
                 cautions.append(f"By {', '.join(by)} each row counts once and is independent.")
         gains: dict[str, GainEstimate] = {}
         if against:

@@ -96,6 +96,11 @@ class Plan:
     weight: str = ""
 
 
+def default_metric(cost: str) -> str:
+    """The objective where none is given."""
+    return "cost" if cost else "f1_macro"
+
+
 def sweep(plan: Plan, *, say: Say) -> list[Version]:
     """Searches families and hyperparameters, and registers the best: versions, best first.
 
@@ -122,7 +127,8 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
     if dataset.structure.weight and (others := [one for one in families if not can_weigh(one)]):
         families = [one for one in families if one not in others]
         say(f"  Left out, as they take no weights: {', '.join(others)}.")
-    same = {"metric": metric, "seed": str(plan.seed), "cost": plan.cost, "at_least": plan.at_least}
+    same = {"seed": [str(plan.seed)], "cost": [plan.cost], "at_least": [plan.at_least]}
+    same["metric"] = [metric, ""] if metric == default_metric(plan.cost) else [metric]
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")

@@ -48,11 +48,11 @@ def seen_rows(model: LoadedModel, raw: pd.DataFrame) -> np.ndarray | None:
     return seen
 
 
-def check_structures(models: Sequence[LoadedModel]) -> None:
-    """Sees whether models of this project were made with the same groups, time and weights.
+def structured(models: Sequence[LoadedModel]) -> LoadedModel:
+    """The model whose groups, time and weights count: one of this project, if there is one.
 
     Raises:
-        BadInput: they were not.
+        BadInput: two were made with different ones.
     """
     made = [model for model in models if model.columns]
     if len({model.structure for model in made}) > 1:
@@ -60,6 +60,7 @@ def check_structures(models: Sequence[LoadedModel]) -> None:
             f"{made[0].uri} was made with {made[0].structure}, {made[1].uri} with "
             f"{made[1].structure}: they cannot be compared; evaluate one at a time"
         )
+    return made[0] if made else models[0]
 
 
 def roles_in(

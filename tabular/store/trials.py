@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,14 +106,16 @@ def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iter
         yield run
 
 
-def read_trials(run_id: str, metric: str, digest: str, same: Mapping[str, str]) -> dict[str, Trial]:
+def read_trials(
+    run_id: str, metric: str, digest: str, same: Mapping[str, Collection[str]]
+) -> dict[str, Trial]:
     """The trials that a sweep has logged, in their order, by the run id of their child.
 
     Args:
         run_id: of the sweep's run.
         metric: its objective.
         digest: of the table.
-        same: parameters that the sweep must have been given.
+        same: parameters that the sweep must have been given, each as one of these texts.
 
     Raises:
         BadInput: there is no such run, it has no trials, or they are of another table or
@@ -128,10 +130,11 @@ def read_trials(run_id: str, metric: str, digest: str, same: Mapping[str, str]) 
     digests = {used.dataset.digest for used in inputs}
     if digests and digests != {digest}:
         raise BadInput(f"run {run_id!r} searched another table; give the same data and target")
-    for name, value in same.items():
-        given = parent.data.params.get(name, "") or value
-        if given not in (value, shlex.quote(value)):  # as the run of a project logs it
-            raise BadInput(f"run {run_id!r} has {name} {given}; give the same")
+    for name, values in same.items():
+        given = parent.data.params.get(name, "")
+        if given not in {*values, *map(shlex.quote, values)}:  # as the run of a project logs it
+            found = f"no {name}" if given in ("", shlex.quote("")) else f"{name} {given}"
+            raise BadInput(f"run {run_id!r} has {found}; give the same")
     ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
     children = mlflow.search_runs([parent.info.experiment_id], ours, output_format="list")
     trials = {}

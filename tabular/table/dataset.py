@@ -191,7 +191,8 @@ def make_dataset(
     frame = frame[counted].drop(columns=target).reset_index(drop=True)
     features = frame.drop(columns=structure.weight) if structure.weight else frame
     of_roles = [name for name in structure.names if name != structure.weight]
-    columns, left_out = infer_columns(features.drop(columns=of_roles), as_text=as_text)
+    without_role = features.drop(columns=of_roles)
+    columns, left_out = infer_columns(without_role, as_text=as_text)
     left_out += [LeftOut(name, WHEN if name == structure.time else TOGETHER) for name in of_roles]
     cells = read_cells(features, columns, as_text=as_text)
     if problems := cells.problems():
@@ -199,7 +200,7 @@ def make_dataset(
     row_hashes = hash_rows(features, columns)
     suspicious = describe_suspicious(cells.typed, columns)
     if not structure.group:
-        suspicious += describe_repeats(features, cells.typed, columns, codes)
+        suspicious += describe_repeats(without_role, cells.typed, columns, codes)
     roles = read_roles(frame, structure, row_hashes, source, as_text=as_text)
     return Dataset(
         name=name,

@@ -31,7 +31,9 @@ def describe_repeats(
         y: (n_rows,) classes.
     """
     names = [column.name for column in columns if column.kind != "text"]
-    repeated = {name: pairs for name in features if (pairs := _pairs(features[name])) is not None}
+    dates = {column.name for column in columns if column.kind == "date"}  # better given as `time`
+    candidates = [name for name in features if name not in dates]
+    repeated = {name: pairs for name in candidates if (pairs := _pairs(features[name])) is not None}
     ranks = {name: _ranks(typed[name]) for name in names} if repeated else {}
     best = max(
         (

@@ -165,14 +165,9 @@ def read_moments(cells: pd.Series, source: str, *, as_text: bool) -> np.ndarray:
         BadInput: a cell cannot be read or is missing, or all are equal.
     """
     name = str(cells.name)
-    if cells.notna().all() and cells.nunique() == 1:
-        raise BadInput(
-            f"time column {name!r} of {source} has one moment only ({cells.iloc[0]}); "
-            "rows cannot be held out by it"
-        )
     try:
         columns, _ = infer_columns(cells.to_frame(), as_text=as_text)
-    except BadInput:  # each value once, such as the number of the row
+    except BadInput:  # each value once, such as the number of the row, or one value
         columns = []
     if columns and columns[0].kind == "date":
         typed = read_cells(cells.to_frame(), columns, as_text=as_text).typed[name]
@@ -180,6 +175,11 @@ def read_moments(cells: pd.Series, source: str, *, as_text: bool) -> np.ndarray:
     else:
         moments = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     bad = pd.isna(moments) | (np.isinf(moments) if moments.dtype.kind == "f" else False)
+    if (cells.notna().all() and cells.nunique() == 1) or (moments == moments[0]).all():
+        raise BadInput(
+            f"time column {name!r} of {source} has one moment only ({cells.iloc[0]}); "
+            "rows cannot be held out by it"
+        )
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise BadInput(

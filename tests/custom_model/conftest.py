@@ -6,6 +6,7 @@ import mlflow
 import pytest
 
 from custom_model import packaging
+from custom_model.served.reasons import typical_row
 from tabular.families.pipeline import make_model
 from tabular.table.dataset import Dataset, load_dataset
 from tests.conftest import Store
@@ -22,6 +23,7 @@ def log(dataset: Dataset, classifier: str) -> packaging.Packed:
             dataset.table_columns,
             dataset.target,
             dataset.typed[:2],
+            typical=typical_row(dataset.typed, dataset.columns),
             proof=dataset.typed[::5],
             about={"classifier": classifier},
         )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,8 @@ from custom_model.served.reasons import largest, shapley_values, typical_row
 from tabular.families.pipeline import make_model
 from tabular.recipe import calibration
 from tabular.table.dataset import Dataset, make_dataset
+from tests.conftest import Store
+from tests.custom_model.conftest import log
 from tests.custom_model.test_compiled import CLASSIFIERS, fitted, table_of
 from tests.tables import mixed_table
 
@@ -160,6 +163,14 @@ def test_a_typical_row_is_of_medians_and_most_frequent_levels_and_has_no_text() 
     assert typical["note"] == ""
     empty = pd.DataFrame({"x": pd.Series([None] * 5 + [1.0, 2.0], dtype="float64")})
     assert typical_row(empty, [Column("x", "number", required=False)]) == {"x": None}
+
+
+def test_no_rows_have_no_reasons(store: Store, mixed: Dataset) -> None:
+    model = mlflow.pyfunc.load_model(log(mixed, "logistic_regression").info.model_uri)
+    tables: list[Any] = [[], pd.DataFrame(), mixed.typed[:0]]
+    for nothing in tables:
+        answer = model.predict(nothing, params={"reasons": 1})
+        assert (len(answer), *answer.columns[-2:]) == (0, "reason_1", "reason_1_effect")
 
 
 def test_reasons_are_the_largest_effects_in_either_direction() -> None:

@@ -73,12 +73,20 @@ def test_a_sweep_goes_on_where_it_stopped(store: Store) -> None:
     assert len(set(params)) == len(params)
 
 
+COSTS = """,setosa,versicolor,virginica
+setosa,0,1,1
+versicolor,1,0,5
+virginica,1,5,0
+"""
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         (["--data", "wine"], "another table"),
         (["--seed", "7"], "has seed 42"),
         (["--metric", "accuracy"], "has metric f1_macro"),
+        (["--metric", "f1_macro", "--cost", COSTS], "has no cost"),
     ],
 )
 def test_a_sweep_of_something_else_is_not_continued(
@@ -91,6 +99,20 @@ def test_a_sweep_of_something_else_is_not_continued(
     ]
     with pytest.raises(BadInput, match=words):
         sweep.main(["--trials", "2", *options, "--resume", parent.info.run_id, *changed])
+
+
+def test_a_sweep_of_a_project_with_the_default_metric_is_continued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--classifiers", "k_neighbors", "--jobs", "1"]
+    with mlflow.start_run() as run:  # as `mlflow run` does
+        mlflow.log_params(dict.fromkeys(("metric", "cost", "at_least"), "''"))
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    sweep.main(["--trials", "1", *options])
+    sweep.main(["--trials", "2", *options, "--resume", run.info.run_id])
+    assert len(trials_of(all_runs())) == 2
+    with pytest.raises(BadInput, match="has no metric"):
+        sweep.main([*options, "--resume", run.info.run_id, "--metric", "accuracy"])
 
 
 def test_roc_auc_of_a_class_of_one_row_is_refused_before_any_trial(

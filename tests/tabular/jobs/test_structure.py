@@ -9,6 +9,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.models import infer_signature
+from sklearn.linear_model import LogisticRegression
 
 from tabular.drift.checks import DriftRule
 from tabular.drift.profile import count, from_json
@@ -167,3 +169,24 @@ def test_the_evidence_names_the_groups(store: Store, tmp_path: Path) -> None:
         ).read_text()
     )
     assert evidence["rows"] == 10 * evidence["groups"]
+
+
+def test_beside_a_model_of_another_maker_the_groups_of_ours_count(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "ward.csv"
+    make(file, table(), **ROLES)
+    frame = table(seed=1)
+    frame.to_csv(file, index=False)
+    model = LogisticRegression().fit(frame[["a", "b"]], frame["ill"])
+    with mlflow.start_run():
+        uri = mlflow.sklearn.log_model(
+            model,
+            name="m",
+            signature=infer_signature(frame[["a", "b"]], frame["ill"]),
+            pip_requirements=[],
+            serialization_format="cloudpickle",
+        ).model_uri
+    for model, against in ((uri, "models:/ward/1"), ("models:/ward/1", uri)):
+        found = assess(str(file), model=model, against=against, target="ill")
+        assert "groups" in found.assessment.method, model

@@ -39,6 +39,14 @@ def test_repeated_values_alone_are_not_named() -> None:
     assert "group=" not in notes(table)
 
 
+@pytest.mark.parametrize("as_date", [True, False])
+def test_when_a_row_was_is_no_group(as_date: bool) -> None:
+    table = repeated(0.05, same_class=False)
+    day = table.pop("person").str[1:].astype(int)
+    table["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(day, "D") if as_date else day
+    assert "group=" not in notes(table, Structure(time="" if as_date else "day"))
+
+
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])
 def test_a_toy_table_has_no_groups(name: str) -> None:
     assert "group=" not in " ".join(load_dataset(name).notes)

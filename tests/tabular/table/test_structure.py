@@ -153,6 +153,7 @@ def test_rows_without_a_group_are_groups_of_their_own() -> None:
         (Structure(("person", "person")), {}, "'person' is given as group and as group"),
         (Structure((), "person"), {}, "time column 'person'.*found 'p0'"),
         (Structure((), "day"), {"day": "2024-01-01"}, "has one moment only"),
+        (Structure((), "times"), {"times": ["7", "7.0"] * 60}, "has one moment only"),
         (Structure((), "", "person"), {}, "weight column 'person'.*found 'p0'"),
         (Structure((), "", "times"), {"times": 0}, "0 in every row"),
         (Structure((), "", "times"), {"times": -1.0}, "found '-1.0'"),
