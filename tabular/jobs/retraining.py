@@ -44,11 +44,11 @@ def first_trials(
     try:
         members = _members(uri, dataset)
     except BadInput as reason:
-        say(f"  Begins without the recipe of {uri}, which is in production: {reason}.")
+        say(f"  Begins without the recipe of {uri}: {reason}.")
         return []
     kept = [trial for trial in members if trial.classifier in families]
     others = sorted({trial.classifier for trial in members} - set(families))
-    line = f"  Begins with the recipe of {uri}, which is in production: "
+    line = f"  Begins with the recipe of {uri}: "
     line += ", ".join(trial.classifier for trial in kept) or "none of it"
     say(line + (f"; not searched here: {', '.join(others)}." if others else "."))
     return [(trial.classifier, trial.params) for trial in kept]

@@ -56,7 +56,7 @@ def test_a_sweep_begins_with_the_recipe_in_production_and_resumes_as_it_began(
     assert configurations(first)[0] == ("logistic_regression", {"C": 7.5})
     assert begun.data.tags[WARM_START] == "models:/iris/1"
     line = (
-        "  Begins with the recipe of models:/iris/1, which is in production: logistic_regression."
+        "  Begins with the recipe of models:/iris/1: logistic_regression."
     )
     assert line in capsys.readouterr().out
 
@@ -139,7 +139,7 @@ def test_a_champion_whose_recipe_cannot_be_taken_is_one_line(
     dataset = change(load_dataset("iris"))
     assert first_trials(champion, dataset, list(CLASSIFIERS), lines.append) == []
     assert lines == [
-        f"  Begins without the recipe of models:/iris/1, which is in production: {reason}."
+        f"  Begins without the recipe of models:/iris/1: {reason}."
     ]
 
 
