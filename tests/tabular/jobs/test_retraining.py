@@ -55,9 +55,7 @@ def test_a_sweep_begins_with_the_recipe_in_production_and_resumes_as_it_began(
     first = trials_of(begun)
     assert configurations(first)[0] == ("logistic_regression", {"C": 7.5})
     assert begun.data.tags[WARM_START] == "models:/iris/1"
-    line = (
-        "  Begins with the recipe of models:/iris/1: logistic_regression."
-    )
+    line = "  Begins with the recipe of models:/iris/1: logistic_regression."
     assert line in capsys.readouterr().out
 
     to_production(2)
@@ -138,9 +136,7 @@ def test_a_champion_whose_recipe_cannot_be_taken_is_one_line(
     lines: list[str] = []
     dataset = change(load_dataset("iris"))
     assert first_trials(champion, dataset, list(CLASSIFIERS), lines.append) == []
-    assert lines == [
-        f"  Begins without the recipe of models:/iris/1: {reason}."
-    ]
+    assert lines == [f"  Begins without the recipe of models:/iris/1: {reason}."]
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
