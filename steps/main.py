@@ -18,7 +18,7 @@ from tabular.jobs.sweep import sweep
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, sweeps, promotes."""
     plan = make_plan(arguments, __doc__)
-    versions = sweep(plan, say=print)
+    versions = sweep(plan, say=print, promotes=True)
     show_versions(versions)
     name = versions[0].name
     rule = Rule(metric=plan.metric)
