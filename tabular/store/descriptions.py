@@ -65,7 +65,7 @@ def describe_version(
     if len(call) > LONGEST_CALL or "```" in call:
         call = "# the request is serving_input_example.json among the files of the model"
     end = f"```sh\n{serve}\n{call}\n```"
-    text = f"{as_plain(summary, LONGEST_WHY * 3)}\n\n| column | kind | example |\n| --- | --- | --- |\n"
+    text = f"{as_plain(summary, LONGEST_WHY * 3)}\n\n{_heading('column', 'kind', 'example')}"
     rest = "and {} more columns\n\n"
     room = LONGEST - PROMOTION - len(text) - len(end) - len(rest) - len(str(len(columns)))
     shown = 0
@@ -145,6 +145,10 @@ def _code(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padded = f" {text} " if text[:1] == "`" or text[-1:] == "`" else text
     return f"{fence}{padded}{fence}".replace("|", "\\|") if text.strip() else ""
+
+
+def _heading(*names: str) -> str:
+    return f"| {' | '.join(names)} |\n|{' --- |' * len(names)}\n"
 
 
 def _line(text: str, longest: int) -> str:
