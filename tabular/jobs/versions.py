@@ -29,6 +29,7 @@ from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.compute import compute_metrics, predicted
 from tabular.stats.units import units_of
 from tabular.store import registry
+from tabular.store.descriptions import describe_model, describe_version, example_of
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
@@ -88,7 +89,7 @@ class Fitted:
 
     @property
     def summary(self) -> str:
-        """The version's description."""
+        """What the model is and how good, in one sentence."""
         cost = self.metrics.get("holdout_cost")
         return (
             f"{self.recipe.name} on {self.dataset.name}: f1_macro "
@@ -126,6 +127,8 @@ def _register(
     run: Run, fitted: Fitted, model_name: str, tags: dict[str, str], deadline: Deadline
 ) -> Version:
     dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
+    model_uri = f"models:/{model_name}@champion"
+    example = example_of(dataset.columns, fitted.typical)
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(
         fitted.model,
@@ -147,7 +150,7 @@ def _register(
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
-        _write_report(Path(folder), fitted, f"models:/{model_name}@champion", deadline)
+        _write_report(Path(folder), fitted, model_uri, deadline)
         sign_model(packed.info.model_uri, Path(folder))
         log_results(metrics, folder=folder)
     own_tags = {
@@ -164,7 +167,10 @@ def _register(
         model_id=str(packed.info.model_id),
         run_id=run.info.run_id,
         tags=own_tags | tags,
-        description=fitted.summary,
+        description=describe_version(
+            fitted.summary, dataset.columns, example, model_uri, report.curl(example)
+        ),
+        model=describe_model(dataset.target, dataset.labels, dataset.name),
     )
 
 

@@ -101,9 +101,7 @@ class Deadline:
             return []
         return [f"Left out, as the time was up: {', '.join(self.left_out)}."]
 
-    def within[T, U](
-        self, what: str, seconds: float, work: Callable[[], T], otherwise: U
-    ) -> T | U:
+    def within[T, U](self, what: str, seconds: float, work: Callable[[], T], otherwise: U) -> T | U:
         """Does a piece of work, if that takes no more than so many seconds.
 
         Args:
