@@ -99,9 +99,9 @@ def evaluate(
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
     """
-    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
+        table = read_table(data, download, models[0].requests)
         of_structure = structured(models)
         target = target or models[0].target or table.target
         labels = true_labels(table, target, data, models[0].classes)
