@@ -62,8 +62,10 @@ def as_bundle(
 
 def _as_frame(inside: Any) -> AsFrame:
     """What the version makes of whatever MLflow hands over, with the code in its own artifact."""
-    code = type(getattr(inside, "model", inside)).predict.__globals__
-    as_frame = code.get("as_frame") or code["_as_frame"]  # so called while all was in one file
+    if hasattr(inside, "score_typed"):
+        as_frame = type(inside.model).predict.__globals__["as_frame"]
+    else:
+        as_frame = type(inside).load_context.__globals__["_as_frame"]
     named = {"columns": inside.columns, "table_columns": [*inside.table_columns]}
     return partial(as_frame, **named)
 
