@@ -27,6 +27,7 @@ from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.compute import compute_metrics, predicted
 from tabular.stats.units import units_of
 from tabular.store import registry
+from tabular.store.descriptions import describe_model, describe_version, example_of
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
@@ -84,7 +85,7 @@ class Fitted:
 
     @property
     def summary(self) -> str:
-        """The version's description."""
+        """What the model is and how good, in one sentence."""
         cost = self.metrics.get("holdout_cost")
         return (
             f"{self.recipe.name} on {self.dataset.name}: f1_macro "
@@ -100,6 +101,8 @@ def register_version(
 ) -> Version:
     """Logs everything to the active run, and registers last."""
     dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
+    model_uri = f"models:/{model_name}@champion"
+    example = example_of(dataset.columns, fitted.typical)
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(
         fitted.model,
@@ -121,7 +124,7 @@ def register_version(
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
-        _write_report(Path(folder), fitted, f"models:/{model_name}@champion")
+        _write_report(Path(folder), fitted, model_uri)
         sign_model(packed.info.model_uri, Path(folder))
         log_results(metrics, folder=folder)
     own_tags = {
@@ -138,7 +141,10 @@ def register_version(
         model_id=str(packed.info.model_id),
         run_id=run.info.run_id,
         tags=own_tags | dict(tags or {}),
-        description=fitted.summary,
+        description=describe_version(
+            fitted.summary, dataset.columns, example, model_uri, report.curl(example)
+        ),
+        model=describe_model(dataset.target, dataset.labels, dataset.name),
     )
 
 
