@@ -51,12 +51,21 @@ class Version:
 
 
 def register(
-    name: str, *, model_id: str, run_id: str, tags: dict[str, str], description: str
+    name: str,
+    *,
+    model_id: str,
+    run_id: str,
+    tags: dict[str, str],
+    description: str,
+    model: str = "",
 ) -> Version:
-    """Registers a logged model (`m-…`) as the next version of a model, which it makes if needed."""
+    """Registers a logged model (`m-…`) as the next version of a model, which it makes if needed.
+
+    `description` is the version's, and `model` that of the registered model, if it is made.
+    """
     client = MlflowClient()
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=model or None)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
