@@ -19,6 +19,7 @@ from custom_model.served.dates import COMPACT, EPOCHS
 from tabular.table.notations.words import NULL_WORDS
 
 HOLDOUT_SHARE = 0.2
+MOST_TEXTS = 100_000  # hashed at once
 
 ROW_HASH = "__row_hash__"
 """Index of `holdout.parquet` and column of `training_rows.parquet`: tells what was seen."""
@@ -87,12 +88,32 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     ]
     read = read_cells(frame, noted, as_text=True)
     values = {c.name: read.typed[c.name] for c in noted if not read.unreadable[c.name].all()}
-    cells = {
-        str(name): _hash_cells(values.get(name, frame[name]))
-        for name in sorted(frame.columns, key=str)
-    }
+    cells: dict[str, np.ndarray] = {}
+    texts: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # codes and distinct ones of each column
+    for name in sorted(frame.columns, key=str):
+        column = values.get(name, frame[name])
+        if isinstance(column.dtype, pd.StringDtype):
+            codes, distinct = pd.factorize(column, use_na_sentinel=False)
+            texts[str(name)] = codes, np.asarray(distinct, dtype=object)
+        cells[str(name)] = np.empty(0) if str(name) in texts else _hash_cells(column)
+        if sum(len(distinct) for _, distinct in texts.values()) > MOST_TEXTS:
+            cells |= _hash_texts(texts)
+            texts.clear()
+    cells |= _hash_texts(texts)
     rows = pd.util.hash_pandas_object(pd.DataFrame(cells, index=frame.index), index=False)
     return rows.to_numpy()
+
+
+def _hash_texts(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Hashes columns of texts by their distinct ones, all at once."""
+    if not columns:
+        return {}
+    every = [distinct for _, distinct in columns.values()]
+    hashes = np.split(
+        _hash_cells(pd.Series(np.concatenate(every), dtype=object)),
+        np.cumsum([len(distinct) for distinct in every])[:-1],
+    )
+    return {name: of[codes] for (name, (codes, _)), of in zip(columns.items(), hashes, strict=True)}
 
 
 def _hash_cells(cells: pd.Series) -> np.ndarray:
@@ -165,10 +186,10 @@ def split_rows(
             holdout[keyed == distinct[0]] = True
         elif holdout[of_class].all():
             holdout[keyed == distinct[-1]] = False
-    for code in set(codes) - set(codes[~holdout]):  # moved away with a duplicate of another class
+    for code in np.setdiff1d(codes, codes[~holdout]):  # moved away with a duplicate of another class
         holdout[keyed == keyed[codes == code].max()] = False
-    both = set(codes[holdout]) & set(codes[~holdout])
-    one_sided = tuple(sorted(int(code) for code in set(codes) - both))
+    both = np.intersect1d(codes[holdout], codes[~holdout])
+    one_sided = tuple(np.setdiff1d(codes, both).tolist())
     return Split(holdout, int((by_hash != holdout).sum()), one_sided)
 
 
