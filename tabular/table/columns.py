@@ -245,12 +245,12 @@ def _infer_numbers(
     if required and values.min() == values.max():
         return LeftOut(name, f"has one value only ({values.min():g})")
     if notation := number_format(name, values.to_numpy()):
-        distinct = pd.Series(np.unique(values))
-        moments = np.unique(read_dates(distinct, Column("", "date", notation=notation), False)[0])
+        dates = pd.Series(np.unique(values.to_numpy()))
+        moments = np.unique(read_dates(dates, Column("", "date", notation=notation), False)[0])
         return replace(_date(name, required, pd.Series(moments)), notation=notation)
     if not whole:
         return Column(name, "number", required)
-    distinct = np.unique(values)
+    distinct = np.unique(values.to_numpy())
     if NO_HEADING.fullmatch(name) and len(distinct) > ROW_SHARE * len(values):
         return LeftOut(name, "has no heading and numbers the rows")
     if len(distinct) == len(values) > CODES_AT_MOST:

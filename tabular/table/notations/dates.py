@@ -141,7 +141,7 @@ def number_format(name: str, values: np.ndarray) -> str:
     Seconds and milliseconds since 1970 are told by the heading and their range, without such a
     heading only where all are of the last years; 20240131 by being a date in every row.
     """
-    if not (_FIRST <= values.min() and values.max() <= _LAST):
+    if not (values.min() >= _FIRST and values.max() <= _LAST):
         return ""  # in no notation
     values = np.unique(values)
     if len(values) < _FEWEST:
