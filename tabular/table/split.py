@@ -7,6 +7,7 @@ version of the table. That makes versions trained months apart comparable on row
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,8 @@ class Split:
     @property
     def first_moment(self) -> str:
         """The first moment held out as text, "" where the hash decides."""
-        return (
-            ("" if self.cut is None else str(self.cut))
-            .removesuffix(".000000")
-            .removesuffix("T00:00:00")
-        )
+        text = "" if self.cut is None else str(self.cut)
+        return text.removesuffix(".000000").removesuffix("T00:00:00")
 
 
 def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
@@ -92,28 +90,24 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     texts: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # codes and distinct ones of each column
     for name in sorted(frame.columns, key=str):
         column = values.get(name, frame[name])
-        if isinstance(column.dtype, pd.StringDtype):
-            codes, distinct = pd.factorize(column, use_na_sentinel=False)
-            texts[str(name)] = codes, np.asarray(distinct, dtype=object)
-        cells[str(name)] = np.empty(0) if str(name) in texts else _hash_cells(column)
+        if not isinstance(column.dtype, pd.StringDtype):
+            cells[str(name)] = _hash_cells(column)
+            continue
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        texts[str(name)] = codes, np.asarray(distinct, dtype=object)
         if sum(len(distinct) for _, distinct in texts.values()) > MOST_TEXTS:
-            cells |= _hash_texts(texts)
-            texts.clear()
-    cells |= _hash_texts(texts)
-    rows = pd.util.hash_pandas_object(pd.DataFrame(cells, index=frame.index), index=False)
+            cells, texts = cells | _hash_texts(texts), {}
+    in_order = dict(sorted((cells | _hash_texts(texts)).items()))
+    rows = pd.util.hash_pandas_object(pd.DataFrame(in_order, index=frame.index), index=False)
     return rows.to_numpy()
 
 
 def _hash_texts(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
     """Hashes columns of texts by their distinct ones, all at once."""
-    if not columns:
-        return {}
     every = [distinct for _, distinct in columns.values()]
-    hashes = np.split(
-        _hash_cells(pd.Series(np.concatenate(every), dtype=object)),
-        np.cumsum([len(distinct) for distinct in every])[:-1],
-    )
-    return {name: of[codes] for (name, (codes, _)), of in zip(columns.items(), hashes, strict=True)}
+    hashes = _hash_cells(pd.Series([*chain.from_iterable(every)], dtype=object))
+    parts = np.split(hashes, np.cumsum([len(distinct) for distinct in every])[:-1])
+    return {name: of[codes] for (name, (codes, _)), of in zip(columns.items(), parts, strict=False)}
 
 
 def _hash_cells(cells: pd.Series) -> np.ndarray:
