@@ -16,7 +16,7 @@ from tabular.table.addresses import Download, without_password
 from tabular.table.columns import LeftOut, infer_columns, is_text
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
-from tabular.table.plain import with_numbers
+from tabular.table.notations.plain import with_numbers
 from tabular.table.repeats import describe_repeats
 from tabular.table.split import Hashes, hash_rows
 from tabular.table.structure import (

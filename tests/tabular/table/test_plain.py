@@ -6,7 +6,7 @@ import pytest
 
 from custom_model.served.cells import read_cells
 from tabular.table.columns import infer_columns
-from tabular.table.plain import with_numbers
+from tabular.table.notations.plain import with_numbers
 from tabular.table.split import hash_rows
 
 N = 40
