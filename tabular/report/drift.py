@@ -9,6 +9,7 @@ import pandas as pd
 from tabular.drift.checks import DriftCheck, DriftRule
 from tabular.drift.verdict import Drift
 from tabular.report import plots
+from tabular.report.over_time import OverTime
 from tabular.report.pages import fill, share
 
 MOST_SHOWN = 100  # checks on the page; the table has all
@@ -30,8 +31,13 @@ def write_drift(
     title: str,
     sentence: str,
     cautions: Sequence[str],
+    by_time: OverTime | None = None,
 ) -> None:
     """Writes the files; `cautions` are what to know before believing the verdict, `sentence`."""
+    pictures = {}
+    if by_time:
+        pictures[f"{rule.metric} over time"] = plots.png(by_time.drawn(rule.metric))
+        (folder / "over_time.png").write_bytes(*pictures.values())
     checks_table(drift.checks).to_csv(folder / "drift.csv", index=False)
     effects = plots.effects([check for check in drift.checks if check.about == "values"])
     (folder / "drift.png").write_bytes(plots.png(effects))
@@ -63,7 +69,8 @@ def write_drift(
         checks=drift.checks[:MOST_SHOWN],
         more_checks=max(0, len(drift.checks) - MOST_SHOWN),
         rule=rule,
-        pictures={
+        pictures=pictures
+        | {
             f"{check.column or 'answers'}: {check.about}": plots.png(plots.compared_bins(check))
             for check in panels
         },

@@ -28,12 +28,20 @@ def metrics_of(main: Any, *arguments: str) -> dict[str, float]:
     return dict(last_run().data.metrics)
 
 
+def over_time() -> pd.DataFrame:
+    assert "over_time.png" in {
+        file.path for file in mlflow.MlflowClient().list_artifacts(last_run().info.run_id)
+    }
+    return mlflow.load_table("over_time.json", run_ids=[last_run().info.run_id])
+
+
 @pytest.fixture
 def tables(served: Store, tmp_path: Path) -> dict[str, str]:
     """300 rows with an id; the same without labels as Parquet; labels of 250, and one more."""
     whole = mixed_table(300, seed=7)
     whole.insert(0, "request_id", [f"r{n:04d}e1" for n in range(300)])
     whole.insert(1, "row", np.arange(300) % 3)
+    whole.insert(2, "time", whole["seen"].fillna(whole["joined"]))
     late = whole[["request_id", "row", "label"]].sample(250, random_state=0)
     one = whole.assign(label=whole["label"].where(whole.index.isin(late.index)))
     late = pd.concat([late, late.iloc[:1].assign(request_id="none")])
@@ -57,7 +65,10 @@ def test_the_figures_are_those_of_the_same_rows_as_one_table(
     assert (params["labels"], params["key"]) == (tables["late"], "request_id,row")
     counts = {name: joined.pop(name) for name in OF_THE_JOIN}
     assert counts == {"rows_without_label": 50, "labels_without_row": 1}
+    by_time = over_time()
     assert joined == metrics_of(main, *model, tables["one"])
+    pd.testing.assert_frame_equal(by_time, over_time())
+    assert by_time.loc[by_time["metric"] == "accuracy", "rows"].sum() == 250
 
 
 def test_the_key_is_no_feature_of_a_model_that_takes_all_columns(
