@@ -36,7 +36,7 @@ class OverTime:
             if metric in one.metrics
         ]
         names, places = [one.name for _, one in parts], [place for place, _ in parts]
-        return plots.over_time(names, places, [one.metrics[metric] for _, one in parts], metric)
+        return plots.by_period(names, places, [one.metrics[metric] for _, one in parts], metric)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -192,7 +192,7 @@ def effects(checks: Sequence[DriftCheck]) -> Figure:
     return figure
 
 
-def over_time(
+def by_period(
     names: Sequence[str], places: Sequence[int], values: Sequence[Estimate], metric: str
 ) -> Figure:
     """A metric by period with its intervals.
