@@ -16,6 +16,7 @@ from tabular.errors import BadInput
 from tabular.families.classifiers import affordable, can_weigh
 from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, RoleColumns, Say, check_weighed, prepare
+from tabular.jobs.retraining import champion_of, first_trials, is_made_of
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.costs import read_costs
 from tabular.recipe.ensemble import MEMBERS
@@ -36,12 +37,14 @@ from tabular.store.artifacts import download
 from tabular.store.registry import Version
 from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.store.trials import (
+    WARM_START,
     log_oof,
     log_ranks,
     log_trial,
     read_oof,
     read_trials,
     recipe_run,
+    warm_start_of,
 )
 from tabular.table.dataset import Dataset
 
@@ -75,6 +78,8 @@ class Plan:
         group: columns of rows that belong together; see `RoleColumns`.
         time: column that says when a row was.
         weight: column that says how much a row counts.
+        warm_start: begin with the recipe of the version in production; what is resumed begins as
+            it did.
     """
 
     data: str
@@ -94,6 +99,7 @@ class Plan:
     group: str = ""
     time: str = ""
     weight: str = ""
+    warm_start: bool = True
 
 
 def default_metric(cost: str) -> str:
@@ -101,8 +107,14 @@ def default_metric(cost: str) -> str:
     return "cost" if cost else "f1_macro"
 
 
-def sweep(plan: Plan, *, say: Say) -> list[Version]:
+def sweep(plan: Plan, *, say: Say, unless_same: bool = False) -> list[Version]:
     """Searches families and hyperparameters, and registers the best: versions, best first.
+
+    Args:
+        plan: what to do.
+        say: takes each line of progress.
+        unless_same: do nothing if the version in production was made of the same table, see
+            `is_made_of`; there are no versions then.
 
     Raises:
         BadInput: the table cannot be used, or no configuration could be evaluated.
@@ -129,6 +141,13 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         say(f"  Left out, as they take no weights: {', '.join(others)}.")
     same = {"seed": [str(plan.seed)], "cost": [plan.cost], "at_least": [plan.at_least]}
     same["metric"] = [metric, ""] if metric == default_metric(plan.cost) else [metric]
+    champion = champion_of(plan.model_name or dataset.name)
+    again = unless_same and not plan.resume
+    if again and is_made_of(champion, dataset, same["metric"], costs, at_least):
+        say(f"Nothing to do: {champion}, in production, is of this table; force=true sweeps again.")
+        return []
+    begins_with = warm_start_of(plan.resume) if plan.resume else champion * plan.warm_start
+    first = first_trials(begins_with, dataset, families, say)
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")
@@ -139,6 +158,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         start_run(f"sweep {dataset.name}", given, resume=plan.resume) as run,
     ):
         log_dataset(dataset)
+        log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
             deadline = started + plan.timeout if plan.timeout else math.inf
             budget = Budget(
@@ -148,7 +168,7 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
             new_trials = search(
                 engine, folds.shape, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
-                costs=costs,
+                first=first, costs=costs,
             )  # fmt: skip
             with Progress(say, budget, metric, trials) as progress:
                 for trial in new_trials:

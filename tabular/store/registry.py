@@ -88,6 +88,17 @@ def find(name: str, tags: Mapping[str, str]) -> Version | None:
     return None
 
 
+def read_version(name: str, number: int) -> Version | None:
+    """A version of a model, None if there is none of this number."""
+    client = MlflowClient()
+    try:
+        return _version(client, client.get_model_version(name, str(number)))
+    except MlflowException as error:
+        if error.error_code in GONE:
+            return None
+        raise
+
+
 def resolve(uri: str) -> str:
     """A model URI with a stage, an alias or `latest` as the one of the version it names now.
 
