@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.read(arguments))
     force = options.pop("force")
     plan = make_plan(options)
-    versions = sweep(plan, say=print, unless_same=not force)
+    versions = sweep(plan, say=print, unless_same=not force, promotes=True)
     if not versions:
         return
     show_versions(versions)

@@ -105,9 +105,9 @@ def evaluate(
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
     """
-    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
+        table = read_table(data, download, models[0].requests)
         of_structure = structured(models)
         target = target or models[0].target or table.target
         late = join_labels(table, data, labels, key, target, models[0].classes)

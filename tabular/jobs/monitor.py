@@ -64,9 +64,9 @@ def monitor(
     Raises:
         BadInput: the model carries no profile, or the table cannot be read; no run is opened then.
     """
-    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_model(model, folder)
+        table = read_table(data, download, loaded.requests)
         if not loaded.profile:
             raise BadInput(
                 f"{model} carries no profile of its training table; train it again with this "
