@@ -12,7 +12,7 @@ from tabular.jobs.preparation import Say
 from tabular.store.copies import (
     elsewhere,
     find_copy,
-    read_version,
+    read_original,
     same_place,
     write_version,
 )
@@ -55,7 +55,7 @@ def publish(*, model: str, to: str, name: str, say: Say) -> Published:
     shown = without_password(to)
     _refuse_absent(to)
     with tempfile.TemporaryDirectory() as folder:
-        original = read_version(model, Path(folder))
+        original = read_original(model, Path(folder))
         name = name or original.name
         if same_place(to) and name == original.name:
             raise BadInput(

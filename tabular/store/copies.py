@@ -78,7 +78,7 @@ def elsewhere(uri: str) -> Iterator[None]:
     try:
         try:
             make_tables()
-            MlflowClient().search_registered_models(max_results=1)
+            registry.registered("iris")  # any name
             MlflowClient().search_experiments(max_results=1)
         except Exception as error:  # of MLflow, of SQLAlchemy, of the network
             why = first_line(error).replace(uri, without_password(uri))
@@ -98,7 +98,7 @@ def same_place(uri: str) -> bool:
     return uri.rstrip("/") == mlflow.get_registry_uri().rstrip("/")
 
 
-def read_version(uri: str, folder: Path) -> Original:
+def read_original(uri: str, folder: Path) -> Original:
     """Fetches a version of this project with everything that belongs to it.
 
     Raises:
