@@ -223,7 +223,8 @@ def _copied(run: Run, files: Path, experiment_id: str, tags: dict[str, str]) -> 
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
         raise
-    client.set_terminated(run_id, run.info.status, run.info.end_time)
+    status = run.info.status if run.info.status in ("FINISHED", "FAILED") else "KILLED"
+    client.set_terminated(run_id, status, run.info.end_time)
 
 
 _OF_THE_STORE = (MLFLOW_PARENT_RUN_ID, "best_child_run_id")  # tags that name another run
