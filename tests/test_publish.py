@@ -161,6 +161,7 @@ def test_a_published_version_is_gated_evaluated_and_monitored_there(
         ({"to": ""}, "to is empty; give the tracking URI"),
         ({"to": "{same}"}, "models:/iris/1 is at sqlite:.* already; give another to"),
         ({"to": "http://127.0.0.1:{port}"}, "no server answers at 'http://127.0.0.1"),
+        ({"to": "sqlite:////nowhere/at/all.db"}, "nothing can be published to 'sqlite:"),
         ({"to": "gopher://a:secret@host/x"}, r"nothing can be published to 'gopher://a:\*\*\*@"),
         ({"to": "{folder}/no-such-store"}, "nothing can be published to"),
         ({"model": "models:/iris/9"}, "models:/iris/9' not found"),
