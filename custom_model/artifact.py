@@ -48,7 +48,7 @@ def bundle_sha256(path: Path) -> str:
     return total.hexdigest()
 
 
-def check(path: Path, tags: dict[str, str]) -> None:
+def check(path: Path, tags: dict[str, str], run_id: str | None = "") -> None:
     """Compares a fetched artifact with its version, and verifies its signature.
 
     The latter where the environment's MODEL_VERIFYING_KEY names a public key. Then nothing is
@@ -60,6 +60,8 @@ def check(path: Path, tags: dict[str, str]) -> None:
     Args:
         path: of a copy that nobody else writes to.
         tags: of the registered version; one without `bundle_sha256` is another maker's.
+        run_id: of the run with the signature; "" for the one that the artifact names, which a
+            version that was published has left behind.
 
     Raises:
         Changed: a file was changed, added or removed; or the signature is not that of the key.
@@ -75,10 +77,10 @@ def check(path: Path, tags: dict[str, str]) -> None:
             "is not what was registered: a file of its artifact was changed, added or removed"
         )
     if key := os.environ.get("MODEL_VERIFYING_KEY"):
-        _verify(path, key)
+        _verify(path, key, run_id)
 
 
-def _verify(path: Path, key: str) -> None:
+def _verify(path: Path, key: str, run_id: str | None) -> None:
     try:
         from model_signing import verifying
 
@@ -89,8 +91,8 @@ def _verify(path: Path, key: str) -> None:
         raise Changed(f"cannot be verified with MODEL_VERIFYING_KEY={key}: {error}") from None
     with tempfile.TemporaryDirectory() as folder:
         try:
-            # the run that the artifact names: with a false one the signature does not fit
-            run_id = mlflow.models.Model.load(str(path)).run_id
+            # whichever run is named: a signature of other files does not fit
+            run_id = run_id or mlflow.models.Model.load(str(path)).run_id
             uri = f"runs:/{run_id}/{SIGNATURE}"
             signature = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
         except Exception:  # stores raise many kinds
