@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 from mlflow.entities.run import Run
 from mlflow.environment_variables import MLFLOW_REGISTRY_URI
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from custom_model.artifact import Changed, check
@@ -77,6 +79,8 @@ def elsewhere(uri: str) -> Iterator[None]:
     MLFLOW_REGISTRY_URI.set(uri)
     try:
         try:
+            if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+                sqlalchemy.create_engine(uri).connect().close()  # MLflow would try for minutes
             make_tables()
             registry.registered("iris")  # any name
             MlflowClient().search_experiments(max_results=1)
@@ -223,7 +227,8 @@ def _copied(run: Run, files: Path, experiment_id: str, tags: dict[str, str]) -> 
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
         raise
-    client.set_terminated(run_id, run.info.status, run.info.end_time)
+    status = run.info.status if run.info.status in ("FINISHED", "FAILED") else "KILLED"
+    client.set_terminated(run_id, status, run.info.end_time)
 
 
 _OF_THE_STORE = (MLFLOW_PARENT_RUN_ID, "best_child_run_id")  # tags that name another run
