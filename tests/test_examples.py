@@ -16,7 +16,7 @@ def test_each_example_has_its_output_and_its_place_in_the_list() -> None:
     listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     files = {p.name for p in (ROOT / "examples").iterdir() if p.is_file()} - {"README.md"}
     assert SCRIPTS
-    assert {f"{name}.sh" for name in SCRIPTS} == files & {"iris.sh", "penguins.sh"}
+    assert {f"{name}.sh" for name in SCRIPTS} == files & {"iris.sh", "penguins.sh", "energy.sh"}
     assert not {name for name in files if f"({name})" not in listed}
 
 
