@@ -23,9 +23,9 @@ def run_cell(source: str, space: dict[str, Any]) -> tuple[str, Any]:
     last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
     value = None
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(ast.Module(body, []), "<cell>", "exec"), space)  # noqa: S102 - its purpose
+        exec(compile(ast.Module(body, []), "<cell>", "exec"), space)
         if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)  # noqa: S307 - same
+            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
     return printed.getvalue(), value
 
 
