@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 from sklearn.datasets import make_classification
 
 from tabular.drift.density_ratio import density_ratio
-from tabular.drift.estimate import calibrate, estimate_metrics
+from tabular.drift.estimate import estimate_metrics, fit_calibration
 from tabular.families.pipeline import make_model
 from tabular.stats.compute import compute_metrics, predicted
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
@@ -90,7 +90,7 @@ def shifted(dataset: Dataset, classifier: str, shifts: int, seed: int) -> list[R
         rows = second[order[: min(ROWS, len(second) // 3)]]
         columns = dataset.columns
         likeness = density_ratio(typed.iloc[holdout], typed.iloc[rows], columns, seed=number)
-        calibration = calibrate(y_true[holdout], proba[holdout], likeness)
+        calibration = fit_calibration(y_true[holdout], proba[holdout], likeness)
         found = estimate_metrics(y_pred[rows], proba[rows], calibration, seed=number)
         one_side = (direction(dataset, rng)[rows] > 0) & (rng.random(len(rows)) < CHANGED)
         other = (y_true[rows] + rng.integers(1, n_classes, len(rows))) % n_classes

@@ -52,7 +52,7 @@ class Calibration:
 AS_IT_IS = Calibration(np.zeros(1), np.zeros((1, 1)))
 
 
-def calibrate(
+def fit_calibration(
     y_true: np.ndarray,
     proba: np.ndarray,
     likeness: np.ndarray,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tabular.drift.density_ratio import density_ratio
-from tabular.drift.estimate import Calibration, calibrate
+from tabular.drift.estimate import Calibration, fit_calibration
 from tabular.models.classes import align, key
 from tabular.models.model import LoadedModel
 from tabular.store.artifacts import read_of_run
@@ -75,4 +75,4 @@ def calibration_for(model: LoadedModel, typed: pd.DataFrame, *, seed: int) -> Ca
     columns = [column for column in model.columns if column.name in typed]
     likeness = density_ratio(before.typed, typed, columns, seed=seed)
     groups, sample_weight = before.roles.groups, before.roles.sample_weight
-    return calibrate(before.y_true, before.proba, likeness, groups, sample_weight)
+    return fit_calibration(before.y_true, before.proba, likeness, groups, sample_weight)

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from custom_model.served.columns import Column
 from tabular.drift.density_ratio import density_ratio
-from tabular.drift.estimate import AS_IT_IS, ESTIMATED, calibrate, estimate_metrics
+from tabular.drift.estimate import AS_IT_IS, ESTIMATED, estimate_metrics, fit_calibration
 from tabular.stats.compute import compute_metrics
 from tabular.stats.metrics import METRICS
 from tabular.stats.units import units_of
@@ -55,7 +55,7 @@ def test_with_certain_probabilities_the_metrics_are_those_of_the_labels(n_classe
 def test_probabilities_that_are_too_sure_are_calibrated_on_the_holdout() -> None:
     y_before, before = case(4000, 1, slope=3)
     y_true, proba = case(4000, 2, slope=3)
-    calibration = calibrate(y_before, before, np.ones(4000))
+    calibration = fit_calibration(y_before, before, np.ones(4000))
     assert np.exp(calibration.centre[0]) == pytest.approx(1 / 3, rel=0.1)
     y_pred = proba.argmax(axis=1)
     true = compute_metrics(y_true, proba, y_pred)["accuracy"]
@@ -73,7 +73,7 @@ def test_the_interval_holds_the_metrics(n_before: int, n_rows: int) -> None:
         y_before, before = case(n_before, 1000 + seed, slope=1.5)
         y_true, proba = case(n_rows, 2000 + seed, slope=1.5)
         y_pred = proba.argmax(axis=1)
-        calibration = calibrate(y_before, before, np.ones(n_before))
+        calibration = fit_calibration(y_before, before, np.ones(n_before))
         found = estimate_metrics(y_pred, proba, calibration, draws=200, seed=seed)
         true = compute_metrics(y_true, proba, y_pred)
         names = ("accuracy", "f1_macro", "log_loss")
@@ -85,7 +85,7 @@ def test_fewer_held_out_rows_give_a_wider_interval() -> None:
     _, proba = case(2000, 2)
     widths = []
     for n_rows in (50, 500, 5000):
-        calibration = calibrate(*case(n_rows, 1), np.ones(n_rows))
+        calibration = fit_calibration(*case(n_rows, 1), np.ones(n_rows))
         one = estimate_metrics(proba.argmax(axis=1), proba, calibration, draws=200)["accuracy"]
         widths.append(one.high - one.low)
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
@@ -100,10 +100,10 @@ def test_a_shifted_table_is_calibrated_on_the_rows_that_are_like_it() -> None:
     now = rng.normal(2, 0.5, 1500)
     likeness = density_ratio(pd.DataFrame({"x": x}), pd.DataFrame({"x": now}), COLUMNS[:1], seed=0)
     y_pred, there = np.ones(1500, dtype=int), np.tile([0.2, 0.8], (1500, 1))
-    found = estimate_metrics(y_pred, there, calibrate(y, proba, likeness))["accuracy"]
+    found = estimate_metrics(y_pred, there, fit_calibration(y, proba, likeness))["accuracy"]
     assert found.value == pytest.approx(0.56, abs=0.05)
     assert found.low < 0.55 < found.high
-    unaware = estimate_metrics(y_pred, there, calibrate(y, proba, np.ones(6000)))["accuracy"]
+    unaware = estimate_metrics(y_pred, there, fit_calibration(y, proba, np.ones(6000)))["accuracy"]
     assert unaware.low > 0.7
 
 
@@ -122,9 +122,9 @@ def test_a_group_counts_no_more_than_one_row_and_a_weight_as_often_as_it_says() 
             )
     width = independent["accuracy"].high - independent["accuracy"].low
     assert width < 0.6 * (grouped["accuracy"].high - grouped["accuracy"].low)
-    calibration = calibrate(y_true[times], proba[times], np.ones(200), groups=times)
+    calibration = fit_calibration(y_true[times], proba[times], np.ones(200), groups=times)
     assert calibration.covariance == pytest.approx(
-        calibrate(y_true, proba, np.ones(40)).covariance, rel=0.01
+        fit_calibration(y_true, proba, np.ones(40)).covariance, rel=0.01
     )
 
 
