@@ -5,7 +5,6 @@ import functools
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -15,6 +14,7 @@ from mlflow.entities.run import Run
 from tabular.errors import BadInput
 from tabular.families.classifiers import affordable, can_weigh
 from tabular.families.space import shape_of
+from tabular.jobs.plan import Plan, default_metric
 from tabular.jobs.preparation import Prepared, RoleColumns, Say, check_weighed, prepare
 from tabular.jobs.retraining import champion_of, first_trials, is_made_of
 from tabular.jobs.timing import Timing
@@ -51,57 +51,6 @@ from tabular.table.dataset import Dataset
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
 IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration
 IN_PROCESS_BYTES = 1_000_000  # what is fitted in this process cannot be ended
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep was asked for.
-
-    Args:
-        data: see `load_dataset`.
-        target: column to predict.
-        model_name: in the registry; "" for the data set's name.
-        trials: how many configurations.
-        timeout: seconds for the whole command; 0 for no limit.
-        classifiers: families; empty for every one that the table allows.
-        metric: the objective, a key of `METRICS`.
-        jobs: configurations side by side, -1 for one per core.
-        seed: of the split, the sampler and every fit.
-        engine: where trials are evaluated: `local` or `spark`.
-        register: how many of the best become versions.
-        resume: run id of a sweep of the same table to continue, "" for a new one.
-        cost: of predicting a class for another one, see `read_costs`; "" for none.
-        at_least: a rate to be held, see `read_constraint`; "" for none.
-        group: columns of rows that belong together; see `RoleColumns`.
-        time: column that says when a row was.
-        weight: column that says how much a row counts.
-        warm_start: begin with the recipe of the version in production; what is resumed begins as
-            it did.
-    """
-
-    data: str
-    target: str
-    model_name: str
-    trials: int
-    timeout: float
-    classifiers: Sequence[str]
-    metric: str
-    jobs: int
-    seed: int
-    engine: str
-    register: int
-    resume: str
-    cost: str = ""
-    at_least: str = ""
-    group: str = ""
-    time: str = ""
-    weight: str = ""
-    warm_start: bool = True
-
-
-def default_metric(cost: str) -> str:
-    """The objective where none is given."""
-    return "cost" if cost else "f1_macro"
 
 
 def sweep(
