@@ -125,7 +125,9 @@ def sampled(prepared: Prepared, *, seed: int) -> Prepared:
         seed: of the sample and its folds.
     """
     features, y = prepared.folds.features, prepared.folds.y
-    cells = max(features.shape[1], int(features[:100].memory_usage(deep=True).sum()) // 800)
+    first = features[:100]
+    n_bytes = int(first.memory_usage(index=False, deep=True).sum())
+    cells = max(features.shape[1], n_bytes // (8 * len(first)))  # a long text counts as many
     n_rows = min(len(y), max(SAMPLE_ROWS, SAMPLE_CELLS // cells))
     shuffled = np.random.default_rng(seed).permutation(len(y))
     counts = np.bincount(y)
@@ -136,7 +138,7 @@ def sampled(prepared: Prepared, *, seed: int) -> Prepared:
         place[of_class] = np.arange(len(of_class))
     left_out = np.zeros(len(prepared.split.holdout), dtype=bool)
     left_out[np.flatnonzero(prepared.split.train)[place >= wanted[y]]] = True
-    split = dataclasses.replace(prepared.split, left_out=left_out)
+    split = dataclasses.replace(prepared.split, left_out=left_out if left_out.any() else None)
     return Prepared(prepared.dataset, split, _folds(prepared.dataset, split, seed))
 
 

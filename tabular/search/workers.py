@@ -205,7 +205,7 @@ class Processes:
             left = until - time.monotonic()
             if not busy or left <= 0:
                 break
-            for pipe in wait(list(busy), left):
+            for pipe in wait(list(busy), None if math.isinf(left) else left):
                 worker = busy[pipe]  # type: ignore[index]
                 number = worker.task  # type: ignore[assignment]
                 for result in worker.received():
