@@ -64,12 +64,16 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
 
     Rows without a value are left out.
     """
+    numeric = cells.dtype.kind in "iuf"
+    if numeric and not _are_whole(cells):
+        return None
     if not FEWEST_VALUES <= cells.nunique() <= len(cells) / FEWEST_ROWS:
         return None
-    cells = cells.where(cells.astype("str").str.strip() != "")
+    if not numeric:
+        cells = cells.where(cells.astype("str").str.strip() != "")
     number = pd.to_numeric(cells, errors="coerce")
     if number.notna().sum() == cells.notna().sum():
-        if not (number.dropna() % 1 == 0).all():
+        if not _are_whole(number):
             return None
         cells = number
     else:
@@ -89,6 +93,11 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
         return None
     following = starts[(codes[order[first]] + 1) % len(values)]
     return order[first], order[first + 1], order[following]
+
+
+def _are_whole(numbers: pd.Series) -> bool:
+    """Whether all numbers that are there are whole; most others are known by the first."""
+    return all(bool((some.dropna() % 1 == 0).all()) for some in (numbers[:100], numbers))
 
 
 def _alike(
