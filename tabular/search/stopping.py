@@ -113,7 +113,7 @@ class Deadline:
         """What was left out, in a sentence; none where nothing was."""
         if not self.left_out:
             return []
-        return [f"Left out, as the time was up: {', '.join(self.left_out)}."]
+        return [f"Left out, as the time was up: {', '.join(dict.fromkeys(self.left_out))}."]
 
     def within[T, U](self, what: str, seconds: float, work: Callable[[], T], otherwise: U) -> T | U:
         """Does a piece of work, if that takes no more than so many seconds.
