@@ -45,6 +45,7 @@ class Split:
         one_sided: codes of classes that cannot be on both sides.
         unused: (n_rows,) bool, older rows of groups that the holdout has; None for none.
         cut: the first moment held out, None where the hash decides.
+        left_out: (n_rows,) bool, rows that there was no time to train on; None for none.
     """
 
     holdout: np.ndarray
@@ -52,11 +53,13 @@ class Split:
     one_sided: tuple[int, ...]
     unused: np.ndarray | None = None
     cut: Any = None
+    left_out: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray:
         """(n_rows,) bool."""
-        return ~self.holdout if self.unused is None else ~(self.holdout | self.unused)
+        others = [rows for rows in (self.unused, self.left_out) if rows is not None]
+        return ~np.logical_or.reduce([self.holdout, *others])
 
     @property
     def first_moment(self) -> str:
@@ -125,12 +128,9 @@ def _hash_cells(cells: pd.Series) -> np.ndarray:
             moments = _hash_moments(pd.Series(texts.where(dates)))
             hashes = np.where(dates, moments, hashes)
     else:
-        numeric, hashes = cells, np.zeros(len(cells), dtype=np.uint64)
+        numeric, hashes = cells, np.repeat(pd.util.hash_array(np.array([""], object)), len(cells))
     values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
-    empty = pd.util.hash_array(np.array([""], dtype=object))[0]
     of_values = pd.util.hash_array(values + 0.0)  # -0.0 is 0.0
-    if numeric is cells:
-        return np.where(np.isnan(values), empty, of_values)
     return np.where(np.isnan(values), hashes, of_values)
 
 
