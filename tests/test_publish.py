@@ -2,13 +2,8 @@
 
 import itertools
 import os
-import random
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +12,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from custom_model.artifact import bundle_sha256
-from steps import evaluate, monitor, promote, publish, sweep, train
+from steps import evaluate, monitor, promote, sweep, train
 from tabular.errors import BadInput
-from tabular.jobs import publish as job
-from tabular.store import copies, production
-from tabular.store.artifacts import fetch_model
-from tests.conftest import ROOT, Store, free_port, tracking_server, use_store
-
-ROWS = pd.DataFrame([[5.1, 3.5, 1.4, 0.2], [6.3, 2.9, 5.6, 1.8]])
+from tabular.store import production
+from tests.conftest import Store, free_port, use_store
+from tests.published import assert_whole, at, predictions, publish_iris, runs
 
 
 def empty_store(folder: Path, migrated: Path) -> str:
@@ -63,31 +54,6 @@ def other(tmp_path: Path, migrated: Path) -> str:
     folder = tmp_path / "other"
     folder.mkdir()
     return empty_store(folder, migrated)
-
-
-def publish_iris(to: str, **others: str) -> None:
-    arguments = {"model": "models:/iris/1", "to": to, **others}
-    publish.main([text for name, value in arguments.items() for text in (f"--{name}", value)])
-
-
-def at(uri: str) -> MlflowClient:
-    return MlflowClient(uri, uri)
-
-
-def runs(uri: str) -> list[Any]:
-    return list(at(uri).search_runs([one.experiment_id for one in at(uri).search_experiments()]))
-
-
-def predictions(uri: str) -> pd.DataFrame:
-    """Of version 1, fetched there, by the files that the hash is about."""
-    with copies.elsewhere(uri), tempfile.TemporaryDirectory() as folder:
-        _, path = fetch_model("models:/iris/1", Path(folder))
-        sha256 = MlflowClient().get_model_version("iris", "1").tags["bundle_sha256"]
-        assert bundle_sha256(path) == sha256
-        columns = (mlflow.models.Model.load(str(path)).metadata or {})["input_columns"]
-        rows = ROWS.set_axis([column["name"] for column in columns], axis=1)
-        answered: pd.DataFrame = mlflow.pyfunc.load_model(str(path)).predict(rows)
-        return answered.assign(sha256=sha256)
 
 
 def test_a_published_version_is_the_same_and_has_its_history(source: str, other: str) -> None:
@@ -279,102 +245,8 @@ def interrupt(call: str, nth: int, to: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
-def assert_whole(source: str, to: str) -> None:
-    """One version, its run and its sweep's, none open, one model, and the same predictions."""
-    assert {run.info.status for run in runs(to)} == {"FINISHED"}
-    assert len(runs(to)) == 2
-    [version] = at(to).search_model_versions("name='iris'")
-    models = at(to).search_logged_models([runs(to)[0].info.experiment_id])
-    assert [str(one.status) for one in models] == ["READY"]
-    files = {file.path for file in at(to).list_artifacts(version.run_id or "")}
-    assert {"holdout.parquet", "training_rows.parquet", "report.html"} <= files
-    pd.testing.assert_frame_equal(predictions(source), predictions(to), check_exact=True)
-
-
-KILLS = 10
-
-PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__, "psycopg"])
-
-
-@pytest.fixture(scope="module")
-def servers(
-    postgres_server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    """URIs of two `mlflow server`s, each on a database of PostgreSQL of its own."""
-    import psycopg
-
-    urls = []
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # for the server of forks, as in test_interruptions
-        for name in ("team", "company"):
-            with psycopg.connect(postgres_server.replace("+psycopg", ""), autocommit=True) as link:
-                link.execute(f"CREATE DATABASE {name}")
-            folder, port = tmp_path_factory.mktemp(name), free_port()
-            database = f"{postgres_server.rpartition('/')[0]}/{name}"
-            MlflowClient(database).search_experiments()
-            stack.enter_context(tracking_server(database, folder, port))
-            urls.append(f"http://127.0.0.1:{port}")
-        yield urls[0], urls[1]
-
-
-def publish_from(source: str, to: str, pipe: connection.Connection) -> None:
-    """Publishes; the pipe gets a word when all is read, and nothing written."""
-    mlflow.set_tracking_uri(source)
-    job.publish(model="models:/iris/1", to=to, name="", say=pipe.send)
-
-
-def killed(source: str, to: str, delay: float | None = None) -> float:
-    """Publishes in a process that is killed while it writes; seconds that it wrote."""
-    ours, theirs = PROCESSES.Pipe()
-    process = PROCESSES.Process(target=publish_from, args=(source, to, theirs))
-    process.start()
-    ours.recv()
-    started = time.monotonic()
-    process.join(delay)
-    process.kill()
-    process.join()
-    return time.monotonic() - started
-
-
-def clear(uri: str) -> None:
-    """Deletes what was published, as a person does."""
-    client = at(uri)
-    client.delete_registered_model("iris")
-    for run in runs(uri):
-        client.delete_run(run.info.run_id)
-    for model in client.search_logged_models(
-        [one.experiment_id for one in client.search_experiments()]
-    ):
-        client.delete_logged_model(model.model_id)
-
-
 @pytest.mark.slow
-def test_between_two_servers_a_version_is_there_once_whenever_it_was_killed(
-    store: Store, servers: tuple[str, str]
-) -> None:
-    source, to = servers
-    mlflow.set_tracking_uri(source)
-    mlflow.set_experiment("flowers")
-    sweep.main(["--trials", "3", "--jobs", "1", "--classifiers", "naive_bayes"])
-    for _ in range(2):  # the second one is warm
-        spent = killed(source, to)
-        publish_iris(to)
-        assert_whole(source, to)
-        clear(to)
-    rng, left_open = random.Random(0), 0
-    for _ in range(KILLS):
-        killed(source, to, rng.uniform(0, spent))
-        left_open += any(run.info.status == "RUNNING" for run in runs(to))
-        publish_iris(to)
-        assert_whole(source, to)
-        clear(to)
-    print(f"\n{spent:.1f} s to write; {left_open} of {KILLS} kills left a run open")
-    assert left_open > 0
-
-
-@pytest.mark.slow
-def test_a_database_that_is_away_is_one_sentence(source: str, servers: tuple[str, str]) -> None:
+def test_a_database_that_is_away_is_one_sentence(source: str) -> None:
     with pytest.raises(BadInput, match=r"nothing can be published to .*me:\*\*\*@") as caught:
         publish_iris(f"postgresql+psycopg://me:secret@127.0.0.1:{free_port()}/mlflow")
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
