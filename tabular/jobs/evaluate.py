@@ -185,8 +185,10 @@ def evaluate(
         with start_run(f"evaluate {dataset.name}", {**given, **options}) as run:
             log_dataset(dataset, context="evaluation")
             place = Path(tempfile.mkdtemp(dir=folder))
-            parts = groups, by_time
-            _write(place, models, dataset, assessments, gains, cautions, *aligned[0], seed, parts)
+            _write(
+                place, models, dataset, assessments, gains, cautions,
+                *aligned[0], seed, groups, by_time,
+            )  # fmt: skip
             tables = {"by_group.json": groups.table} if by else {}
             tables |= {"over_time.json": by_time.table} if by_time else {}
             metrics = _metrics(assessments, gains) | groups.metrics | (late.metrics if late else {})
@@ -247,10 +249,10 @@ def _write(
     y_pred: np.ndarray,
     proba: np.ndarray | None,
     seed: int,
-    parts: tuple[Groups, OverTime | None],
+    groups: Groups,
+    by_time: OverTime | None,
 ) -> None:
     """Writes the pictures, the figures as JSON and CSV, and the page."""
-    groups, by_time = parts
     model, assessed = models[0], assessments[0]
     y_true, classes = dataset.codes, dataset.labels
     importance = None

@@ -6,20 +6,17 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tabular.drift.checks import CurrentPredictions, DriftCheck, DriftRule
-from tabular.drift.estimate import AS_IT_IS, estimate_metrics
 from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare_with_profile
 from tabular.errors import BadInput, choices
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
 from tabular.models.classes import key as key_of_class
-from tabular.models.held_out import calibration_for
+from tabular.models.held_out import estimate_without_labels
 from tabular.models.labelled import moments_in, roles_in
 from tabular.models.late_labels import join_labels
 from tabular.models.load import load_model
@@ -34,11 +31,6 @@ from tabular.store.runs import log_results, start_run
 from tabular.table.addresses import without_password
 from tabular.table.files import RawTable, read_table
 from tabular.table.labels import true_labels
-
-ESTIMATE_SEES = (
-    "The estimate is by the model's probabilities: it sees that other rows came, and not that the "
-    "relation of features and class has changed."
-)
 
 
 @dataclass(frozen=True)
@@ -105,7 +97,7 @@ def monitor(
         if units:
             current = dataclasses.replace(current, units=units.among(predicted.scored))
         drift = compare_with_profile(profile, typed, cells.unreadable, current, rule, units)
-        estimated, about = _estimated(loaded, typed, predicted.scored, current, rule)
+        estimated, about = estimate_without_labels(loaded, typed, predicted.scored, current, rule)
         by_time, unread = _by_time(loaded, table, data, predicted.scored, current, rule)
         absent = tuple(
             DriftCheck(
@@ -127,10 +119,17 @@ def monitor(
         given |= {"labels": without_password(labels), "key": ",".join(key)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
-            title = f"{table.name}: {drift.verdict}"
-            words: dict[str, Any] = {"title": title, "sentence": sentence, "cautions": cautions}
-            shown: dict[str, Any] = {"by_time": by_time, "estimated": estimated, "about": about}
-            write_drift(place, drift, rule, **words, **shown)
+            write_drift(
+                place,
+                drift,
+                rule,
+                title=f"{table.name}: {drift.verdict}",
+                sentence=sentence,
+                cautions=cautions,
+                by_time=by_time,
+                estimated=estimated,
+                about=about,
+            )
             tables = {"drift.json": checks_table(drift.checks)}
             tables |= {"over_time.json": by_time.table} if by_time else {}
             metrics = _metrics(drift, int((~predicted.scored).sum()))
@@ -174,39 +173,6 @@ def _current(
         dtype=np.int64,
     )
     return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None, model.costs)
-
-
-def _estimated(
-    model: LoadedModel,
-    typed: pd.DataFrame,
-    scored: np.ndarray,
-    current: CurrentPredictions,
-    rule: DriftRule,
-) -> tuple[dict[str, Estimate], list[str]]:
-    """What the metrics would be without labels, by name, and what to know of this, in words."""
-    weighs = scored.any() and (current.units is None or current.units.sample_weight.any())
-    if current.y_true is not None or current.proba is None or not weighs:
-        return {}, []
-    about = [ESTIMATE_SEES]
-    calibration = calibration_for(model, typed[scored], seed=rule.seed)
-    if calibration is None:
-        about.append(
-            f"The held-out rows of {model.uri} are gone from the tracking store: its probabilities "
-            "are taken as they are, and the interval is of the labels' chance alone."
-        )
-    estimated = estimate_metrics(
-        current.y_pred,
-        current.proba,
-        calibration or AS_IT_IS,
-        costs=current.costs,
-        units=current.units,
-        confidence=1 - rule.level,
-        seed=rule.seed,
-    )
-    if one := estimated.get(rule.metric):
-        between = f" ({words})" if (words := one.between(".4f")) else ""
-        about.insert(0, f"Without labels, {rule.metric} is estimated at {one.value:.4f}{between}.")
-    return estimated, about
 
 
 def _by_time(

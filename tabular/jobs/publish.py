@@ -5,8 +5,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
 from tabular.errors import BadInput
 from tabular.jobs.preparation import Say
 from tabular.store.copies import (
@@ -18,8 +16,6 @@ from tabular.store.copies import (
 )
 from tabular.store.descriptions import describe_model, without_promotion
 from tabular.table.addresses import without_password
-
-SECONDS_TO_ANSWER = 30
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,8 @@ def publish(*, model: str, to: str, name: str, say: Say) -> Published:
     """
     to = to.rstrip("/")
     shown = without_password(to)
-    _refuse_absent(to)
+    if not to:
+        raise BadInput("to is empty; give the tracking URI to publish to, such as http://host:5000")
     with tempfile.TemporaryDirectory() as folder:
         original = read_original(model, Path(folder))
         name = name or original.name
@@ -76,19 +73,3 @@ def publish(*, model: str, to: str, name: str, say: Say) -> Published:
                 ),
             )
             return Published(original.uri, name, version, True)
-
-
-def _refuse_absent(to: str) -> None:
-    """MLflow would try for minutes.
-
-    Raises:
-        BadInput: no address, or nobody answers there.
-    """
-    if not to:
-        raise BadInput("to is empty; give the tracking URI to publish to, such as http://host:5000")
-    if to.startswith(("http://", "https://")):
-        try:
-            requests.get(to, timeout=SECONDS_TO_ANSWER, stream=True).close()
-        except requests.RequestException as error:
-            why = type(error).__name__
-            raise BadInput(f"no server answers at {without_password(to)!r} ({why})") from None

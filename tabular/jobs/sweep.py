@@ -95,7 +95,9 @@ def sweep(
     if again and is_made_of(champion, dataset, same["metric"], costs, at_least):
         say(f"Nothing to do: {champion}, in production, is of this table; force=true sweeps again.")
         return []
-    begins_with = warm_start_of(plan.resume) if plan.resume else champion * plan.warm_start
+    begins_with = champion if plan.warm_start else ""
+    if plan.resume:
+        begins_with = warm_start_of(plan.resume)
     first = first_trials(begins_with, dataset, families, say)
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):

@@ -31,8 +31,9 @@ def load_model(uri: str, folder: str, params: Mapping[str, Any] | None = None) -
     """
     resolved, path = fetch_model(uri, Path(tempfile.mkdtemp(dir=folder)))
     model, version = open_model(path, resolved, params), version_of(resolved)
-    # one that was published names the run that it has left behind
-    return dataclasses.replace(model, run_id=version.run_id or "") if version else model
+    if version and version.run_id:  # one that was published names the run that it has left behind
+        return dataclasses.replace(model, run_id=version.run_id)
+    return model
 
 
 def open_model(path: Path, uri: str, params: Mapping[str, Any] | None = None) -> LoadedModel:

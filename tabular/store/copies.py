@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import requests
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
@@ -30,6 +31,7 @@ from tabular.store.runs import make_tables
 from tabular.store.trials import OOF_FILE
 from tabular.table.addresses import without_password
 
+SECONDS_TO_ANSWER = 30
 ORIGIN, FROM = "origin_run_id", "published_from"
 OF_THE_PLACE = re.compile("promot|rolled_back|rollback|published_from$|sweep_run_id$")
 """Tags of a version that are true of the registry where it is, and of no other."""
@@ -79,22 +81,34 @@ def elsewhere(uri: str) -> Iterator[None]:
     MLFLOW_REGISTRY_URI.set(uri)
     try:
         try:
-            if uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
-                sqlalchemy.create_engine(uri).connect().close()  # MLflow would try for minutes
+            _knock(uri)
             make_tables()
             registry.registered("iris")  # any name
             MlflowClient().search_experiments(max_results=1)
+        except BadInput:
+            raise
         except Exception as error:  # of MLflow, of SQLAlchemy, of the network
-            why = first_line(error).replace(uri, without_password(uri))
-            raise BadInput(
-                f"nothing can be published to {without_password(uri)!r}: {why}"
-            ) from None
+            where = without_password(uri)
+            why = first_line(error).replace(uri, where)
+            raise BadInput(f"nothing can be published to {where!r}: {why}") from None
         yield
     finally:
         mlflow.set_tracking_uri(before)
         MLFLOW_REGISTRY_URI.unset()
         if registry_before:
             MLFLOW_REGISTRY_URI.set(registry_before)
+
+
+def _knock(uri: str) -> None:
+    """Raises BadInput, or an error of SQLAlchemy, where MLflow would try for minutes."""
+    if uri.startswith(("http://", "https://")):
+        try:
+            requests.get(uri, timeout=SECONDS_TO_ANSWER, stream=True).close()
+        except requests.RequestException as error:
+            where, why = without_password(uri), type(error).__name__
+            raise BadInput(f"no server answers at {where!r} ({why})") from None
+    elif uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+        sqlalchemy.create_engine(uri).connect().close()
 
 
 def same_place(uri: str) -> bool:
@@ -182,8 +196,7 @@ def write_version(original: Original, name: str, *, description: str, model: str
         made[MLFLOW_PARENT_RUN_ID] = sweep_id
     with _copied(original.run, original.folder / "run", experiment_id, made) as run_id:
         if original.sweep:
-            best = original.sweep.data.tags.get("best_child_run_id") == original.run.info.run_id
-            if best:
+            if original.sweep.data.tags.get("best_child_run_id") == original.run.info.run_id:
                 client.set_tag(sweep_id, "best_child_run_id", run_id)
         model_id = _write_model(original, experiment_id, run_id)
     version = registry.register(

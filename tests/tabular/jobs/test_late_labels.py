@@ -77,7 +77,7 @@ def test_the_key_is_no_feature_of_a_model_that_takes_all_columns(
     store: Store, tmp_path: Path
 ) -> None:
     class Sign(PythonModel):
-        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
             assert list(model_input) == ["x"]
             return np.where(model_input["x"] > 0, "up", "down")
 
