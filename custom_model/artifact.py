@@ -54,8 +54,8 @@ def check(path: Path, tags: dict[str, str], run_id: str | None = "") -> None:
     The latter where the environment's MODEL_VERIFYING_KEY names a public key. Then nothing is
     loaded that has no signature, registered or not.
 
-    Bytecode is not part of the hash, and Python would run it in the place of `bundle.py`: it is
-    removed.
+    Bytecode is removed: Python would run it in the place of the files that are compared. MLflow
+    leaves that of `bundle.py` where it loads a version, and older versions left that of `served`.
 
     Args:
         path: of a copy that nobody else writes to.
@@ -66,7 +66,8 @@ def check(path: Path, tags: dict[str, str], run_id: str | None = "") -> None:
     Raises:
         Changed: a file was changed, added or removed; or the signature is not that of the key.
     """
-    shutil.rmtree(path / "__pycache__", ignore_errors=True)
+    for bytecode in [*path.rglob("__pycache__")]:
+        shutil.rmtree(bytecode, ignore_errors=True)
     sha256 = tags.get("bundle_sha256")
     try:
         changed = sha256 and bundle_sha256(path) != sha256

@@ -195,9 +195,9 @@ def write_version(original: Original, name: str, *, description: str, model: str
             tags["sweep_run_id"] = sweep_id
         made[MLFLOW_PARENT_RUN_ID] = sweep_id
     with _copied(original.run, original.folder / "run", experiment_id, made) as run_id:
-        if original.sweep:
-            if original.sweep.data.tags.get("best_child_run_id") == original.run.info.run_id:
-                client.set_tag(sweep_id, "best_child_run_id", run_id)
+        of_sweep = original.sweep.data.tags if original.sweep else {}
+        if of_sweep.get("best_child_run_id") == original.run.info.run_id:
+            client.set_tag(sweep_id, "best_child_run_id", run_id)
         model_id = _write_model(original, experiment_id, run_id)
     version = registry.register(
         name,
