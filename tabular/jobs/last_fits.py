@@ -105,9 +105,12 @@ class LastFits:
         self, workers: Processes, recipe: Recipe, trials: Sequence[Trial]
     ) -> tuple[Recipe, Any] | None:
         dataset, split, seed = self.prepared.dataset, self.prepared.split, self.plan.seed
-        quick = min(trials, key=lambda trial: trial.seconds)
-        wanted = {trial.number: trial for trial in (quick, *recipe.members)}
         until = self.timing.fits_until(recipe.members)
+        first = [min(trials, key=lambda trial: trial.seconds)]
+        sure = [trial for trial in trials if self.timing.in_time(trial, until)]
+        if not {trial.number for trial in recipe.members} <= {trial.number for trial in sure}:
+            first += sure[:1]
+        wanted = {trial.number: trial for trial in (*first, *recipe.members)}
         fitted = fit_members(dataset, split, list(wanted.values()), workers, seed=seed, until=until)
         if not fitted.keys() >= {trial.number for trial in recipe.members}:
             done = [trial for trial in trials if trial.number in fitted][:1]
