@@ -47,7 +47,7 @@ def make_tables() -> None:
         MlflowClient().search_experiments(max_results=1)
 
 
-def write(method: Callable[..., object], *arguments: object) -> None:
+def with_retry(method: Callable[..., object], *arguments: object) -> None:
     """Calls a method of MLflow that looks, then inserts.
 
     Of two at once one is refused; it finds what the other wrote at its next try.
@@ -141,7 +141,7 @@ def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
 
     columns = Schema([ColSpec(kind(field.type), field.name) for field in schema])
     logged = MetaDataset(_source(source), name, digest, columns)  # type: ignore[abstract]
-    write(mlflow.log_input, logged, "scoring")
+    with_retry(mlflow.log_input, logged, "scoring")
 
 
 def _source(data: str) -> DatasetSource:
@@ -170,7 +170,7 @@ def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
         )
         # MLflow looks at each cell; those of a few rows have the same schema as all of them
         logged.schema = mlflow.data.from_pandas(_few_rows(frame)).schema  # type: ignore[attr-defined]
-        write(mlflow.log_input, logged, context)
+        with_retry(mlflow.log_input, logged, context)
 
 
 def _few_rows(frame: pd.DataFrame) -> pd.DataFrame:
