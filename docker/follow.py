@@ -1,0 +1,240 @@
+"""Follows the registry: serves each version that goes into production, one after the other.
+
+MLflow's server of a version is a process of its own. The next one starts beside it, on a socket
+that nobody knows. When it has answered the rows that its artifact carries, its socket gets the name
+of the old one, which ends when it has answered what it was asked. Whatever goes wrong before, the
+old one goes on.
+"""
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlflow.entities.model_registry import ModelVersion
+from ping import Connection
+from registry import fetch, server_of, version_in_production
+
+from custom_model.artifact import Changed
+
+SECONDS_BETWEEN_LOOKS = 5
+SECONDS_TO_START = 120
+SECONDS_TO_FINISH = 65  # MLflow gives a request at most 60
+TOLERANCE = 1e-9  # as between a version's registration and its promotion
+
+running: list[subprocess.Popen[bytes]] = []
+"""Servers that are to be stopped when this process is."""
+
+
+class Unfit(Exception):
+    """A version does not answer as it did when it was registered; the message says why."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A version that is served.
+
+    Args:
+        version: of the registry.
+        path: of its files.
+        process: of uvicorn.
+    """
+
+    version: ModelVersion
+    path: Path
+    process: subprocess.Popen[bytes]
+
+
+def follow(version: ModelVersion, path: Path, socket: str) -> None:
+    """Serves a version and its successors until this process is told to stop.
+
+    Args:
+        version: to begin with.
+        path: of its files.
+        socket: path of the Unix socket to listen on.
+    """
+    try:
+        try:
+            server = start(version, path, socket)
+            print(f"serving {version.name} version {version.version}", flush=True)
+            _keep(server, socket)
+        except Unfit as error:
+            sys.exit(f"models:/{version.name}/{version.version} {error}")
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for process in running:
+            process.terminate()
+        for process in list(running):
+            _end(process)
+
+
+def _keep(server: Server, socket: str) -> None:
+    """Looks after the server and into the registry by turns."""
+    name, unfit, logged = server.version.name, "", ""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(SECONDS_BETWEEN_LOOKS)
+        _reap()
+        served = server.version.version
+        if server.process.poll() is not None:
+            print(f"the server of {name} version {served} ended and is started again", flush=True)
+            _end(server.process)
+            server = start(server.version, server.path, socket)
+        try:
+            version = version_in_production(name)
+            if version.version == served:
+                unfit = logged = ""
+            if version.version in (served, unfit):
+                continue
+            with _alone(Path(socket).with_name("change.lock")):
+                before, server = server, _try(version, socket)
+        except BlockingIOError:  # the other server changes over; this one is next
+            continue
+        except Unfit as error:
+            unfit, why = version.version, f"version {version.version} {error}"
+        except Exception as error:  # of the registry and the store, which raise many kinds
+            why = str(error).splitlines()[0]
+        else:
+            print(f"serving {name} version {version.version}, no longer {served}", flush=True)
+            _end(before.process)
+            shutil.rmtree(before.path)
+            continue
+        if why != logged:
+            print(f"{name} version {served} goes on: {why}", flush=True)
+            logged = why
+
+
+def _try(version: ModelVersion, socket: str) -> Server:
+    """Starts a version where its files are what was registered.
+
+    Raises:
+        Unfit: they are not, or the version does not serve.
+        Exception: of the registry or the store; another time it may work.
+    """
+    try:
+        return start(version, fetch(version), socket)
+    except Changed as error:
+        version_in_production(
+            version.name
+        )  # a signature is missing, too, while the registry is away
+        raise Unfit(str(error)) from None
+
+
+def start(version: ModelVersion, path: Path, socket: str) -> Server:
+    """Starts MLflow's server of a version, and lets it take the socket when it has proved itself.
+
+    Args:
+        version: of the registry.
+        path: of its files; removed where it does not.
+        socket: path of the Unix socket, which another server may listen on until then.
+
+    Raises:
+        Unfit: it does not start, or does not answer its example rows as it should.
+    """
+    unknown = f"{socket}.{version.version}"
+    Path(unknown).unlink(missing_ok=True)
+    arguments, environment = server_of(version, path, unknown)
+    command = [sys.executable, "-m", "uvicorn", *arguments]
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    running.append(process)
+    try:
+        _wait_until_up(process, unknown)
+        _ask_example(path, unknown)
+    except Unfit:
+        _end(process, seconds=0)
+        Path(unknown).unlink(missing_ok=True)
+        shutil.rmtree(path)
+        raise
+    Path(unknown).rename(socket)
+    return Server(version, path, process)
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], socket: str) -> None:
+    end = time.monotonic() + SECONDS_TO_START
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers: set[str] = set()
+    while process.poll() is None:
+        if time.monotonic() > end:
+            raise Unfit(f"does not start within {SECONDS_TO_START} s; the lines above say why")
+        with suppress(OSError, http.client.HTTPException):
+            if _ask(socket, "GET", "/ping", None, timeout=5)[0] == 200:
+                return
+        with suppress(OSError):
+            alive = set(children.read_text().split())
+            if workers - alive:  # of several; uvicorn would start another one for ever
+                break
+            workers |= alive
+        time.sleep(0.1)
+    raise Unfit("does not load; the lines above say why")
+
+
+def _ask_example(path: Path, socket: str) -> None:
+    """Asks the rows in the artifact; compares with the probabilities in it, if there are any."""
+    example, bundle = path / "serving_input_example.json", path / "artifacts" / "bundle.json"
+    if not example.exists():
+        return
+    try:
+        status, text = _ask(socket, "POST", "/invocations", example.read_bytes(), timeout=65)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unfit(f"does not answer its example rows: {type(error).__name__}") from None
+    if status != 200:
+        raise Unfit(f"refuses its example rows: {text.decode(errors='replace')[:200]}")
+    expected = bundle.exists() and json.loads(bundle.read_text("utf-8")).get("example_proba")
+    if expected:
+        rows = json.loads(text)["predictions"]
+        proba = np.array([[row[k] for k in row if k.startswith("probability_")] for row in rows])
+        same = proba.shape == np.shape(expected)
+        if not same or not np.allclose(proba, expected, rtol=0, atol=TOLERANCE):
+            raise Unfit("answers its example rows otherwise than when it was registered")
+
+
+def _ask(
+    socket: str, method: str, target: str, body: bytes | None, *, timeout: float
+) -> tuple[int, bytes]:
+    connection = Connection(socket, timeout)
+    try:
+        connection.request(method, target, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float = SECONDS_TO_FINISH) -> None:
+    """Lets a server finish what it was asked, but not for longer than this."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    with suppress(ProcessLookupError):  # and workers that a killed one has left behind
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    running.remove(process)
+
+
+def _reap() -> None:
+    """Process 1 gets the children of those that end before them."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Holds a lock that the kernel takes from whoever ends.
+
+    Raises:
+        BlockingIOError: another model server has it.
+    """
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
