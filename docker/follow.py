@@ -162,16 +162,16 @@ def start(version: ModelVersion, path: Path, socket: str) -> Server:
 def _wait_until_up(process: subprocess.Popen[bytes], socket: str) -> None:
     end = time.monotonic() + SECONDS_TO_START
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    workers: set[str] = set()
+    several, workers = os.environ.get("MLFLOW_MODELS_WORKERS", "1") != "1", set[str]()
     while process.poll() is None:
         if time.monotonic() > end:
             raise Unfit(f"does not start within {SECONDS_TO_START} s; the lines above say why")
         with suppress(OSError, http.client.HTTPException):
             if _ask(socket, "GET", "/ping", None, timeout=5)[0] == 200:
                 return
-        with suppress(OSError):
+        if several and children.exists():
             alive = set(children.read_text().split())
-            if workers - alive:  # of several; uvicorn would start another one for ever
+            if workers - alive:  # one that ended; uvicorn would start another one for ever
                 break
             workers |= alive
         time.sleep(0.1)

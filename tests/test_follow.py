@@ -94,6 +94,7 @@ def followers(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         train.main(["--C", "0.5"])
         production.put_forward("iris", 1, reason="the first one", by="tests")
         settings = {"FOLLOW": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        settings["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         store = Store(uri, folder)
         servers = tuple(
             stack.enter_context(model_server(store, folder, number, **settings, **processes))
@@ -101,7 +102,7 @@ def followers(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         )
         front = stack.enter_context(nginx(folder))
         both = Followers(front, servers, registry, start_registry)
-        both.wait_for("iris/1")
+        both.wait_for("iris/1", 240)
         yield both
 
 
