@@ -39,10 +39,11 @@ def page(text: str) -> str:
     for step, entry in project.items():
         doc = inspect.getdoc(importlib.import_module(f"steps.{step}")) or ""
         blocks[blocks.index(f"### {step}") + 1] = doc.splitlines()[0]
-        if step != "main":  # it takes those of sweep
-            default = {name: spec["default"] for name, spec in entry["parameters"].items()}
-            rows = [(name, _code(default[name]), is_) for name, is_ in parameters(step).items()]
-            _fill(blocks, f"### {step}", ("parameter", "default", "is"), rows)
+        default = {name: spec["default"] for name, spec in entry["parameters"].items()}
+        others = project["sweep"]["parameters"] if step == "main" else {}  # it takes those too
+        texts = parameters(step).items()
+        rows = [(name, _code(default[name]), is_) for name, is_ in texts if name not in others]
+        _fill(blocks, f"### {step}", ("parameter", "default", "is"), rows)
 
     default, place = settings(), ("## Environment variables", "in `.env`")
     rows = [(name, _code(default[name]), is_) for name, is_ in described(*place, text).items()]

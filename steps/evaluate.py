@@ -3,11 +3,12 @@
 mlflow run . -e evaluate
 mlflow run . -e evaluate -P model=models:/churn/3 -P data=march.csv -P against=models:/churn/2
 mlflow run . -e evaluate -P model=runs:/<run id>/model -P data=march.csv -P target=Churn
+mlflow run . -e evaluate -P data=march.csv -P labels=outcomes.csv -P key=customer
 """
 
 from collections.abc import Sequence
 
-from steps import TABLE, Parser, headings, one_of, real, run_step, whole
+from steps import KEY, LABELS, TABLE, Parser, headings, one_of, real, run_step, whole
 from tabular.jobs.evaluate import Evaluation, evaluate
 
 
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.option("resamples", 1000, whole(100), "draws of the bootstrap, at least 100")
     parser.option("seed", 42, whole(0), "seed of the bootstrap")
     parser.option("by", "", headings, "columns whose values are compared, a comma list")
+    parser.option("labels", "", str, LABELS)
+    parser.option("key", "", headings, KEY)
     show(evaluate(**vars(parser.read(arguments)), say=print))
 
 

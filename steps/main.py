@@ -2,13 +2,15 @@
 
 mlflow run . -e main
 mlflow run . -e main -P data=churn.csv -P target=Churn
+
+Where the version in production was made of the same table for the same purpose, it does nothing.
 """
 
 from collections.abc import Sequence
 
-from steps import run_step
+from steps import run_step, truth
 from steps.promote import show as show_outcome
-from steps.sweep import make_plan
+from steps.sweep import make_parser, make_plan
 from steps.sweep import show as show_versions
 from tabular.gate.rules import Rule
 from tabular.jobs.promote import promote
@@ -17,8 +19,16 @@ from tabular.jobs.sweep import sweep
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, sweeps, promotes."""
-    plan = make_plan(arguments, __doc__)
-    versions = sweep(plan, say=print)
+    parser = make_parser(__doc__)
+    parser.option(
+        "force", False, truth, "true: sweep also where Production was made of the same table"
+    )
+    options = vars(parser.read(arguments))
+    force = options.pop("force")
+    plan = make_plan(options)
+    versions = sweep(plan, say=print, unless_same=not force, promotes=True)
+    if not versions:
+        return
     show_versions(versions)
     name = versions[0].name
     rule = Rule(metric=plan.metric)

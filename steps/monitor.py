@@ -8,7 +8,7 @@ python -m steps.monitor --model models:/churn@champion --data march.csv || echo 
 import sys
 from collections.abc import Sequence
 
-from steps import TABLE, Parser, headings, one_of, real, run_step, whole
+from steps import KEY, LABELS, TABLE, Parser, headings, one_of, real, run_step, whole
 from tabular.drift.checks import DriftRule
 from tabular.drift.verdict import Verdict
 from tabular.jobs.monitor import Watch, monitor
@@ -59,9 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.option("ignore", "", headings, "columns that may change, a comma list; empty for none")
     parser.option("seed", rule.seed, whole(0), "seed of the tests' draws")
+    parser.option("labels", "", str, LABELS)
+    parser.option("key", "", headings, KEY)
     options = vars(parser.read(arguments))
-    model, data, ignore = (options.pop(name) for name in ("model", "data", "ignore"))
-    watch = monitor(model=model, data=data, ignore=ignore, rule=DriftRule(**options), say=print)
+    given = {name: options.pop(name) for name in ("model", "data", "ignore", "labels", "key")}
+    watch = monitor(**given, rule=DriftRule(**options), say=print)
     show(watch)
     if code := EXIT[watch.drift.verdict]:
         sys.exit(code)

@@ -4,7 +4,8 @@ mlflow run . -e sweep
 mlflow run . -e sweep -P data=churn.csv -P target=Churn -P trials=100 -P metric=roc_auc
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from steps import (
     NAME,
@@ -16,6 +17,7 @@ from steps import (
     registry_name,
     run_step,
     seconds,
+    truth,
     whole,
 )
 from tabular.families.classifiers import CLASSIFIERS
@@ -72,13 +74,16 @@ def make_parser(description: str | None) -> Parser:
         "empty for none",
     )
     add_structure(parser)
+    parser.option(
+        "warm_start", True, truth, "true: begin with the recipe of the version in production"
+    )
     return parser
 
 
-def make_plan(arguments: Sequence[str] | None, description: str | None) -> Plan:
-    """What is asked for."""
-    options = vars(make_parser(description).read(arguments))
-    return Plan(**options | {"metric": options["metric"] or default_metric(options["cost"])})
+def make_plan(options: Mapping[str, Any]) -> Plan:
+    """What is asked for, from the options of `make_parser`."""
+    metric = options["metric"] or default_metric(options["cost"])
+    return Plan(**{**options, "metric": metric})
 
 
 def show(versions: Sequence[Version]) -> None:
@@ -94,7 +99,7 @@ def show(versions: Sequence[Version]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, searches, prints the versions."""
-    show(sweep(make_plan(arguments, __doc__), say=print))
+    show(sweep(make_plan(vars(make_parser(__doc__).read(arguments))), say=print))
 
 
 if __name__ == "__main__":

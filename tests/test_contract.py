@@ -65,7 +65,7 @@ def test_the_reference_names_each_parameter_with_its_default(step: str) -> None:
     reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     section = reference.split(f"\n### {step}\n")[1].split("\n##")[0]
     if "Takes the parameters of [sweep](#sweep)" in section:
-        section = reference.split("\n### sweep\n")[1].split("\n##")[0]
+        section = reference.split("\n### sweep\n")[1].split("\n##")[0] + section
     rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| ", section, re.MULTILINE)
     parameters = PROJECT["entry_points"][step]["parameters"]
     assert rows == [(name, spec["default"]) for name, spec in parameters.items()]

@@ -25,8 +25,10 @@ from tabular.jobs.promote import promote, rollback
 from tabular.jobs.score import score
 from tabular.models.load import load_model
 from tabular.store import production
+from tabular.table.files import read_table
 from tests.conftest import ROOT, Store
-from tests.tables import mixed_table
+from tests.tables import MIXED_ROW, mixed_table
+from tests.tabular.models.test_requests import line, write
 
 
 @pytest.fixture
@@ -79,6 +81,16 @@ def test_it_is_scored_with_evaluated_and_monitored(expected: dict[str, Any]) -> 
     assert figures.assessment.metrics["accuracy"].value == pytest.approx(right)
     watch = monitor(**given, ignore=[], rule=DriftRule())
     assert mlflow.get_run(watch.run_id).data.metrics["rows_refused"] == 2
+
+
+def test_it_reads_a_log_of_requests(expected: dict[str, Any], tmp_path: Path) -> None:
+    row = {name: [cell] for name, cell in MIXED_ROW.items()}
+    bodies = [json.dumps({"inputs": one}).encode() for one in (row, [MIXED_ROW])]
+    data = write([line(number, body) for number, body in enumerate(bodies)])
+    model = load_model("models:/mixed/1", str(tmp_path))
+    frame = read_table(data, reader=model.requests).frame
+    asked = [model.ask(model.read(one, False)) for one in (frame, pd.DataFrame([MIXED_ROW] * 2))]
+    assert asked[0].table.to_numpy().tolist() == asked[1].table.to_numpy().tolist()
 
 
 def test_it_is_compared_and_rolled_back_to(expected: dict[str, Any]) -> None:

@@ -139,6 +139,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator
     against = ["--against", "models:/mixed/4", "--resamples", "100"]
     evaluate.main([*of_version, data[1], *against, "--by", "amount"])
     monitor.main([*of_version, data[1]])
+    table.drop(columns="label").to_csv(folder / "asked.csv", index=False)
+    table[["customer", "label"]].to_csv(folder / "late.csv", index=False)
+    late = ["--labels", str(folder / "late.csv"), "--key", "customer"]
+    for step in (evaluate, monitor):
+        step.main([*of_version, str(folder / "asked.csv"), *late])
     yield folder
     mlflow.set_tracking_uri(before)
 

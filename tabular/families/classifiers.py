@@ -178,6 +178,21 @@ def space_of(classifier: str, shape: Shape) -> Space:
     return space
 
 
+def nearest_params(classifier: str, params: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """The point of a classifier's space that is nearest to hyperparameters from elsewhere.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+        params: by scikit-learn's names; what the space has not is passed over, and what they have
+            not is as in the point that is tried first.
+        shape: of the table.
+    """
+    return {
+        name: range_.nearest(params.get(name, range_.first))
+        for name, range_ in space_of(classifier, shape).items()
+    }
+
+
 def make_classifier(
     classifier: str, params: dict[str, Any], *, seed: int, n_categories: int = 0
 ) -> BaseEstimator:

@@ -65,6 +65,13 @@ class Range:
             return trial.suggest_int(name, int(low), int(high), log=True)
         return trial.suggest_float(name, low, high, log=True)
 
+    def nearest(self, value: Any) -> float:
+        """The value of the range that is nearest to another one; `first` for what is no number."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return self.first
+        inside = min(max(value, self.low), max(self.low, self.high))
+        return round(inside) if isinstance(self.first, int) else float(inside)
+
 
 class OneOf:
     """One of a few values; `first` is tried first, else the first of them."""
@@ -75,6 +82,10 @@ class OneOf:
     def suggest(self, trial: "BaseTrial", name: str) -> Any:
         """Asks Optuna for a value."""
         return trial.suggest_categorical(name, self.options)
+
+    def nearest(self, value: Any) -> Any:
+        """The option that equals a value; `first` where none does."""
+        return next((option for option in self.options if option == value), self.first)
 
 
 Space = dict[str, Range | OneOf]

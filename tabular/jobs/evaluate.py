@@ -21,7 +21,9 @@ from tabular.models.labelled import (
     roles_in,
     seen_rows,
     structured,
+    without_labels,
 )
+from tabular.models.late_labels import join_labels
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report import pages as report
@@ -81,6 +83,8 @@ def evaluate(
     seed: int,
     say: Say,
     by: Sequence[str] = (),
+    labels: str = "",
+    key: Sequence[str] = (),
 ) -> Evaluation:
     """Evaluates a model on a labelled table, and logs metrics, pictures and a report to a run.
 
@@ -95,29 +99,34 @@ def evaluate(
         seed: of the bootstrap.
         say: takes each line of progress.
         by: headings by which the rows are grouped, of features or of other columns of the table.
+        labels: a table of labels that came later, see `join_labels`; "" where `data` has them.
+        key: columns by which they are joined.
 
     Raises:
         BadInput: the model or the table cannot be used; no run is opened then.
     """
-    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         models = [load_model(uri, folder) for uri in (model, against) if uri]
+        table = read_table(data, download, models[0].requests)
         of_structure = structured(models)
         target = target or models[0].target or table.target
-        labels = true_labels(table, target, data, models[0].classes)
-        features = table.frame.drop(columns=target)
+        late = join_labels(table, data, labels, key, target, models[0].classes)
+        target = late.target if late else target
+        truth = late.labels if late else true_labels(table, target, data, models[0].classes)
+        features = without_labels(table.frame, target, key, models)
         for one in models:
             one.check_columns(features.columns, data)
         cells = [one.read(features, table.as_text) for one in models]
         predicted = [one.ask(read) for one, read in zip(models, cells, strict=True)]
-        kept, cautions = _rows_to_keep(models, predicted, table, labels, rows)
+        kept, cautions = _rows_to_keep(models, predicted, table, truth, rows)
+        cautions += late.notes if late else []
         predicted = [one.among(kept) for one in predicted]
         roles, absent = roles_in(of_structure, table, kept, data)
         cautions += absent
         drawn: dict[str, Any] = {"groups": roles.groups, "sample_weight": roles.sample_weight}
-        typed, columns = features_of(models[0], cells[0], table, target)
+        typed, columns = features_of(models[0], cells[0], features, as_text=table.as_text)
         typed = typed[kept].reset_index(drop=True)
-        y_true = labels[kept].tolist()
+        y_true = truth[kept].tolist()
         classes, caution = classes_of_models(models, predicted, y_true, data, target)
         aligned = [align(one.y_pred, one.proba, classes) for one in predicted]
         codes = align(y_true, None, classes)[0]
@@ -155,7 +164,7 @@ def evaluate(
             codes=codes,
             labels=classes,
             row_hashes=hash_rows(features[kept]),
-            unlabelled=sum(label is None for label in labels),
+            unlabelled=sum(label is None for label in truth),
         )
         given = {
             "model": model,
@@ -164,13 +173,16 @@ def evaluate(
             "against": against,
             "rows": rows,
             "by": ",".join(by),
+            "labels": without_password(labels),
+            "key": ",".join(key),
         }
         with start_run(f"evaluate {dataset.name}", {**given, **options}) as run:
             log_dataset(dataset, context="evaluation")
             place = Path(tempfile.mkdtemp(dir=folder))
             _write(place, models, dataset, assessments, gains, cautions, *aligned[0], seed, groups)
             tables = {"by_group.json": groups.table} if by else {}
-            log_results(_metrics(assessments, gains) | groups.metrics, folder=place, tables=tables)
+            metrics = _metrics(assessments, gains) | groups.metrics | (late.metrics if late else {})
+            log_results(metrics, folder=place, tables=tables)
     second = assessments[1] if against else None
     return Evaluation(run.info.run_id, assessments[0], second, gains, tuple(cautions), groups)
 

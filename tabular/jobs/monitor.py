@@ -14,8 +14,10 @@ from tabular.drift.profile import from_json
 from tabular.drift.verdict import LARGE_SHIFT, Drift, Verdict, compare_with_profile
 from tabular.errors import BadInput, choices
 from tabular.jobs.preparation import Say
-from tabular.models.classes import align, key
+from tabular.models.classes import align
+from tabular.models.classes import key as key_of_class
 from tabular.models.labelled import roles_in
+from tabular.models.late_labels import join_labels
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report.drift import checks_table, write_drift
@@ -38,7 +40,16 @@ class Watch:
     sentence: str
 
 
-def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, say: Say) -> Watch:
+def monitor(
+    *,
+    model: str,
+    data: str,
+    ignore: Sequence[str],
+    rule: DriftRule,
+    say: Say,
+    labels: str = "",
+    key: Sequence[str] = (),
+) -> Watch:
     """Compares a table with the one that a model was trained on.
 
     Args:
@@ -47,13 +58,15 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         ignore: columns that may change, such as the date of a row.
         rule: what counts as drift.
         say: takes each line of progress.
+        labels: a table of labels that came later, see `join_labels`; "" for none.
+        key: columns by which they are joined.
 
     Raises:
         BadInput: the model carries no profile, or the table cannot be read; no run is opened then.
     """
-    table = read_table(data, download)
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_model(model, folder)
+        table = read_table(data, download, loaded.requests)
         if not loaded.profile:
             raise BadInput(
                 f"{model} carries no profile of its training table; train it again with this "
@@ -70,12 +83,15 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
                 raise BadInput(
                     f"column {name!r} to ignore is not a feature; {choices(name, names)}"
                 )
+        late = join_labels(table, data, labels, key, loaded.target, loaded.classes)
         cells = loaded.read(table.frame, table.as_text)
         predicted = loaded.ask(cells)
         typed = cells.typed.drop(columns=[*{*ignore, *cells.absent}])
         roles, unstructured = roles_in(loaded, table, np.ones(len(typed), dtype=bool), data)
         units = units_of(len(typed), roles.groups, roles.sample_weight)
-        current = _current(loaded, predicted, table)
+        current = _current(
+            loaded, predicted, _labels(loaded, table) if late is None else late.labels
+        )
         if units:
             current = dataclasses.replace(current, units=units.among(predicted.scored))
         drift = compare_with_profile(profile, typed, cells.unreadable, current, rule, units)
@@ -88,7 +104,7 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
         )
         verdict: Verdict = "drift" if any(check.drift for check in absent) else drift.verdict
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
-        cautions = [*table.notes, *unstructured]
+        cautions = [*table.notes, *(late.notes if late else ()), *unstructured]
         gone = [name for name in cells.absent if name in loaded.required]
         if gone:
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
@@ -96,12 +112,13 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
             cautions.append(sentence)
         sentence = _sentence(drift)
         given = {"model": model, "data": without_password(data), "ignore": ",".join(ignore)}
+        given |= {"labels": without_password(labels), "key": ",".join(key)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
             title = f"{table.name}: {drift.verdict}"
             write_drift(place, drift, rule, title=title, sentence=sentence, cautions=cautions)
             log_results(
-                _metrics(drift, int((~predicted.scored).sum())),
+                _metrics(drift, int((~predicted.scored).sum())) | (late.metrics if late else {}),
                 tags={"verdict": drift.verdict, "watched_model": model},
                 folder=place,
                 tables={"drift.json": checks_table(drift.checks)},
@@ -111,18 +128,29 @@ def monitor(*, model: str, data: str, ignore: Sequence[str], rule: DriftRule, sa
     return Watch(run.info.run_id, drift, sentence)
 
 
-def _current(model: LoadedModel, predicted: PredictedRows, table: RawTable) -> CurrentPredictions:
+def _labels(model: LoadedModel, table: RawTable) -> np.ndarray | None:
+    """The labels that a table has itself, (n_rows,) object; None for none."""
+    if model.target not in table.frame:
+        return None
+    try:
+        return true_labels(table, model.target, table.name, model.classes)
+    except BadInput:  # an empty column
+        return None
+
+
+def _current(
+    model: LoadedModel, predicted: PredictedRows, labels: np.ndarray | None
+) -> CurrentPredictions:
     """The predictions for the rows that can be scored, with their true classes if there are any."""
     y_pred, proba = align(predicted.y_pred, predicted.proba, model.classes)
-    if model.target not in table.frame or not predicted.scored.any():
+    if labels is None or not predicted.scored.any():
         return CurrentPredictions(y_pred, proba, None, model.costs)
-    codes = {key(label): code for code, label in enumerate(model.classes)}
-    try:
-        labels = true_labels(table, model.target, table.name, model.classes)[predicted.scored]
-    except BadInput:  # an empty column
-        return CurrentPredictions(y_pred, proba, None, model.costs)
+    codes = {key_of_class(label): code for code, label in enumerate(model.classes)}
     y_true = np.array(
-        [-1 if label is None else codes.get(key(label), len(codes)) for label in labels],
+        [
+            -1 if label is None else codes.get(key_of_class(label), len(codes))
+            for label in labels[predicted.scored]
+        ],
         dtype=np.int64,
     )
     return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None, model.costs)

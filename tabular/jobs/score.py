@@ -86,15 +86,15 @@ def score(
         check_target(place, folder=engine == "spark" or not _is_file(target))
     _keep_apart(data, target)
     with ExitStack() as stack:
+        loaded = load_model(model, stack.enter_context(tempfile.TemporaryDirectory()), params)
         if engine == "spark":
             from tabular.jobs import score_spark as spark_scoring
 
             table: Any = stack.enter_context(spark_scoring.open_on_spark(data))
             write: Any = spark_scoring.write_on_spark
         else:
-            table = stack.enter_context(open_table(data, download))
+            table = stack.enter_context(open_table(data, download, loaded.requests))
             write = write_scored
-        loaded = load_model(model, stack.enter_context(tempfile.TemporaryDirectory()), params)
         if used := [name for name in (ROW, REASON) if name in table.schema.names]:
             raise BadInput(f"{data} has a column {used[0]!r}, the mark of rejected rows; remove it")
         added = added_columns(loaded, table.head, data, as_text=table.as_text)

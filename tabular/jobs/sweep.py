@@ -1,9 +1,9 @@
 """The tracked sweep: a parent run, a child per trial, the best registered."""
 
 import dataclasses
+import functools
 import math
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from tabular.errors import BadInput
 from tabular.families.classifiers import affordable, can_weigh
 from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared, RoleColumns, Say, check_weighed, prepare
+from tabular.jobs.retraining import champion_of, first_trials, is_made_of
+from tabular.jobs.timing import Timing
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.costs import read_costs
-from tabular.recipe.ensemble import MEMBERS
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import Recipe, as_it_is, finish
 from tabular.report import leaderboard
@@ -26,7 +27,7 @@ from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, evaluate_again, pool, ranked, search
 from tabular.search.progress import Progress
-from tabular.search.stopping import stop_on_signal
+from tabular.search.stopping import Deadline, stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.compute import compute_metric
 from tabular.stats.constraint import Constraint, read_constraint
@@ -36,20 +37,20 @@ from tabular.store.artifacts import download
 from tabular.store.registry import Version
 from tabular.store.runs import log_dataset, log_results, start_run
 from tabular.store.trials import (
+    WARM_START,
     log_oof,
     log_ranks,
     log_trial,
     read_oof,
     read_trials,
     recipe_run,
+    warm_start_of,
 )
 from tabular.table.dataset import Dataset
 
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
 IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration
-# After the search: so many seconds, and so many times the fits of the dearest members there may be.
-# A member's file and its proof take about as long as its fit on all rows.
-FINISH_SECONDS, FINISH_FITS = 7.0, 3.0
+IN_PROCESS_BYTES = 1_000_000  # what is fitted in this process cannot be ended
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ class Plan:
         target: column to predict.
         model_name: in the registry; "" for the data set's name.
         trials: how many configurations.
-        timeout: seconds for the whole sweep, from reading the table to the registered version; 0
-            for no limit.
+        timeout: seconds for the whole command; 0 for no limit.
         classifiers: families; empty for every one that the table allows.
         metric: the objective, a key of `METRICS`.
         jobs: configurations side by side, -1 for one per core.
@@ -75,6 +75,8 @@ class Plan:
         group: columns of rows that belong together; see `RoleColumns`.
         time: column that says when a row was.
         weight: column that says how much a row counts.
+        warm_start: begin with the recipe of the version in production; what is resumed begins as
+            it did.
     """
 
     data: str
@@ -94,6 +96,7 @@ class Plan:
     group: str = ""
     time: str = ""
     weight: str = ""
+    warm_start: bool = True
 
 
 def default_metric(cost: str) -> str:
@@ -101,13 +104,22 @@ def default_metric(cost: str) -> str:
     return "cost" if cost else "f1_macro"
 
 
-def sweep(plan: Plan, *, say: Say) -> list[Version]:
+def sweep(
+    plan: Plan, *, say: Say, unless_same: bool = False, promotes: bool = False
+) -> list[Version]:
     """Searches families and hyperparameters, and registers the best: versions, best first.
+
+    Args:
+        plan: what to do.
+        say: takes each line of progress.
+        unless_same: do nothing if the version in production was made of the same table, see
+            `is_made_of`; there are no versions then.
+        promotes: whether a promotion follows within `plan.timeout`.
 
     Raises:
         BadInput: the table cannot be used, or no configuration could be evaluated.
     """
-    started = time.monotonic()
+    timing = Timing(plan.timeout, promotes=promotes)
     asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
@@ -129,6 +141,13 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         say(f"  Left out, as they take no weights: {', '.join(others)}.")
     same = {"seed": [str(plan.seed)], "cost": [plan.cost], "at_least": [plan.at_least]}
     same["metric"] = [metric, ""] if metric == default_metric(plan.cost) else [metric]
+    champion = champion_of(plan.model_name or dataset.name)
+    again = unless_same and not plan.resume
+    if again and is_made_of(champion, dataset, same["metric"], costs, at_least):
+        say(f"Nothing to do: {champion}, in production, is of this table; force=true sweeps again.")
+        return []
+    begins_with = warm_start_of(plan.resume) if plan.resume else champion * plan.warm_start
+    first = first_trials(begins_with, dataset, families, say)
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
         raise BadInput(f"run {plan.resume!r} tried {min(other)} too; give the same classifiers")
@@ -139,16 +158,14 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         start_run(f"sweep {dataset.name}", given, resume=plan.resume) as run,
     ):
         log_dataset(dataset)
+        log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
-            deadline = started + plan.timeout if plan.timeout else math.inf
-            budget = Budget(
-                plan.trials, deadline, stopped, lambda trials: _reserve(trials, plan.timeout)
-            )
+            budget = Budget(plan.trials, timing.deadline.at, stopped, timing.reserve)
             trials = _with_oof(list(earlier.values()), folds, engine, budget, plan, costs)
             new_trials = search(
                 engine, folds.shape, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
-                costs=costs,
+                first=first, costs=costs,
             )  # fmt: skip
             with Progress(say, budget, metric, trials) as progress:
                 for trial in new_trials:
@@ -160,12 +177,19 @@ def sweep(plan: Plan, *, say: Say) -> list[Version]:
         with_oof = [trial for trial in best if trial.oof is not None]
         if at_least and not with_oof:
             raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
-        recipes = (
-            finish(with_oof, folds, metric, seed=plan.seed, costs=costs, at_least=at_least)
-            if with_oof
-            else [as_it_is(trial, costs=costs) for trial in best]
-        )[: plan.register]
-        versions = [_register(run, prepared, recipe, children, plan) for recipe in recipes]
+        recipes: Sequence[Recipe] = [as_it_is(trial, costs=costs) for trial in best]
+        if with_oof:
+            made = functools.partial(
+                finish, with_oof, folds, metric,
+                seed=plan.seed, costs=costs, at_least=at_least, most=plan.register,
+            )  # fmt: skip
+            recipes = made() if at_least else timing.recipes(made, recipes)
+        versions = [
+            _register(run, prepared, recipe, children, plan, timing.deadline)
+            for recipe in recipes[: plan.register]
+        ]
+        for note in timing.deadline.notes:
+            say(f"  {note}")
         log_ranks(ranked(trials, metric), children)
         board = leaderboard.table(trials, recipes[0], metric, children, versions[0].run_id)
         with tempfile.TemporaryDirectory() as folder:
@@ -199,15 +223,11 @@ def _engine(plan: Plan, folds: Folds) -> Engine:
         return SparkEngine(folds, plan.jobs)
     n_jobs = joblib.effective_n_jobs(plan.jobs)
     small = folds.features.size <= IN_PROCESS_CELLS and folds.n_classes <= IN_PROCESS_CLASSES
+    if small and plan.timeout:
+        small = folds.features.memory_usage(deep=True).sum() <= IN_PROCESS_BYTES
     if (n_jobs == 1 and not plan.timeout) or small:
         return InProcess(folds)
     return Processes(folds, n_jobs)
-
-
-def _reserve(trials: Sequence[Trial], timeout: float) -> float:
-    """Seconds for the last fits, the file of the model, its proof, pictures and registration."""
-    costs = sorted(t.seconds / len(t.fold_scores) for t in trials if t.metrics)
-    return min(FINISH_SECONDS + FINISH_FITS * sum(costs[-MEMBERS:]), timeout / 2)
 
 
 def _slimmed(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -252,7 +272,12 @@ def _with_oof(
 
 
 def _register(
-    run: Run, prepared: Prepared, recipe: Recipe, children: dict[int, str], plan: Plan
+    run: Run,
+    prepared: Prepared,
+    recipe: Recipe,
+    children: dict[int, str],
+    plan: Plan,
+    deadline: Deadline,
 ) -> Version:
     """Fits a recipe and registers it.
 
@@ -268,4 +293,4 @@ def _register(
         log_dataset(dataset)
         log_results({f"cv_std_{plan.metric}": recipe.spread})
         fitted = Fitted(dataset, split, recipe, model, plan.seed)
-        return register_version(child, fitted, model_name=name, tags=tags)
+        return register_version(child, fitted, model_name=name, tags=tags, deadline=deadline)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.run import Run
 from sklearn.metrics import classification_report
+from threadpoolctl import threadpool_limits
 
 from custom_model.packaging import log_bundle, to_request
 from custom_model.served.columns import expand
@@ -23,16 +24,20 @@ from tabular.report import plots
 from tabular.report.assessment import assess
 from tabular.report.explained import set_sizes, why
 from tabular.report.importance import column_importance
+from tabular.search.stopping import Deadline
 from tabular.stats.by_class import f1_per_class, metric_names
 from tabular.stats.compute import compute_metrics, predicted
 from tabular.stats.units import units_of
 from tabular.store import registry
+from tabular.store.descriptions import describe_model, describe_version, example_of
 from tabular.store.registry import Version
 from tabular.store.runs import log_results
 from tabular.store.signing import sign_model
 from tabular.table.dataset import Dataset, digest
 from tabular.table.split import GROUP_HASH, ROW_HASH, Split
 from tabular.table.structure import Roles, to_metadata
+
+IMPORTANCE_SHARE = 0.5  # of the time that is left when the report begins
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Fitted:
 
     @property
     def summary(self) -> str:
-        """The version's description."""
+        """What the model is and how good, in one sentence."""
         cost = self.metrics.get("holdout_cost")
         return (
             f"{self.recipe.name} on {self.dataset.name}: f1_macro "
@@ -96,10 +101,34 @@ class Fitted:
 
 
 def register_version(
-    run: Run, fitted: Fitted, *, model_name: str, tags: Mapping[str, str] | None = None
+    run: Run,
+    fitted: Fitted,
+    *,
+    model_name: str,
+    tags: Mapping[str, str] | None = None,
+    deadline: Deadline | None = None,
 ) -> Version:
-    """Logs everything to the active run, and registers last."""
+    """Logs everything to the active run, and registers last.
+
+    Boosting predicts on one thread: others would wait for each other where cores are contended.
+
+    Args:
+        run: the active one.
+        fitted: what to register.
+        model_name: in the registry.
+        tags: of the version, besides its own.
+        deadline: of the command; what does not fit into its time is left out.
+    """
+    with threadpool_limits(1):
+        return _register(run, fitted, model_name, dict(tags or {}), deadline or Deadline())
+
+
+def _register(
+    run: Run, fitted: Fitted, model_name: str, tags: dict[str, str], deadline: Deadline
+) -> Version:
     dataset, split, metrics = fitted.dataset, fitted.split, fitted.metrics
+    model_uri = f"models:/{model_name}@champion"
+    example = example_of(dataset.columns, fitted.typical)
     # the model goes first: MLflow copies every metric that a run has to a model logged after it
     packed = log_bundle(
         fitted.model,
@@ -121,7 +150,7 @@ def register_version(
     with tempfile.TemporaryDirectory() as folder:
         _write_rows(Path(folder), fitted)
         _write_classification_report(Path(folder), fitted)
-        _write_report(Path(folder), fitted, f"models:/{model_name}@champion")
+        _write_report(Path(folder), fitted, model_uri, deadline)
         sign_model(packed.info.model_uri, Path(folder))
         log_results(metrics, folder=folder)
     own_tags = {
@@ -137,8 +166,11 @@ def register_version(
         model_name,
         model_id=str(packed.info.model_id),
         run_id=run.info.run_id,
-        tags=own_tags | dict(tags or {}),
-        description=fitted.summary,
+        tags=own_tags | tags,
+        description=describe_version(
+            fitted.summary, dataset.columns, example, model_uri, report.curl(example)
+        ),
+        model=describe_model(dataset.target, dataset.labels, dataset.name),
     )
 
 
@@ -189,18 +221,11 @@ def _write_classification_report(folder: Path, fitted: Fitted) -> None:
         (folder / f"classification_report.{suffix}").write_text(text, encoding="utf-8")
 
 
-def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
+def _write_report(folder: Path, fitted: Fitted, model_uri: str, deadline: Deadline) -> None:
     """The pictures, and the page that shows them."""
     dataset, split, labels = fitted.dataset, fitted.split, fitted.dataset.labels
     y_true, y_pred, proba = fitted.y_true, fitted.y_pred, fitted.proba
     typed = dataset.typed[split.holdout]
-    importance = column_importance(
-        lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
-        typed,
-        y_true,
-        seed=fitted.seed,
-    )
-    figures = plots.pictures(y_true, y_pred, proba, labels, importance)
     assessed = assess(
         y_true,
         y_pred,
@@ -214,25 +239,50 @@ def _write_report(folder: Path, fitted: Fitted, model_uri: str) -> None:
         sample_weight=fitted.roles.sample_weight,
     )
     wrong = np.array([one.row - 1 for one in assessed.wrong], dtype=np.intp)
-    page = report.Page(
-        title=f"{dataset.name}: {dataset.target}",
-        summary=fitted.summary,
-        dataset=dataset,
-        assessment=assessed,
-        here="holdout",
-        pictures=plots.as_png(figures),
-        sides={"rows in training": split.train, "rows in the holdout": split.holdout},
-        notes=report.notes(dataset, split),
-        others={"cross-validation": fitted.recipe.metrics},
-        importance=importance.most_important,
-        sets=set_sizes(fitted.recipe.sets, y_true, proba, labels),
-        reasons=why(
+    seconds = IMPORTANCE_SHARE * deadline.left()
+    importance = deadline.within(
+        "the importance of the columns",
+        seconds,
+        lambda: column_importance(
+            lambda rows: fitted.model.predict_proba(expand(rows, dataset.columns)),
+            typed,
+            y_true,
+            seed=fitted.seed,
+            seconds=seconds / 2,
+        ),
+        None,
+    )
+    pictures: Mapping[str, bytes] = deadline.within(
+        "the pictures",
+        deadline.left(),
+        lambda: plots.as_png(plots.pictures(y_true, y_pred, proba, labels, importance)),
+        {},
+    )
+    reasons: Sequence[str] = deadline.within(
+        "why the most confidently wrong rows are so",
+        deadline.left(),
+        lambda: why(
             fitted.model.predict_proba,
             fitted.typical,
             typed.iloc[wrong],
             dataset.columns,
             y_pred[wrong],
         ),
+        [],
+    )
+    page = report.Page(
+        title=f"{dataset.name}: {dataset.target}",
+        summary=fitted.summary,
+        dataset=dataset,
+        assessment=assessed,
+        here="holdout",
+        pictures=pictures,
+        sides={"rows in training": split.train, "rows in the holdout": split.holdout},
+        notes=[*report.notes(dataset, split), *deadline.notes],
+        others={"cross-validation": fitted.recipe.metrics},
+        importance=importance.most_important if importance else (),
+        sets=set_sizes(fitted.recipe.sets, y_true, proba, labels),
+        reasons=reasons,
         model_uri=model_uri,
         example=to_request(typed[:1])[0],
     )

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from tabular.errors import BadInput
 from tabular.models.model import PROBABILITY, LoadedModel, Predict, ReadTable
+from tabular.models.requests import AsFrame, request_reader
 from tabular.table.structure import cut_of, structure_of
 
 
@@ -33,12 +34,13 @@ def as_bundle(
     if params:
         _check_params(inside, params, uri)
         predict = partial(inside.score_typed, params=params)
+    inputs, table_columns = tuple(column.name for column in columns), tuple(inside.table_columns)
     profile = path / "artifacts" / "profile.json"
     return LoadedModel(
         uri=uri,
         path=path,
         pyfunc=pyfunc,
-        inputs=tuple(column.name for column in columns),
+        inputs=inputs,
         required=tuple(column.name for column in columns if column.required),
         read=own.read,
         predict=predict,
@@ -46,7 +48,7 @@ def as_bundle(
         classes=tuple(inside.labels),
         target=getattr(inside, "target", ""),  # the first versions do not say
         columns=columns,
-        table_columns=tuple(inside.table_columns),
+        table_columns=table_columns,
         structure=structure_of(pyfunc.metadata.metadata),
         cut=cut_of(pyfunc.metadata.metadata),
         params=params,
@@ -54,7 +56,18 @@ def as_bundle(
         costs=getattr(inside, "costs", None),
         at_least=getattr(inside, "at_least", ""),
         profile=profile.read_text(encoding="utf-8") if profile.exists() else "",
+        requests=request_reader(inputs, _as_frame(inside), own.read, columns=columns),
     )
+
+
+def _as_frame(inside: Any) -> AsFrame:
+    """What the version makes of whatever MLflow hands over, with the code in its own artifact."""
+    if hasattr(inside, "score_typed"):
+        as_frame = type(inside.model).predict.__globals__["as_frame"]
+    else:
+        as_frame = type(inside).load_context.__globals__["_as_frame"]
+    named = {"columns": inside.columns, "table_columns": [*inside.table_columns]}
+    return partial(as_frame, **named)
 
 
 def _check_params(inside: Any, params: Mapping[str, Any], uri: str) -> None:

@@ -9,6 +9,7 @@ from mlflow.types import DataType
 
 from tabular.errors import BadInput, first_line
 from tabular.models.model import PROBABILITY, LoadedModel, Predict, ReadTable, as_python
+from tabular.models.requests import AsFrame, request_reader
 
 MOST_REFUSALS = 1000  # of a model, which is asked again and again to find the rows it refuses
 
@@ -48,6 +49,9 @@ def as_foreign(pyfunc: Any, *, uri: str, path: Path, run_id: str) -> LoadedModel
         predict=_predictor(pyfunc, raw_model, known, uri),
         classes=tuple(map(as_python, known)),
         run_id=run_id,
+        requests=request_reader(list(types), _as_frame(list(types)), read, schema=schema)
+        if types
+        else None,
     )
 
 
@@ -98,6 +102,15 @@ def _predictor(pyfunc: Any, raw_model: Any, classes: list[Any], uri: str) -> Pre
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), reasons
 
     return predict
+
+
+def _as_frame(names: list[str]) -> AsFrame:
+    """What MLflow's server has read of a request, with the names of the signature."""
+    return lambda data: (
+        pd.DataFrame(data, columns=names).infer_objects()
+        if isinstance(data, np.ndarray)
+        else pd.DataFrame(data)
+    )
 
 
 def _as_table(answer: Any) -> pd.DataFrame:

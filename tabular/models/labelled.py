@@ -17,10 +17,24 @@ from tabular.table.split import GROUP_HASH, ROW_HASH, hash_rows
 from tabular.table.structure import Roles, Structure, hash_groups, read_roles
 
 
+def without_labels(
+    raw: pd.DataFrame, target: str, key: Sequence[str], models: Sequence[LoadedModel]
+) -> pd.DataFrame:
+    """The features of a table: not its labels, nor their key unless a model reads it by name."""
+    read = {name for model in models for name in model.inputs or ()}
+    return raw.drop(columns=[n for n in raw if n == target or (n in key and n not in read)])
+
+
 def features_of(
-    model: LoadedModel, cells: ReadTable, table: RawTable, target: str
+    model: LoadedModel, cells: ReadTable, features: pd.DataFrame, *, as_text: bool
 ) -> tuple[pd.DataFrame, tuple[Column, ...]]:
     """Typed features, by which the rows are divided into slices, and their columns.
+
+    Args:
+        model: first of those that are evaluated.
+        cells: of the table, as it reads them.
+        features: (n_rows, n_columns) the table without its labels.
+        as_text: its cells are uninterpreted text.
 
     Returns:
         (n_rows, n_columns) and the columns: the model's own; for a model of another maker those
@@ -28,9 +42,8 @@ def features_of(
     """
     if model.columns:
         return cells.typed, model.columns
-    features = table.frame.drop(columns=target)
-    columns = tuple(infer_columns(features, as_text=table.as_text)[0])
-    return read_cells(features, columns, as_text=table.as_text).typed, columns
+    columns = tuple(infer_columns(features, as_text=as_text)[0])
+    return read_cells(features, columns, as_text=as_text).typed, columns
 
 
 def seen_rows(model: LoadedModel, raw: pd.DataFrame) -> np.ndarray | None:

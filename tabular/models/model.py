@@ -10,6 +10,7 @@ import pandas as pd
 
 from custom_model.served.columns import Column, Label
 from tabular.errors import BadInput, choices
+from tabular.table.request_log import RequestReader
 from tabular.table.structure import ALL_ALIKE, Structure
 
 PROBABILITY = "probability_"
@@ -124,6 +125,7 @@ class LoadedModel:
         cut: the first moment of its holdout as text, "" without `structure.time`.
         params: of inference, that every prediction is made with.
         predict_proba: from typed rows to (n_rows, n_classes); None for a model of another maker.
+        requests: reads a log of requests; None where the model names no inputs.
     """
 
     uri: str
@@ -145,6 +147,7 @@ class LoadedModel:
     cut: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     predict_proba: Callable[[pd.DataFrame], np.ndarray] | None = None
+    requests: RequestReader | None = None
 
     def ask(self, cells: ReadTable) -> PredictedRows:
         """Asks for the rows of a table, from `read`, that are not refused.

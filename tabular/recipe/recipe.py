@@ -7,6 +7,7 @@ judged on probabilities and decisions that were made without the fold they are j
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -109,6 +110,7 @@ def finish(
     seed: int,
     costs: np.ndarray | None = None,
     at_least: Constraint | None = None,
+    most: int | None = None,
 ) -> list[Recipe]:
     """The recipes, best first: an ensemble if it is better than every trial, then each trial.
 
@@ -119,6 +121,7 @@ def finish(
         seed: of the resamples for the threshold.
         costs: (n_classes, n_classes) of predicting column for row, by which to decide; or None.
         at_least: that every threshold has to hold; None without.
+        most: how many recipes are wanted; None for all.
 
     Raises:
         BadInput: the best recipe cannot hold the constraint.
@@ -135,7 +138,7 @@ def finish(
     stacked = np.stack([np.asarray(trial.oof) for trial in trials])
     candidates = [
         judge.completed(_Candidate(as_it_is(trial, costs=costs), oof, oof))
-        for trial, oof in zip(trials, stacked, strict=True)
+        for trial, oof in zip(trials[: None if at_least else most], stacked, strict=False)
     ]
     weights = ensemble.select(stacked, judge.y_true, judge.weights)
     taken = np.flatnonzero(weights)
@@ -154,7 +157,7 @@ def finish(
         if judge.better(mixed, candidates[0], errors=0.0):
             candidates.insert(0, mixed)
     held = judge.constrained(at_least, candidates) if at_least else candidates
-    return [judge.measured(candidate) for candidate in held]
+    return [judge.measured(candidate) for candidate in itertools.islice(held, most)]
 
 
 @dataclass(frozen=True)

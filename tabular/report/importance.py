@@ -1,5 +1,6 @@
 """Permutation importance of a table's columns (Breiman 2001, doi 10.1023/A:1010933404324)."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ def column_importance(
     y_true: np.ndarray,
     *,
     seed: int,
+    seconds: float = math.inf,
 ) -> Importance:
     """Shuffles the columns of a table, a date whole and not in its parts.
 
@@ -49,12 +51,12 @@ def column_importance(
         typed: (n_rows, n_columns) held-out rows.
         y_true: (n_rows,) their classes.
         seed: of the shuffles and the sample.
+        seconds: that it may take; of a model that answers too slowly fewer columns are shuffled.
     """
     n_rows = min(len(typed), 1000, max(50, MOST_CELLS // typed.shape[1]))
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(typed), n_rows, replace=False)
     sample, y_true = typed.iloc[rows].reset_index(drop=True), y_true[rows]
-    names = _most_informative(sample, y_true, seed)
 
     def loss(table: pd.DataFrame) -> float:
         proba = predict_proba(table)
@@ -62,8 +64,11 @@ def column_importance(
 
     started = time.perf_counter()
     before = loss(sample)
-    once = (time.perf_counter() - started) * len(names)
-    repeats = int(np.clip(MOST_SECONDS / once, 1, MOST_REPEATS))
+    one = time.perf_counter() - started
+    names = _most_informative(
+        sample, y_true, seed, most=int(np.clip(seconds / one, 1, MOST_COLUMNS))
+    )
+    repeats = int(np.clip(min(MOST_SECONDS, seconds) / (one * len(names)), 1, MOST_REPEATS))
     rises = np.empty((len(names), repeats))
     for column, name in enumerate(names):
         for repeat in range(repeats):
@@ -72,10 +77,10 @@ def column_importance(
     return Importance(names, rises.mean(axis=1), rises.std(axis=1))
 
 
-def _most_informative(sample: pd.DataFrame, y_true: np.ndarray, seed: int) -> list[str]:
+def _most_informative(sample: pd.DataFrame, y_true: np.ndarray, seed: int, most: int) -> list[str]:
     names = list(sample.columns)
-    if len(names) <= MOST_COLUMNS or len(np.unique(y_true)) < 2:
-        return names[:MOST_COLUMNS]
+    if len(names) <= most or len(np.unique(y_true)) < 2:
+        return names[:most]
     ranks = np.column_stack([pd.factorize(sample[name], sort=True)[0] for name in names])
     information = mutual_info_classif(ranks.astype(float), y_true, random_state=seed)
-    return [names[i] for i in sorted(np.argsort(-information, kind="stable")[:MOST_COLUMNS])]
+    return [names[i] for i in sorted(np.argsort(-information, kind="stable")[:most])]

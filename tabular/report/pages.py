@@ -130,11 +130,6 @@ def render(page: Page) -> str:
         }
         for y in shown
     ]
-    body = json.dumps({"inputs": [dict(page.example)]}, ensure_ascii=False)
-    call = (
-        "curl localhost:5000/invocations -H 'Content-Type: application/json' \\\n  -d "
-        + shlex.quote(body)
-    )
     return fill(
         "report.html",
         **vars(page),
@@ -146,7 +141,16 @@ def render(page: Page) -> str:
         more_classes=len(totals) - len(classes),
         fewest_rows=FEWEST_ROWS,
         serve=f"mlflow models serve -m {page.model_uri} --env-manager local",
-        call=call if page.example else "",
+        call=curl(page.example) if page.example else "",
+    )
+
+
+def curl(row: Mapping[str, Any]) -> str:
+    """The command that asks a model server about one row."""
+    body = json.dumps({"inputs": [dict(row)]}, ensure_ascii=False)
+    return (
+        "curl localhost:5000/invocations -H 'Content-Type: application/json' \\\n  -d "
+        + shlex.quote(body)
     )
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 
 from tabular.errors import BadInput
-from tabular.families.classifiers import CLASSIFIERS, space_of
+from tabular.families.classifiers import CLASSIFIERS, nearest_params, space_of
 from tabular.families.space import Shape
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.racing import bounds
@@ -72,9 +72,10 @@ def search(
     metric: str,
     seed: int,
     done: Sequence[Trial] = (),
+    first: Sequence[tuple[str, Mapping[str, Any]]] = (),
     costs: np.ndarray | None = None,
 ) -> Iterator[Trial]:
-    """Searches; the first trials are each family's defaults.
+    """Searches; the first trials are those that are given, then each family's defaults.
 
     The same seed, table and number of places in the engine give the same trials, as long as no
     time runs out: trial n is asked for once all trials up to a fixed number before it have
@@ -88,6 +89,7 @@ def search(
         metric: the objective, a key of `METRICS`.
         seed: of the sampler and of every fit.
         done: trials of an earlier search to go on from; they count among `budget.trials`.
+        first: families and hyperparameters to begin with, as near as the spaces come to them.
         costs: by which trials decide, see `Task`.
 
     Yields:
@@ -97,15 +99,19 @@ def search(
     finished = list(done)
     for trial in done:
         recall(study, trial, classifiers, shape, metric)
+    tried = {_key(trial.classifier, trial.params) for trial in done}
     begun = {trial.classifier for trial in done}
-    for classifier in classifiers:
-        if classifier not in begun:
-            space = space_of(classifier, shape)
-            first = {f"{classifier}.{name}": range_.first for name, range_ in space.items()}
-            study.enqueue_trial({"classifier": classifier, **first})
+    defaults: list[tuple[str, Mapping[str, Any]]] = [(c, {}) for c in classifiers if c not in begun]
+    waiting = set(tried)
+    for classifier, given in [*first, *defaults]:
+        params = nearest_params(classifier, given, shape)
+        key = _key(classifier, params | CLASSIFIERS[classifier].fixed(shape))
+        if key not in waiting:
+            waiting.add(key)
+            named = {f"{classifier}.{name}": value for name, value in params.items()}
+            study.enqueue_trial({"classifier": classifier, **named})
     ahead = engine.slots * AHEAD if engine.slots > 1 else 1
     limit = budget.limit()
-    tried = {_key(trial.classifier, trial.params) for trial in done}
     asked: list[tuple[Task, optuna.Trial]] = []
     ended: dict[int, Trial] = {}
     while True:

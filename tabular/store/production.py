@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from tabular.errors import BadInput, first_line
+from tabular.store.descriptions import with_moves, with_promotion
 from tabular.store.history import Move, now, read_move, rollback_target, unwritten
 from tabular.store.registry import GONE, registered, stage_of, stages_are_deprecated, versions_of
 
@@ -65,9 +66,8 @@ def put_forward(name: str, version: int, *, reason: str, by: str) -> Move | None
     tags = {"promoted_at": move.at, "promoted_from": origin, "promotion_reason": move.reason}
     _tag(name, version, tags)
     client = MlflowClient()
-    sentence = (client.get_model_version(name, str(version)).description or "").split(_SINCE)[0]
-    description = f"{sentence}{_SINCE}{move.at[:10]}: {reason}."
-    client.update_model_version(name, str(version), description)
+    description = client.get_model_version(name, str(version)).description or ""
+    client.update_model_version(name, str(version), with_promotion(description, move))
     _move(name, move)
     return move
 
@@ -138,7 +138,6 @@ def repair(name: str) -> None:
         _settle(name)
 
 
-_SINCE = " Promoted on "  # what a promotion adds to a version's description
 _MOVE = re.compile(r"move[._]")  # registered models' tags: one for each move, by its time
 
 
@@ -189,7 +188,7 @@ class _StageRefused(Exception):
 
 
 def _settle(name: str) -> None:
-    """Makes the history, the alias `previous` and the stages follow the version in production.
+    """Makes history, alias `previous`, stages and description follow the version in production.
 
     Whoever writes looks again, so that of several at once the last alias wins everywhere. The
     history is read before the alias, and written after it: one that lags was not written yet.
@@ -240,6 +239,10 @@ def _settle_once(name: str, stages: bool) -> bool:
         if stages and number != current and stage_of(version) == PRODUCTION:
             changed = True
             _set_stage(name, number, ARCHIVED)
+    description = with_moves(model.description or "", moves)
+    if description != (model.description or ""):
+        changed = True
+        _write(client.update_registered_model, name, description)
     return changed
 
 

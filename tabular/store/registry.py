@@ -51,12 +51,21 @@ class Version:
 
 
 def register(
-    name: str, *, model_id: str, run_id: str, tags: dict[str, str], description: str
+    name: str,
+    *,
+    model_id: str,
+    run_id: str,
+    tags: dict[str, str],
+    description: str,
+    model: str = "",
 ) -> Version:
-    """Registers a logged model (`m-…`) as the next version of a model, which it makes if needed."""
+    """Registers a logged model (`m-…`) as the next version of a model, which it makes if needed.
+
+    `description` is the version's, and `model` that of the registered model, if it is made.
+    """
     client = MlflowClient()
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=model or None)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -77,6 +86,17 @@ def find(name: str, tags: Mapping[str, str]) -> Version | None:
         if tags.items() <= version.tags.items():
             return _version(MlflowClient(), version)
     return None
+
+
+def read_version(name: str, number: int) -> Version | None:
+    """A version of a model, None if there is none of this number."""
+    client = MlflowClient()
+    try:
+        return _version(client, client.get_model_version(name, str(number)))
+    except MlflowException as error:
+        if error.error_code in GONE:
+            return None
+        raise
 
 
 def resolve(uri: str) -> str:

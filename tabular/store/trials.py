@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, RunTag
 from mlflow.entities.run import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -27,6 +27,7 @@ from tabular.stats.metrics import METRICS
 
 LONGEST_PARAM = 6000  # MLflow's limit
 OOF_FILE = "out_of_fold.npz"
+WARM_START = "warm_start_from"  # tag of a sweep's run
 MOST_OOF_BYTES = 2**26  # more is not kept: a resumed sweep evaluates these trials again
 
 
@@ -130,11 +131,8 @@ def read_trials(
     digests = {used.dataset.digest for used in inputs}
     if digests and digests != {digest}:
         raise BadInput(f"run {run_id!r} searched another table; give the same data and target")
-    for name, values in same.items():
-        given = parent.data.params.get(name, "")
-        if given not in {*values, *map(shlex.quote, values)}:  # as the run of a project logs it
-            found = f"no {name}" if given in ("", shlex.quote("")) else f"{name} {given}"
-            raise BadInput(f"run {run_id!r} has {found}; give the same")
+    if other := _differing(parent, same):
+        raise BadInput(f"run {run_id!r} has {other}; give the same")
     ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}'"
     children = mlflow.search_runs([parent.info.experiment_id], ours, output_format="list")
     trials = {}
@@ -153,6 +151,56 @@ def read_trials(
     if not any(metric in trial.metrics for trial in trials.values()):
         raise BadInput(f"the trials of run {run_id!r} have no {metric!r}; name its own metric")
     return trials
+
+
+def _differing(run: Run, same: Mapping[str, Collection[str]]) -> str:
+    """The first parameter of a run that is none of these texts, in words; "" if all are."""
+    for name, values in same.items():
+        given = run.data.params.get(name, "")
+        if given not in {*values, *map(shlex.quote, values)}:  # as the run of a project logs it
+            return f"no {name}" if given in ("", shlex.quote("")) else f"{name} {given}"
+    return ""
+
+
+def sweep_had(run_id: str, same: Mapping[str, Collection[str]]) -> bool:
+    """Whether a sweep's run is there and was given these parameters, each as one of the texts."""
+    try:
+        return not _differing(MlflowClient().get_run(run_id), same)
+    except MlflowException:
+        return False
+
+
+def warm_start_of(run_id: str) -> str:
+    """The version whose recipe a sweep began with, as `models:/<name>/<n>`; "" without."""
+    try:
+        return str(MlflowClient().get_run(run_id).data.tags.get(WARM_START, ""))
+    except MlflowException:
+        return ""
+
+
+def read_members(run_id: str) -> list[Trial]:
+    """The trials that a version was made of, from its run.
+
+    Raises:
+        BadInput: its run, or that of a trial, is gone.
+    """
+    client = MlflowClient()
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        raise BadInput("its run is gone") from None
+    if run.info.lifecycle_stage == LifecycleStage.DELETED:
+        raise BadInput("its run was deleted")
+    if run.data.params.get("classifier") != "ensemble":
+        return [_trial(0, run)]
+    parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID, "")
+    ours = f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent}'"
+    children = mlflow.search_runs([run.info.experiment_id], ours, output_format="list")
+    by_name = {(child.info.run_name or "").split(" ")[0]: child for child in children}
+    names = list(json.loads(run.data.params.get("members", "{}")))
+    if gone := [name for name in names if name not in by_name]:
+        raise BadInput(f"the run of its trial {gone[0]} is gone")
+    return [_trial(int(name[1:]), by_name[name]) for name in names]
 
 
 def _trial(number: int, child: Run) -> Trial:

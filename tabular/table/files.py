@@ -36,6 +36,7 @@ from tabular.table.chunks import (
 )
 from tabular.table.delimited import layout_of, read_rows
 from tabular.table.joined import joined, partition
+from tabular.table.request_log import NAME, RequestReader, spool_log
 from tabular.table.spool import is_database, spool_excel, spool_json, spool_query
 
 NULLABLE = {
@@ -74,7 +75,9 @@ class RawTable:
     target: str = ""
 
 
-def read_table(data: str, download: Download | None = None) -> RawTable:
+def read_table(
+    data: str, download: Download | None = None, reader: RequestReader | None = None
+) -> RawTable:
     """Reads a whole table: all chunks of `open_table`, one after another.
 
     Raises:
@@ -84,7 +87,7 @@ def read_table(data: str, download: Download | None = None) -> RawTable:
         frame, target = load_built_in(data)
         return RawTable(frame, False, data, target=target)
     shown = without_password(data)
-    with open_table(data, download) as table:
+    with open_table(data, download, reader) as table:
         chunks = list(table.chunks())
         whole = pa.Table.from_batches([chunk.rows for chunk in chunks], table.schema)
         unreadable = tuple(line for chunk in chunks for line in chunk.unreadable)
@@ -114,13 +117,16 @@ def _unnamed_index(table: pa.Table) -> list[str]:
 
 
 @contextmanager
-def open_table(data: str, download: Download | None = None) -> Iterator[Table]:
+def open_table(
+    data: str, download: Download | None = None, reader: RequestReader | None = None
+) -> Iterator[Table]:
     """Opens a table; what is not on this machine is fetched for as long as the block lasts.
 
     Args:
         data: a built-in set, the path or URI of a file or of a folder of files, or a database with
             a query.
         download: see `tabular.table.addresses.fetch`.
+        reader: of the model that the table is for, which reads a log of requests.
 
     Raises:
         BadInput: there is no such table, or it is not what its ending says.
@@ -138,7 +144,7 @@ def open_table(data: str, download: Download | None = None) -> Iterator[Table]:
                 table = _open_folder(path, folder)
             else:
                 path = fetch(data, folder / "fetched", download)
-                table = (_open_folder if path.is_dir() else _open_file)(path, folder)
+                table = (_open_folder if path.is_dir() else _open_file)(path, folder, reader)
         yield replace(table, name=name, chunks=lambda: _readable(table.chunks(), shown))
 
 
@@ -156,7 +162,9 @@ def _readable(chunks: Iterator[Chunk], data: str) -> Iterator[Chunk]:
         yield from chunks
 
 
-def _open_file(path: Path, temporary: Path) -> Table:
+def _open_file(path: Path, temporary: Path, reader: RequestReader | None = None) -> Table:
+    if NAME.search(path.name):
+        return _of_requests([path], path, temporary, reader)
     ending = ENDING.search(path.name)
     if not ending:
         raise BadInput(
@@ -218,7 +226,21 @@ def _of_types(path: Path, kind: str) -> Table:
     )
 
 
-def _open_folder(path: Path, temporary: Path) -> Table:
+def _of_requests(
+    files: list[Path], path: Path, temporary: Path, reader: RequestReader | None
+) -> Table:
+    """The files of a log of requests, which lie at `path`."""
+    parts, notes = spool_log(files, Path(tempfile.mkdtemp(dir=temporary)), reader)
+    table = _open_folder(parts, temporary)
+    return replace(
+        table,
+        name=safe_name(str(path)),
+        hash_bytes=lambda: digest_of(path),
+        notes=(*notes, *table.notes),
+    )
+
+
+def _open_folder(path: Path, temporary: Path, reader: RequestReader | None = None) -> Table:
     """The files of a folder, one after another, in the order of their names."""
     files = [
         file
@@ -226,6 +248,13 @@ def _open_folder(path: Path, temporary: Path) -> Table:
         if file.is_file() and not any(p[0] in "._" for p in file.relative_to(path).parts)
     ]
     known = [file for file in files if ENDING.search(file.name)]
+    if logs := [file for file in known if NAME.search(file.name)]:
+        if others := [file for file in known if file not in logs]:
+            raise BadInput(
+                f"{path} cannot be read: it holds a log of requests ({logs[0].name}) and other "
+                f"tables ({others[0].name}); part them"
+            )
+        return _of_requests(logs, path, temporary, reader)
     tables = [_open_file(file, temporary) for file in known]
     if not known:  # as some programs name the parts of a table
         tables = [_of_types(file, "parquet") for file in files]

@@ -35,13 +35,13 @@ def spool(rows: Iterable[Row], folder: Path, names: Sequence[str] = ()) -> Path:
     part = 0
     while (block := list(islice(rows, ROWS))) or not part:
         names = list(dict.fromkeys([*names, *(name for row in block for name in row)]))
-        columns = {name: _array([row.get(name) for row in block]) for name in names}
+        columns = {name: as_array([row.get(name) for row in block]) for name in names}
         pq.write_table(pa.table(columns), folder / f"{part:06d}.parquet")
         part += 1
     return folder
 
 
-def _array(cells: list[Any]) -> pa.Array:
+def as_array(cells: list[Any]) -> pa.Array:
     """Cells in their common type; as text where there is none, or one that files do not have."""
     try:
         array = pa.array(cells)

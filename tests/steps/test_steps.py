@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -73,7 +74,14 @@ def test_a_registered_version_carries_all_that_is_promised(store: Store, mixed: 
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == ARTIFACTS
     assert set(version.tags) == TAGS
     assert version.description.startswith("logistic_regression on mixed: f1_macro 0.")
-    assert version.description.endswith("features and 2 classes.")
+    sentence, table, *_, call = version.description.split("\n\n")
+    assert sentence.endswith("features and 2 classes.")
+    assert "| `note` | text |  |" in table and "| `plan` | category | `" in table
+    row = json.loads(shlex.split(call)[-2])["inputs"][0]
+    load = mlflow.pyfunc.load_model("models:/mixed/1")
+    assert load.predict(pd.DataFrame([row]))["prediction"].tolist()[0] in ("yes", "no")
+    model = client.get_registered_model("mixed")
+    assert model.description.startswith("Predicts `label` (`no`, `yes`) from the table `mixed`.")
     logged = run.inputs.dataset_inputs[0].dataset
     columns = {c["name"]: c["type"] for c in json.loads(logged.schema)["mlflow_colspec"]}
     assert (columns["amount"], columns["plan"], columns["joined"]) == (

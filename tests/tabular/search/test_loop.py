@@ -104,6 +104,19 @@ def test_it_makes_no_difference_which_trials_end_together(iris: Prepared) -> Non
     assert found[0] == found[1] == found[2] == found[3]
 
 
+def test_given_configurations_come_first_and_once(iris: Prepared) -> None:
+    first = [("k_neighbors", {"n_neighbors": 9, "weights": "distance", "p": 1})] * 2
+    first += [("logistic_regression", {"C": 1.0}), ("k_neighbors", {"n_neighbors": 10**6})]
+    trials, again = (without_times(run(iris, trials=7, first=first)) for _ in range(2))
+    assert trials == again
+    tried = [(trial.classifier, trial.params) for trial in trials]
+    assert tried[:2] == first[1:3]
+    assert tried[2] == ("k_neighbors", {"n_neighbors": 46, "weights": "uniform", "p": 2})
+    assert tried[3] == ("k_neighbors", {"n_neighbors": 5, "weights": "uniform", "p": 2})
+    rest = run(iris, trials=7, first=first, done=trials[:1])
+    assert [(trial.classifier, trial.params) for trial in rest][:2] == tried[1:3]
+
+
 def test_trials_are_kept_exactly(iris: Prepared) -> None:
     assert len(run(iris, trials=5, jobs=2)) == 5
 

@@ -1,0 +1,52 @@
+"""How the time of a sweep is divided: until when it searches, and what is kept for the rest."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from tabular.process import BEGAN
+from tabular.recipe.ensemble import MEMBERS
+from tabular.recipe.recipe import Recipe
+from tabular.search.cross_validation import Trial
+from tabular.search.stopping import Deadline
+
+# What follows the search takes about as much of Python as the imports at the beginning, so it is
+# measured in them: on a slow or busy machine both take longer.
+IMPORTS_SECONDS = 3.0  # where this process is no command, and nothing was measured
+FINISH_IMPORTS = 1.5  # for the model's file, its proof, the report
+EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of the process
+PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
+# A member's last fit, its file and its proof take about so many times its fit on a fold.
+FINISH_FITS = 3.0
+RECIPE_SHARE = 0.3  # of the time after the search, for ensemble, calibration and threshold
+
+
+class Timing:
+    """The division of a sweep's time.
+
+    Args:
+        timeout: seconds for the whole command; 0 for no limit.
+        promotes: whether the promotion is part of the command.
+    """
+
+    def __init__(self, timeout: float, *, promotes: bool = False) -> None:
+        now = time.monotonic()
+        began = now if BEGAN is None else BEGAN
+        self.imports = IMPORTS_SECONDS if BEGAN is None else now - began
+        self.timeout = timeout or math.inf
+        after = self.imports * (EXIT_IMPORTS + PROMOTION_IMPORTS * promotes)
+        self.deadline = Deadline(began + self.timeout - min(after, self.timeout / 3))
+
+    def recipes(
+        self, finish: Callable[[], list[Recipe]], plain: Sequence[Recipe]
+    ) -> Sequence[Recipe]:
+        """What `finish` makes of the trials, or what there is without it."""
+        seconds = RECIPE_SHARE * self.deadline.left()
+        what = "ensemble, calibration and threshold"
+        return self.deadline.within(what, seconds, finish, plain)
+
+    def reserve(self, trials: Sequence[Trial]) -> float:
+        """Seconds that are kept for what comes after the search, by the trials so far."""
+        costs = sorted(t.seconds / len(t.fold_scores) for t in trials if t.metrics)
+        seconds = FINISH_IMPORTS * self.imports + FINISH_FITS * sum(costs[-MEMBERS:])
+        return min(seconds, self.timeout / 2)
