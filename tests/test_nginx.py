@@ -26,7 +26,7 @@ from tests.front import (
     Answer,
     Front,
     crowd,
-    loaded,
+    is_up,
     model_server,
     nginx,
     read_answer,
@@ -51,7 +51,7 @@ def front(served: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
         for number in (1, 2):
             stack.enter_context(model_server(served, folder, number))
         front = stack.enter_context(nginx(folder))
-        wait_until(lambda: all(loaded(folder, number) for number in (1, 2)))
+        wait_until(lambda: all(is_up(folder, number) for number in (1, 2)))
         yield front
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
