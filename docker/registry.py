@@ -62,7 +62,7 @@ def fetch(version: ModelVersion) -> Path:
     try:
         uri = f"models:/{version.name}/{version.version}"
         path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
-        check(path, version.tags)
+        check(path, version.tags, version.run_id)
     except BaseException:
         shutil.rmtree(folder)
         raise

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
+from tabular.search.stopping import TimeUp
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import sign
 
@@ -184,6 +185,9 @@ def evaluate_configuration(
                 )
                 if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
+    except TimeUp:
+        seconds = time.monotonic() - started
+        return task.failed(f"took too long ({seconds:.1f} s)", seconds)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)
@@ -197,6 +201,24 @@ def evaluate_configuration(
         reason = f"{task.metric} is undefined on this table"
         return task.failed(reason, time.monotonic() - started)
     return _trial(task, scores, started, metrics=metrics, oof=np.concatenate(oof))
+
+
+def fit_on_files(
+    classifier: str, params: dict[str, Any], seed: int, n_categories: int, files: Sequence[Path]
+) -> Any:
+    """Fits a classifier on arrays that lie in files.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+        params: its hyperparameters.
+        seed: of the fit.
+        n_categories: how many of the first columns hold codes of categories.
+        files: of the rows, their classes and, where there are some, their weights.
+    """
+    rows, y, *weights = (np.asarray(np.load(file, mmap_mode="r")) for file in files)
+    model = make_classifier(classifier, params, seed=seed, n_categories=n_categories)
+    with quiet_fits():
+        return model.fit(rows, y, **({"sample_weight": weights[0]} if weights else {}))
 
 
 def _behind(task: Task, scores: Sequence[float]) -> bool:
