@@ -15,19 +15,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from ping import Connection
-from registry import fetch, server_of, version_in_production
+from registry import SECONDS_BETWEEN_LOOKS, fetch, server_of, version_in_production
 
 from custom_model.artifact import Changed
 
-SECONDS_BETWEEN_LOOKS = 5
 SECONDS_TO_START = 120
 SECONDS_TO_FINISH = 65  # MLflow gives a request at most 60
 TOLERANCE = 1e-9  # as between a version's registration and its promotion
@@ -37,7 +35,7 @@ running: list[subprocess.Popen[bytes]] = []
 
 
 class Unfit(Exception):
-    """A version does not answer as it did when it was registered; the message says why."""
+    """A version that does not serve as it should; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,11 @@ def follow(version: ModelVersion, path: Path, socket: str) -> None:
         socket: path of the Unix socket to listen on.
     """
     try:
-        try:
-            server = start(version, path, socket)
-            print(f"serving {version.name} version {version.version}", flush=True)
-            _keep(server, socket)
-        except Unfit as error:
-            sys.exit(f"models:/{version.name}/{version.version} {error}")
+        server = start(version, path, socket)
+        print(f"serving {version.name} version {version.version}", flush=True)
+        _keep(server, socket)
+    except Unfit as error:
+        sys.exit(f"{version.name} {error}")
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for process in running:
@@ -84,7 +81,9 @@ def _keep(server: Server, socket: str) -> None:
     while True:
         with suppress(subprocess.TimeoutExpired):
             server.process.wait(SECONDS_BETWEEN_LOOKS)
-        _reap()
+        with suppress(ChildProcessError):  # process 1 gets the children of those that end first
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         served = server.version.version
         if server.process.poll() is not None:
             print(f"the server of {name} version {served} ended and is started again", flush=True)
@@ -96,12 +95,14 @@ def _keep(server: Server, socket: str) -> None:
                 unfit = logged = ""
             if version.version in (served, unfit):
                 continue
-            with _alone(Path(socket).with_name("change.lock")):
-                before, server = server, _try(version, socket)
+            # the kernel takes the lock from whoever ends
+            with Path(socket).with_name("change.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                before, server = server, _change_to(version, socket)
         except BlockingIOError:  # the other server changes over; this one is next
             continue
         except Unfit as error:
-            unfit, why = version.version, f"version {version.version} {error}"
+            unfit, why = version.version, str(error)
         except Exception as error:  # of the registry and the store, which raise many kinds
             why = str(error).splitlines()[0]
         else:
@@ -114,7 +115,7 @@ def _keep(server: Server, socket: str) -> None:
             logged = why
 
 
-def _try(version: ModelVersion, socket: str) -> Server:
+def _change_to(version: ModelVersion, socket: str) -> Server:
     """Starts a version where its files are what was registered.
 
     Raises:
@@ -122,12 +123,11 @@ def _try(version: ModelVersion, socket: str) -> Server:
         Exception: of the registry or the store; another time it may work.
     """
     try:
-        return start(version, fetch(version), socket)
+        path = fetch(version)
     except Changed as error:
-        version_in_production(
-            version.name
-        )  # a signature is missing, too, while the registry is away
-        raise Unfit(str(error)) from None
+        version_in_production(version.name)  # raises while the registry, and a signature, are away
+        raise Unfit(f"version {version.version} {error}") from None
+    return start(version, path, socket)
 
 
 def start(version: ModelVersion, path: Path, socket: str) -> Server:
@@ -142,7 +142,6 @@ def start(version: ModelVersion, path: Path, socket: str) -> Server:
         Unfit: it does not start, or does not answer its example rows as it should.
     """
     unknown = f"{socket}.{version.version}"
-    Path(unknown).unlink(missing_ok=True)
     arguments, environment = server_of(version, path, unknown)
     command = [sys.executable, "-m", "uvicorn", *arguments]
     process = subprocess.Popen(command, env=environment, start_new_session=True)
@@ -150,27 +149,27 @@ def start(version: ModelVersion, path: Path, socket: str) -> Server:
     try:
         _wait_until_up(process, unknown)
         _ask_example(path, unknown)
-    except Unfit:
+    except Exception as error:
         _end(process, seconds=0)
         Path(unknown).unlink(missing_ok=True)
         shutil.rmtree(path)
-        raise
+        broken_off = f"does not answer its example rows: {error!r}"
+        why = error if isinstance(error, Unfit) else broken_off
+        raise Unfit(f"version {version.version} {why}") from None
     Path(unknown).rename(socket)
     return Server(version, path, process)
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], socket: str) -> None:
     end = time.monotonic() + SECONDS_TO_START
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    several, workers = os.environ.get("MLFLOW_MODELS_WORKERS", "1") != "1", set[str]()
-    while process.poll() is None:
-        if time.monotonic() > end:
-            raise Unfit(f"does not start within {SECONDS_TO_START} s; the lines above say why")
+    several = os.environ.get("MLFLOW_MODELS_WORKERS", "1") != "1"
+    children, workers = Path(f"/proc/{process.pid}/task/{process.pid}/children"), set[str]()
+    while process.poll() is None and time.monotonic() < end:
         with suppress(OSError, http.client.HTTPException):
-            if _ask(socket, "GET", "/ping", None, timeout=5)[0] == 200:
+            if _ask(socket, "/ping", timeout=5)[0] == 200:
                 return
-        if several and children.exists():
-            alive = set(children.read_text().split())
+        with suppress(OSError):
+            alive = set(children.read_text().split()) if several else set()
             if workers - alive:  # one that ended; uvicorn would start another one for ever
                 break
             workers |= alive
@@ -183,31 +182,26 @@ def _ask_example(path: Path, socket: str) -> None:
     example, bundle = path / "serving_input_example.json", path / "artifacts" / "bundle.json"
     if not example.exists():
         return
-    try:
-        status, text = _ask(socket, "POST", "/invocations", example.read_bytes(), timeout=65)
-    except (OSError, http.client.HTTPException) as error:
-        raise Unfit(f"does not answer its example rows: {type(error).__name__}") from None
+    status, text = _ask(socket, "/invocations", example.read_bytes(), timeout=SECONDS_TO_FINISH)
     if status != 200:
         raise Unfit(f"refuses its example rows: {text.decode(errors='replace')[:200]}")
     expected = bundle.exists() and json.loads(bundle.read_text("utf-8")).get("example_proba")
     if expected:
         rows = json.loads(text)["predictions"]
-        proba = np.array([[row[k] for k in row if k.startswith("probability_")] for row in rows])
-        same = proba.shape == np.shape(expected)
-        if not same or not np.allclose(proba, expected, rtol=0, atol=TOLERANCE):
+        proba = [[row[name] for name in row if name.startswith("probability_")] for row in rows]
+        if not np.allclose(proba, expected, rtol=0, atol=TOLERANCE):
             raise Unfit("answers its example rows otherwise than when it was registered")
 
 
 def _ask(
-    socket: str, method: str, target: str, body: bytes | None, *, timeout: float
+    socket: str, target: str, body: bytes | None = None, *, timeout: float
 ) -> tuple[int, bytes]:
-    connection = Connection(socket, timeout)
-    try:
+    """GET, or POST when there is a body."""
+    with closing(Connection(socket, timeout)) as connection:
+        method = "POST" if body else "GET"
         connection.request(method, target, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, answer.read()
-    finally:
-        connection.close()
 
 
 def _end(process: subprocess.Popen[bytes], seconds: float = SECONDS_TO_FINISH) -> None:
@@ -219,22 +213,3 @@ def _end(process: subprocess.Popen[bytes], seconds: float = SECONDS_TO_FINISH) -
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     running.remove(process)
-
-
-def _reap() -> None:
-    """Process 1 gets the children of those that end before them."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Holds a lock that the kernel takes from whoever ends.
-
-    Raises:
-        BlockingIOError: another model server has it.
-    """
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

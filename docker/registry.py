@@ -17,7 +17,7 @@ from mlflow.pyfunc import scoring_server
 
 from custom_model.artifact import check
 
-SECONDS_BETWEEN_LOOKS = 2
+SECONDS_BETWEEN_LOOKS = 5
 
 
 def version_in_production(name: str) -> ModelVersion:

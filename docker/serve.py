@@ -20,17 +20,18 @@ import signal
 import sys
 from pathlib import Path
 
-import uvicorn.main
-from follow import follow
-from registry import fetch, server_of, wait_for_version
-
-from custom_model.artifact import Changed
-
 
 def main() -> None:
     """Becomes the server of one version, or follows the registry."""
-    # Process 1 of a container is deaf to a signal that it has no handler for; uvicorn has.
+    # Process 1 of a container is deaf to a signal that it has no handler for; uvicorn has. It is
+    # there before the imports, which take seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    import uvicorn.main
+    from follow import follow
+    from registry import fetch, server_of, wait_for_version
+
+    from custom_model.artifact import Changed
+
     name, socket = os.environ["MODEL_NAME"], os.environ["UVICORN_UDS"]
     following = os.environ.get("FOLLOW", "false")
     if following not in ("true", "false"):
