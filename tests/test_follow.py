@@ -28,6 +28,7 @@ from tests.front import NGINX, TOKEN, Front, loaded, model_server, nginx, wait_u
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light)"),
 ]
 NUMBERS = (1, 2)

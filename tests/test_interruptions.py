@@ -24,7 +24,7 @@ from tabular.gate.prove import free_port
 from tabular.store import production, registry
 from tests.conftest import ROOT, Store, tracking_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 KILLS, ROUNDS, AT_ONCE = 50, 20, 8
 

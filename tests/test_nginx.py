@@ -36,6 +36,7 @@ from tests.front import (
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light)"),
 ]
 

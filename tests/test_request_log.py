@@ -31,6 +31,7 @@ from tests.tabular.models.test_requests import rows_sent
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(NGINX is None, reason="needs nginx (apt-get install nginx-light)"),
 ]
 

@@ -14,6 +14,8 @@ import pytest
 from steps import run_step
 from tests.conftest import ROOT, Store
 
+pytestmark = pytest.mark.alone
+
 MLFLOW_RUN = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local"]
 
 
