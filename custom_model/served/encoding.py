@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array, hstack
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -21,7 +23,8 @@ from sklearn.preprocessing import (
 Table = Mapping[str, Sequence[Any]]
 """Values of n rows by expanded column: floats (NaN is missing), categories (None), texts ("")."""
 
-Encode = Callable[[Table], np.ndarray]
+Encode = Callable[[Table], Any]
+"""To a matrix, dense or sparse."""
 
 
 class Uncompiled(Exception):
@@ -34,18 +37,29 @@ def compile_preprocessor(step: Any) -> Encode:
     Raises:
         Uncompiled: a part is of a kind that is not known here.
     """
-    if type(step) is not ColumnTransformer or step.sparse_output_:
-        raise Uncompiled("preprocessing that is no dense ColumnTransformer")
-    parts = [_part(fitted, names) for _, fitted, names in step.transformers_ if fitted != "drop"]
+    if type(step) is not ColumnTransformer:
+        raise Uncompiled("preprocessing that is no ColumnTransformer")
+    weights = step.transformer_weights or {}
+    parts = [
+        _weighed(_part(fitted, names), weights.get(name, 1.0))
+        for name, fitted, names in step.transformers_
+        if fitted != "drop"
+    ]
+    if step.sparse_output_:
+        return lambda table: hstack([part(table) for part in parts], format="csr")
     if len(parts) == 1:
         return parts[0]
     return lambda table: np.concatenate([part(table) for part in parts], axis=1)
 
 
+def _weighed(encode: Encode, weight: float) -> Encode:
+    return encode if weight == 1.0 else lambda table: encode(table) * weight
+
+
 def _part(fitted: Any, names: Any) -> Encode:
     kind = type(fitted)
-    if kind is TfidfVectorizer and isinstance(names, str):
-        return _words(fitted, names)
+    if isinstance(names, str):
+        return _text(fitted, names)
     names = list(names)
     if kind in (OneHotEncoder, OrdinalEncoder):
         return _categories(fitted, names)
@@ -54,6 +68,16 @@ def _part(fitted: Any, names: Any) -> Encode:
     if kind is Pipeline and [type(s) for _, s in fitted.steps] == [SimpleImputer, StandardScaler]:
         return _scaled(fitted.steps[0][1], fitted.steps[1][1], names)
     raise Uncompiled(f"preprocessing by {kind.__name__}")
+
+
+def _text(fitted: Any, name: str) -> Encode:
+    steps = [step for _, step in fitted.steps] if type(fitted) is Pipeline else [fitted]
+    kinds = [type(step) for step in steps]
+    if kinds == [TfidfVectorizer]:
+        return _words(steps[0], name)
+    if kinds[:2] != [TfidfVectorizer, TruncatedSVD] or kinds[2:] not in ([], [StandardScaler]):
+        raise Uncompiled(f"texts prepared by {kinds[-1].__name__}")
+    return _components(_words(steps[0], name), steps[1], *steps[2:] or [None])
 
 
 def _numbers(table: Table, names: list[str]) -> np.ndarray:
@@ -121,25 +145,45 @@ def _scaled(imputer: SimpleImputer, scaler: StandardScaler, names: list[str]) ->
     return encode
 
 
-def _words(vectorizer: TfidfVectorizer, name: str) -> Encode:
+def _words(vectorizer: TfidfVectorizer, name: str) -> Callable[[Table], csr_array]:
     """Term frequency times inverse document frequency, each row of length 1."""
     v = vectorizer
-    if v.norm != "l2" or not v.use_idf or v.sublinear_tf or v.binary or v.dtype != np.float64:
+    if v.norm != "l2" or not v.use_idf or v.binary or v.dtype != np.float64:
         raise Uncompiled("words that are weighed in another way")
     analyse, codes, weights = v.build_analyzer(), v.vocabulary_, v.idf_.tolist()
+    frequency: Callable[[int], float] = (lambda n: math.log(n) + 1) if v.sublinear_tf else float
 
-    def encode(table: Table) -> np.ndarray:
+    def weigh(text: str) -> tuple[list[int], list[float]]:
+        counts = Counter(codes[word] for word in analyse(text) if word in codes)
+        kept = sorted(counts)
+        values = [frequency(counts[code]) * weights[code] for code in kept]
+        length = math.sqrt(_sum_in_order(value * value for value in values))
+        return kept, [value / length for value in values]
+
+    def encode(table: Table) -> csr_array:
         texts = table[name]
-        matrix = np.zeros((len(texts), len(weights)))
-        for row, text in enumerate(texts):
-            counts = Counter(codes[word] for word in analyse(text) if word in codes)
-            words = {code: counts[code] * weights[code] for code in sorted(counts)}
-            length = math.sqrt(_sum_in_order(value * value for value in words.values()))
-            for code, value in words.items():
-                matrix[row, code] = value / length
-        return matrix
+        once = {text: weigh(text) for text in dict.fromkeys(texts)}
+        rows = [once[text] for text in texts]
+        ends = np.cumsum([0, *(len(kept) for kept, _ in rows)])
+        return csr_array(
+            (
+                np.array([value for _, values in rows for value in values]),
+                np.array([code for kept, _ in rows for code in kept], dtype=np.int32),
+                ends.astype(np.int32),
+            ),
+            shape=(len(texts), len(weights)),
+        )
 
     return encode
+
+
+def _components(words: Encode, svd: TruncatedSVD, scaler: StandardScaler | None) -> Encode:
+    """The components in which the words of the training rows vary most."""
+    directions = np.ascontiguousarray(svd.components_.T)
+    if scaler is None:
+        return lambda table: words(table) @ directions
+    mean, scale = scaler.mean_, scaler.scale_
+    return lambda table: (words(table) @ directions - mean) / scale
 
 
 def _sum_in_order(values: Iterable[float]) -> float:

@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 from sklearn.utils.validation import has_fit_parameter
 
 from tabular.families.space import OneOf, Range, Shape, Space
+from tabular.families.texts import Form
 
 SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration fits it five times
 NEIGHBORS_ROWS = 20_000  # it keeps every row and compares each new one with all of them
@@ -42,8 +43,8 @@ class Classifier:
         defaults: hyperparameters whose default differs from scikit-learn's.
         fixed: hyperparameters that follow from the table and are not searched.
         affordable: whether a search of a table of this shape tries it.
-        splits: it splits on one column at a time and takes missing values, as trees do: categories
-            reach it as codes, and numbers as they are.
+        form: of the matrix that it takes. Those of "trees" split on one column at a time and take
+            missing values: categories reach them as codes, and numbers as they are.
         takes_categories: it wants to know which columns hold codes of categories.
         calibrated: it has no probabilities of its own, and is calibrated to have some.
     """
@@ -53,7 +54,7 @@ class Classifier:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Callable[[Shape], dict[str, Any]] = lambda shape: {}
     affordable: Callable[[Shape], bool] = lambda shape: True
-    splits: bool = False
+    form: Form = "dense"
     takes_categories: bool = False
     calibrated: bool = False
 
@@ -68,7 +69,7 @@ def _forest(estimator: type[BaseEstimator]) -> Classifier:
         },
         defaults={"n_estimators": 300},
         fixed=lambda shape: {"n_estimators": 300 if FEW_ROWS <= shape.n_rows <= MANY_ROWS else 100},
-        splits=True,
+        form="trees",
     )
 
 
@@ -98,6 +99,7 @@ CLASSIFIERS: dict[str, Classifier] = {
         LogisticRegression,
         space=lambda shape: {"C": Range(1e-3, 1e2, first=1.0)},
         defaults={"max_iter": 1000},
+        form="sparse",
     ),
     "hist_gradient_boosting": Classifier(
         HistGradientBoostingClassifier,
@@ -109,7 +111,7 @@ CLASSIFIERS: dict[str, Classifier] = {
             if _boosting_stops_early(shape)
             else {}
         ),
-        splits=True,
+        form="trees",
         takes_categories=True,
     ),
     "random_forest": _forest(RandomForestClassifier),

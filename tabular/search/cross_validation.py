@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import load_npz
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
+from tabular.families.texts import Form, form_of
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import sign
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 # target is one was refused when it was read
 MANY_CLASSES = "The number of unique classes is greater than 50%"
 
-FoldMatrices = tuple[np.ndarray, ...]
+FoldMatrices = tuple[Any, ...]
 """Rows and classes fitted on, rows and classes validated on; with weights also those of both."""
 
 
@@ -96,9 +98,9 @@ class Task:
     costs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
-    def for_trees(self) -> bool:
-        """Which matrices the classifier takes: those for trees, or those for all others."""
-        return CLASSIFIERS[self.classifier].splits
+    def form(self) -> Form:
+        """The form of the matrices that the classifier takes."""
+        return CLASSIFIERS[self.classifier].form
 
     def failed(self, reason: str, seconds: float) -> Trial:
         """The trial, failed."""
@@ -115,6 +117,7 @@ class FoldFiles:
         n_classes: number of classes of the whole table.
         n_categories: how many of the first columns of a matrix for trees hold codes of categories.
         weighted: whether rows have weights.
+        texts: whether some columns are texts; without, no matrix is sparse.
     """
 
     folder: str
@@ -122,16 +125,22 @@ class FoldFiles:
     n_classes: int
     n_categories: int
     weighted: bool = False
+    texts: bool = False
 
-    def file(self, for_trees: bool, fold: int, place: int) -> Path:
+    def file(self, form: Form, fold: int, place: int) -> Path:
         """Where one array of one fold lies; `place` is the array's in `FoldMatrices`."""
-        return Path(self.folder, f"{'trees' if for_trees else 'others'}-{fold}-{place}.npy")
+        sparse = form == "sparse" and place in (0, 2)
+        return Path(self.folder, f"{form}-{fold}-{place}.{'npz' if sparse else 'npy'}")
 
-    def matrices(self, for_trees: bool) -> list[FoldMatrices]:
-        """See `Folds`; the arrays are maps of the files."""
+    def matrices(self, form: Form) -> list[FoldMatrices]:
+        """See `Folds`; dense arrays are maps of the files."""
+        form = form_of(form, self.texts)
 
-        def array(fold: int, place: int) -> np.ndarray:
-            return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
+        def array(fold: int, place: int) -> Any:
+            file = self.file(form, fold, place)
+            if file.suffix == ".npz":
+                return load_npz(file)
+            return np.asarray(np.load(file, mmap_mode="r"))
 
         places = range(6 if self.weighted else 4)
         return [tuple(array(fold, place) for place in places) for fold in range(self.n_folds)]
@@ -159,10 +168,10 @@ def evaluate_configuration(
     started = time.monotonic()
     y_true, oof, scores = list[np.ndarray](), list[np.ndarray](), list[float]()
     sample_weight = list[np.ndarray]()
-    n_categories = folds.n_categories * task.for_trees
+    n_categories = folds.n_categories * (task.form == "trees")
     try:
         with quiet_fits():
-            for inside, y_inside, outside, y_outside, *weights in folds.matrices(task.for_trees):
+            for inside, y_inside, outside, y_outside, *weights in folds.matrices(task.form):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(

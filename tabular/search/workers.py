@@ -193,7 +193,7 @@ class Processes:
                     return
                 self._workers.append(idle := _Worker())
             task, limit = self._waiting.popleft()
-            idle.begin(task, self.folds.write(self._folder.name, task.for_trees), limit)
+            idle.begin(task, self.folds.write(self._folder.name, task.form), limit)
 
 
 def _remove_orphans() -> None:
