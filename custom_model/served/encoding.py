@@ -1,13 +1,10 @@
 """The preprocessing of a fitted pipeline, from a Table to a matrix, without a frame."""
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array, hstack
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,11 +17,13 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from .words import Blocks, Words, components, weigh_text
+
 Table = Mapping[str, Sequence[Any]]
 """Values of n rows by expanded column: floats (NaN is missing), categories (None), texts ("")."""
 
 Encode = Callable[[Table], Any]
-"""To a matrix, dense or sparse."""
+"""To a matrix, one of numpy or one that can only be multiplied."""
 
 
 class Uncompiled(Exception):
@@ -40,26 +39,33 @@ def compile_preprocessor(step: Any) -> Encode:
     if type(step) is not ColumnTransformer:
         raise Uncompiled("preprocessing that is no ColumnTransformer")
     weights = step.transformer_weights or {}
-    parts = [
-        _weighed(_part(fitted, names), weights.get(name, 1.0))
-        for name, fitted, names in step.transformers_
-        if fitted != "drop"
-    ]
-    if step.sparse_output_:
-        return lambda table: hstack([part(table) for part in parts], format="csr")
-    if len(parts) == 1:
-        return parts[0]
-    return lambda table: np.concatenate([part(table) for part in parts], axis=1)
+    parts, texts = list[Encode](), list[Callable[[Table], Words]]()
+    for name, fitted, names in step.transformers_:
+        if type(fitted) is TfidfVectorizer and isinstance(names, str) and step.sparse_output_:
+            _check_words(fitted)
+            texts.append(weigh_text(fitted, names, weights.get(name, 1.0)))
+        elif name in weights or texts:
+            raise Uncompiled("weights of columns that are not words")
+        elif fitted != "drop":
+            parts.append(_part(fitted, names))
+    if not parts and len(texts) == 1:
+        return texts[0]
+    dense = parts[0] if len(parts) == 1 else lambda table: _side_by_side(parts, table)
+    if not texts:
+        return dense
+    return lambda table: Blocks(dense(table), [text(table) for text in texts])
 
 
-def _weighed(encode: Encode, weight: float) -> Encode:
-    return encode if weight == 1.0 else lambda table: encode(table) * weight
+def _side_by_side(parts: Sequence[Encode], table: Table) -> np.ndarray:
+    if not parts:
+        return np.empty((len(next(iter(table.values()))), 0))
+    return np.concatenate([part(table) for part in parts], axis=1)
 
 
 def _part(fitted: Any, names: Any) -> Encode:
     kind = type(fitted)
     if isinstance(names, str):
-        return _text(fitted, names)
+        return _components(fitted, names)
     names = list(names)
     if kind in (OneHotEncoder, OrdinalEncoder):
         return _categories(fitted, names)
@@ -70,14 +76,18 @@ def _part(fitted: Any, names: Any) -> Encode:
     raise Uncompiled(f"preprocessing by {kind.__name__}")
 
 
-def _text(fitted: Any, name: str) -> Encode:
+def _components(fitted: Any, name: str) -> Encode:
     steps = [step for _, step in fitted.steps] if type(fitted) is Pipeline else [fitted]
     kinds = [type(step) for step in steps]
-    if kinds == [TfidfVectorizer]:
-        return _words(steps[0], name)
     if kinds[:2] != [TfidfVectorizer, TruncatedSVD] or kinds[2:] not in ([], [StandardScaler]):
         raise Uncompiled(f"texts prepared by {kinds[-1].__name__}")
-    return _components(_words(steps[0], name), steps[1], *steps[2:] or [None])
+    _check_words(steps[0])
+    return components(weigh_text(steps[0], name), steps[1], steps[2] if steps[2:] else None)
+
+
+def _check_words(v: TfidfVectorizer) -> None:
+    if v.norm != "l2" or not v.use_idf or v.binary or v.dtype != np.float64:
+        raise Uncompiled("words that are weighed in another way")
 
 
 def _numbers(table: Table, names: list[str]) -> np.ndarray:
@@ -143,52 +153,3 @@ def _scaled(imputer: SimpleImputer, scaler: StandardScaler, names: list[str]) ->
         return (filled - mean) / scale
 
     return encode
-
-
-def _words(vectorizer: TfidfVectorizer, name: str) -> Callable[[Table], csr_array]:
-    """Term frequency times inverse document frequency, each row of length 1."""
-    v = vectorizer
-    if v.norm != "l2" or not v.use_idf or v.binary or v.dtype != np.float64:
-        raise Uncompiled("words that are weighed in another way")
-    analyse, codes, weights = v.build_analyzer(), v.vocabulary_, v.idf_.tolist()
-    frequency: Callable[[int], float] = (lambda n: math.log(n) + 1) if v.sublinear_tf else float
-
-    def weigh(text: str) -> tuple[list[int], list[float]]:
-        counts = Counter(codes[word] for word in analyse(text) if word in codes)
-        kept = sorted(counts)
-        values = [frequency(counts[code]) * weights[code] for code in kept]
-        length = math.sqrt(_sum_in_order(value * value for value in values))
-        return kept, [value / length for value in values]
-
-    def encode(table: Table) -> csr_array:
-        texts = table[name]
-        once = {text: weigh(text) for text in dict.fromkeys(texts)}
-        rows = [once[text] for text in texts]
-        ends = np.cumsum([0, *(len(kept) for kept, _ in rows)])
-        return csr_array(
-            (
-                np.array([value for _, values in rows for value in values]),
-                np.array([code for kept, _ in rows for code in kept], dtype=np.int32),
-                ends.astype(np.int32),
-            ),
-            shape=(len(texts), len(weights)),
-        )
-
-    return encode
-
-
-def _components(words: Encode, svd: TruncatedSVD, scaler: StandardScaler | None) -> Encode:
-    """The components in which the words of the training rows vary most."""
-    directions = np.ascontiguousarray(svd.components_.T)
-    if scaler is None:
-        return lambda table: words(table) @ directions
-    mean, scale = scaler.mean_, scaler.scale_
-    return lambda table: (words(table) @ directions - mean) / scale
-
-
-def _sum_in_order(values: Iterable[float]) -> float:
-    """As a loop in C adds; `sum` compensates its rounding, which scikit-learn does not."""
-    total = 0.0
-    for value in values:
-        total += value
-    return total

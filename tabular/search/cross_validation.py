@@ -178,7 +178,7 @@ def evaluate_configuration(
                     task.classifier, task.params, seed=task.seed, n_categories=n_categories
                 )
                 model.fit(inside, y_inside, **({"sample_weight": weights[0]} if weights else {}))
-                proba = np.zeros((len(outside), folds.n_classes))
+                proba = np.zeros((outside.shape[0], folds.n_classes))
                 proba[:, model.classes_] = model.predict_proba(outside)
                 if not np.isfinite(proba).all():
                     raise ValueError("its probabilities are not all numbers")
