@@ -17,7 +17,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from .words import Blocks, Words, components, weigh_text
+from .words import Blocks, Words, weigh_text
 
 Table = Mapping[str, Sequence[Any]]
 """Values of n rows by expanded column: floats (NaN is missing), categories (None), texts ("")."""
@@ -41,13 +41,14 @@ def compile_preprocessor(step: Any) -> Encode:
     weights = step.transformer_weights or {}
     parts, texts = list[Encode](), list[Callable[[Table], Words]]()
     for name, fitted, names in step.transformers_:
-        if type(fitted) is TfidfVectorizer and isinstance(names, str) and step.sparse_output_:
-            _check_words(fitted)
-            texts.append(weigh_text(fitted, names, weights.get(name, 1.0)))
+        if isinstance(names, str) and type(fitted) is TfidfVectorizer and step.sparse_output_:
+            texts.append(_words(fitted, names, weights.get(name, 1.0)))
+        elif isinstance(names, str) and fitted != "drop":
+            parts.append(_text(fitted, names, weights.get(name, 1.0)))
         elif name in weights or texts:
-            raise Uncompiled("weights of columns that are not words")
+            raise Uncompiled("weights of columns that are no texts")
         elif fitted != "drop":
-            parts.append(_part(fitted, names))
+            parts.append(_part(fitted, list(names)))
     if not parts and len(texts) == 1:
         return texts[0]
     dense = parts[0] if len(parts) == 1 else lambda table: _side_by_side(parts, table)
@@ -62,11 +63,8 @@ def _side_by_side(parts: Sequence[Encode], table: Table) -> np.ndarray:
     return np.concatenate([part(table) for part in parts], axis=1)
 
 
-def _part(fitted: Any, names: Any) -> Encode:
+def _part(fitted: Any, names: list[str]) -> Encode:
     kind = type(fitted)
-    if isinstance(names, str):
-        return _components(fitted, names)
-    names = list(names)
     if kind in (OneHotEncoder, OrdinalEncoder):
         return _categories(fitted, names)
     if fitted == "passthrough" or (kind is FunctionTransformer and fitted.func is None):
@@ -76,18 +74,22 @@ def _part(fitted: Any, names: Any) -> Encode:
     raise Uncompiled(f"preprocessing by {kind.__name__}")
 
 
-def _components(fitted: Any, name: str) -> Encode:
-    steps = [step for _, step in fitted.steps] if type(fitted) is Pipeline else [fitted]
-    kinds = [type(step) for step in steps]
-    if kinds[:2] != [TfidfVectorizer, TruncatedSVD] or kinds[2:] not in ([], [StandardScaler]):
-        raise Uncompiled(f"texts prepared by {kinds[-1].__name__}")
-    _check_words(steps[0])
-    return components(weigh_text(steps[0], name), steps[1], steps[2] if steps[2:] else None)
+def _text(fitted: Any, name: str, weight: float) -> Encode:
+    if type(fitted) is not Pipeline:
+        plain = _words(fitted, name, weight)
+        return lambda table: plain(table).dense()
+    if [type(step) for _, step in fitted.steps] != [TfidfVectorizer, TruncatedSVD]:
+        raise Uncompiled("texts that are prepared in another way")
+    words = _words(fitted.steps[0][1], name, weight)
+    directions = np.ascontiguousarray(fitted.steps[1][1].components_.T)
+    return lambda table: words(table) @ directions
 
 
-def _check_words(v: TfidfVectorizer) -> None:
-    if v.norm != "l2" or not v.use_idf or v.binary or v.dtype != np.float64:
+def _words(v: Any, name: str, weight: float) -> Callable[[Table], Words]:
+    plain = type(v) is TfidfVectorizer and v.norm == "l2" and v.use_idf and not v.binary
+    if not plain or v.dtype != np.float64:
         raise Uncompiled("words that are weighed in another way")
+    return weigh_text(v, name, weight)
 
 
 def _numbers(table: Table, names: list[str]) -> np.ndarray:

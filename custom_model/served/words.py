@@ -4,12 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.preprocessing import StandardScaler
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,13 @@ class Words:
 
     rows: Sequence[tuple[np.ndarray, np.ndarray]]
     n_columns: int
+
+    def dense(self) -> np.ndarray:
+        """(n_rows, n_columns)."""
+        matrix = np.zeros((len(self.rows), self.n_columns))
+        for row, (codes, values) in zip(matrix, self.rows, strict=True):
+            row[codes] = values
+        return matrix
 
     def __matmul__(self, weights: np.ndarray) -> np.ndarray:
         return np.stack([values @ weights.take(codes, axis=0) for codes, values in self.rows])
@@ -77,14 +81,3 @@ def weigh_text(
         return Words([once[text] for text in texts], len(idf))
 
     return encode
-
-
-def components(
-    words: Callable[[Any], Words], svd: TruncatedSVD, scaler: StandardScaler | None
-) -> Callable[[Any], np.ndarray]:
-    """The components in which the words of the training rows vary most."""
-    directions = np.ascontiguousarray(svd.components_.T)
-    if scaler is None:
-        return lambda table: words(table) @ directions
-    mean, scale = scaler.mean_, scaler.scale_
-    return lambda table: (words(table) @ directions - mean) / scale

@@ -14,11 +14,10 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from custom_model.served.columns import Column, expanded_names
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
 from tabular.families.texts import (
-    SPARSE_WEIGHT,
     Form,
+    choose_words,
     compact,
     form_of,
-    limit_components,
     make_words,
 )
 
@@ -62,12 +61,10 @@ def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransforme
         steps.append(("categories", encode, categories))
     if others:
         steps.append(("numbers", scale, others))
-    of_texts = [f"text {number}" for number in range(len(texts))]
-    steps += [(step, make_words(form), name) for step, name in zip(of_texts, texts, strict=True)]
+    steps += [(f"text {number}", make_words(), name) for number, name in enumerate(texts)]
     return ColumnTransformer(
         steps,
         sparse_threshold=1 if form == "sparse" else 0,
-        transformer_weights=dict.fromkeys(of_texts, SPARSE_WEIGHT) if form == "sparse" else None,
         verbose_feature_names_out=False,
     )
 
@@ -85,13 +82,17 @@ def fit_preprocessor(
         features: (n_rows, n_expanded) expanded columns.
         sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    for step, words, name in preprocessor.transformers:
-        if step.startswith("text"):
-            limit_components(words, features[name])
+    texts = [(step, name) for step, _, name in preprocessor.transformers if isinstance(name, str)]
+    if texts:
+        sparse = preprocessor.sparse_threshold > 0
+        chosen = {step: choose_words(features[name], sparse=sparse) for step, name in texts}
+        preprocessor.set_params(
+            **{step: words for step, (words, _) in chosen.items()},
+            transformer_weights={step: weight for step, (_, weight) in chosen.items()},
+        )
     matrix = preprocessor.fit_transform(features)
-    for step, words, _ in preprocessor.transformers_:
-        if step.startswith("text"):
-            compact(words)
+    for step, _ in texts:
+        compact(preprocessor.named_transformers_[step])
     scale = preprocessor.named_transformers_.get("numbers")
     if sample_weight is None or not isinstance(scale, Pipeline):
         return matrix

@@ -1,27 +1,31 @@
 """Free text: words and pairs of words, weighed within the rows that are fitted on.
 
-A classifier that takes sparse matrices gets one column per word or pair; all others get the thirty
-components in which these vary most (latent semantic analysis, Deerwester et al. 1990, doi
-10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9).
+Few of them, as in names, are a column each. Of many, a classifier that takes sparse matrices gets a
+column each too; all others get the thirty components in which they vary most (latent semantic
+analysis, Deerwester et al. 1990, "Indexing by latent semantic analysis").
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 Form = Literal["trees", "dense", "sparse"]
 """The matrix that a classifier takes: for trees, for what takes sparse ones, for all others."""
 
+FEW_WORDS = 200
 MOST_WORDS = 10_000
+FREQUENT_ROWS = 5  # of a word; where none is in so many, all words count
 COMPONENTS = 30
-SPARSE_WEIGHT = 2.0  # a row of words has the length 1, much less than a row of scaled numbers
+# a row of many words has the length 1, much less than a row of scaled numbers
+SPARSE_WEIGHT, COMPONENTS_WEIGHT = 2.0, 4.0
+
 _ANALYSIS = {"token_pattern": r"(?u)\b\w+\b|[!?]+", "ngram_range": (1, 2)}
 
 
@@ -30,64 +34,71 @@ def form_of(form: Form, texts: bool) -> Form:
     return "dense" if form == "sparse" and not texts else form
 
 
-def make_words(form: Form) -> BaseEstimator:
-    """The unfitted step from one column of texts to a matrix."""
-    return _behind(
-        TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True, **_ANALYSIS), form, COMPONENTS
-    )
+def choose_words(texts: Iterable[str], *, sparse: bool) -> tuple[BaseEstimator, float]:
+    """The unfitted step from a column of texts to a matrix, and the weight of this matrix.
 
-
-def _behind(words: BaseEstimator, form: Form, components: int) -> BaseEstimator:
-    if form == "sparse":
-        return words
-    svd = TruncatedSVD(components, random_state=0)
-    return make_pipeline(words, svd, *([StandardScaler()] if form == "dense" else []))
-
-
-def limit_components(step: Any, texts: Iterable[str]) -> None:
-    """Leaves an unfitted step of `make_words` no more components than there are words."""
-    if not isinstance(step, Pipeline):
-        return
-    analyse, terms = step.steps[0][1].build_analyzer(), set[str]()
+    Args:
+        texts: (n_rows,) that it will be fitted on.
+        sparse: whether the matrix may be.
+    """
+    words = make_words()
+    analyse, n_rows, n_frequent = words.build_analyzer(), Counter[str](), 0
     for text in texts:
-        terms.update(analyse(text))
-        if len(terms) >= COMPONENTS:
-            return
-    step.set_params(truncatedsvd__n_components=max(1, len(terms)))
+        terms = set(analyse(text))
+        n_rows.update(terms)
+        n_frequent += sum(n_rows[term] == FREQUENT_ROWS for term in terms)
+        if n_frequent > FEW_WORDS:
+            break
+    words.set_params(min_df=FREQUENT_ROWS if n_frequent else 1)
+    return _behind(words, sparse, n_frequent or len(n_rows))
+
+
+def make_words() -> TfidfVectorizer:
+    """An unfitted vectorizer."""
+    return TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True, **_ANALYSIS)
+
+
+def _behind(words: BaseEstimator, sparse: bool, n_words: int) -> tuple[BaseEstimator, float]:
+    if n_words <= FEW_WORDS:
+        return words, 1.0
+    if sparse:
+        return words, SPARSE_WEIGHT
+    return make_pipeline(words, TruncatedSVD(COMPONENTS, random_state=0)), COMPONENTS_WEIGHT
 
 
 def compact(step: Any) -> None:
-    """Makes a fitted step of `make_words` small in its file, where numpy's integers are large."""
+    """Makes a fitted step of words small in its file, where numpy's integers are large."""
     words = step.steps[0][1] if isinstance(step, Pipeline) else step
     words.vocabulary_ = {term: int(code) for term, code in words.vocabulary_.items()}
 
 
-def count_words(texts: Iterable[str]) -> sparse.csr_array:
+def count_words(texts: Iterable[str]) -> csr_array:
     """(n_rows, n_terms) how often each word and pair is in each text.
 
     To count does not look at other rows, so a search does it once and not in each fold.
     """
-    return CountVectorizer(dtype=np.int32, **_ANALYSIS).fit_transform(texts)
+    return csr_array(CountVectorizer(dtype=np.int32, **_ANALYSIS).fit_transform(texts))
 
 
 def weigh_words(
-    counts: Any, fitted: np.ndarray, validated: np.ndarray, form: Form
+    counts: csr_array, fitted: np.ndarray, validated: np.ndarray, *, sparse: bool
 ) -> tuple[Any, Any]:
-    """What a step of `make_words`, fitted on some rows, makes of these and of others.
+    """What the step of `choose_words`, fitted on some rows, makes of these and of others.
 
     Args:
         counts: of `count_words`.
         fitted: positions of the rows that it is fitted on.
         validated: positions of the others.
-        form: of the matrices.
+        sparse: whether the matrices may be.
     """
-    inside, outside = counts[fitted], counts[validated]
-    frequency = np.asarray(inside.sum(axis=0), dtype=np.float64).ravel()
-    present = np.flatnonzero(frequency)
-    kept = np.sort(present[(-frequency[present]).argsort()[:MOST_WORDS]])  # as TfidfVectorizer
-    step = _behind(TfidfTransformer(sublinear_tf=True), form, min(COMPONENTS, len(kept)))
-    weight = SPARSE_WEIGHT if form == "sparse" else 1.0
-    return (
-        step.fit_transform(inside[:, kept]) * weight,
-        step.transform(outside[:, kept]) * weight,
-    )
+    inside = counts[fitted]
+    n_rows = np.bincount(inside.indices, minlength=inside.shape[1])
+    words = np.flatnonzero(n_rows >= (FREQUENT_ROWS if n_rows.max() >= FREQUENT_ROWS else 1))
+    if len(words) > MOST_WORDS:  # the most frequent, as TfidfVectorizer has them
+        frequency = np.asarray(inside[:, words].sum(axis=0), dtype=np.float64).ravel()
+        words = np.sort(words[(-frequency).argsort()[:MOST_WORDS]])
+    step, weight = _behind(TfidfTransformer(sublinear_tf=True), sparse, len(words))
+    pair = step.fit_transform(inside[:, words]), step.transform(counts[validated][:, words])
+    if not sparse and not isinstance(step, Pipeline):
+        pair = pair[0].toarray(), pair[1].toarray()
+    return pair[0] * weight, pair[1] * weight

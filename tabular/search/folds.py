@@ -104,7 +104,7 @@ class Folds:
         """What the words of a text become, counted once for all folds and forms."""
         if name not in self._counts:
             self._counts[name] = count_words(self.features[name])
-        return weigh_words(self._counts[name], *fold, form)
+        return weigh_words(self._counts[name], *fold, sparse=form == "sparse")
 
     def write(self, folder: str, form: Form) -> FoldFiles:
         """Writes the folds to files, once for each kind of classifier; returns where they lie.
