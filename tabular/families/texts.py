@@ -1,12 +1,13 @@
 """Free text: words and pairs of words, weighed within the rows that are fitted on.
 
-Few of them, as in names, are a column each. Of many, a classifier that takes sparse matrices gets a
-column each too; all others get the thirty components in which they vary most (latent semantic
-analysis, Deerwester et al. 1990, "Indexing by latent semantic analysis").
+Few words, as in names, are a column each. Of many words and their pairs, a classifier that takes
+sparse matrices gets a column each too; all others get the thirty components in which these vary
+most (latent semantic analysis, Deerwester et al. 1990, "Indexing by latent semantic analysis").
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ COMPONENTS = 30
 # a row of many words has the length 1, much less than a row of scaled numbers
 SPARSE_WEIGHT, COMPONENTS_WEIGHT = 2.0, 4.0
 
-_ANALYSIS = {"token_pattern": r"(?u)\b\w+\b|[!?]+", "ngram_range": (1, 2)}
+_PATTERN = r"(?u)\b\w+\b|[!?]+"
 
 
 def form_of(form: Form, texts: bool) -> Form:
@@ -49,13 +50,15 @@ def choose_words(texts: Iterable[str], *, sparse: bool) -> tuple[BaseEstimator, 
         n_frequent += sum(n_rows[term] == FREQUENT_ROWS for term in terms)
         if n_frequent > FEW_WORDS:
             break
+    n_words = n_frequent or len(n_rows)
     words.set_params(min_df=FREQUENT_ROWS if n_frequent else 1)
-    return _behind(words, sparse, n_frequent or len(n_rows))
+    words.set_params(ngram_range=(1, 1 if n_words <= FEW_WORDS else 2))
+    return _behind(words, sparse, n_words)
 
 
 def make_words() -> TfidfVectorizer:
-    """An unfitted vectorizer."""
-    return TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True, **_ANALYSIS)
+    """An unfitted vectorizer of single words."""
+    return TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True, token_pattern=_PATTERN)
 
 
 def _behind(words: BaseEstimator, sparse: bool, n_words: int) -> tuple[BaseEstimator, float]:
@@ -72,16 +75,31 @@ def compact(step: Any) -> None:
     words.vocabulary_ = {term: int(code) for term, code in words.vocabulary_.items()}
 
 
-def count_words(texts: Iterable[str]) -> csr_array:
-    """(n_rows, n_terms) how often each word and pair is in each text.
+@dataclass(frozen=True)
+class Counts:
+    """How often each word, and pair of words, is in each text.
 
     To count does not look at other rows, so a search does it once and not in each fold.
+
+    Args:
+        matrix: (n_rows, n_terms).
+        single: (n_terms,) whether it is a word and no pair.
     """
-    return csr_array(CountVectorizer(dtype=np.int32, **_ANALYSIS).fit_transform(texts))
+
+    matrix: csr_array
+    single: np.ndarray
+
+
+def count_words(texts: Iterable[str]) -> Counts:
+    """Counts the words of texts, (n_rows,)."""
+    vectorizer = CountVectorizer(dtype=np.int32, token_pattern=_PATTERN, ngram_range=(1, 2))
+    matrix = csr_array(vectorizer.fit_transform(texts))
+    single = np.array([" " not in term for term in vectorizer.get_feature_names_out()])
+    return Counts(matrix, single)
 
 
 def weigh_words(
-    counts: csr_array, fitted: np.ndarray, validated: np.ndarray, *, sparse: bool
+    counts: Counts, fitted: np.ndarray, validated: np.ndarray, *, sparse: bool
 ) -> tuple[Any, Any]:
     """What the step of `choose_words`, fitted on some rows, makes of these and of others.
 
@@ -91,14 +109,16 @@ def weigh_words(
         validated: positions of the others.
         sparse: whether the matrices may be.
     """
-    inside = counts[fitted]
+    inside, outside = counts.matrix[fitted], counts.matrix[validated]
     n_rows = np.bincount(inside.indices, minlength=inside.shape[1])
-    words = np.flatnonzero(n_rows >= (FREQUENT_ROWS if n_rows.max() >= FREQUENT_ROWS else 1))
+    kept = n_rows >= (FREQUENT_ROWS if n_rows.max() >= FREQUENT_ROWS else 1)
+    n_words = int((kept & counts.single).sum())
+    words = np.flatnonzero(kept if n_words > FEW_WORDS else kept & counts.single)
     if len(words) > MOST_WORDS:  # the most frequent, as TfidfVectorizer has them
         frequency = np.asarray(inside[:, words].sum(axis=0), dtype=np.float64).ravel()
         words = np.sort(words[(-frequency).argsort()[:MOST_WORDS]])
-    step, weight = _behind(TfidfTransformer(sublinear_tf=True), sparse, len(words))
-    pair = step.fit_transform(inside[:, words]), step.transform(counts[validated][:, words])
+    step, weight = _behind(TfidfTransformer(sublinear_tf=True), sparse, n_words)
+    pair = step.fit_transform(inside[:, words]), step.transform(outside[:, words])
     if not sparse and not isinstance(step, Pipeline):
         pair = pair[0].toarray(), pair[1].toarray()
     return pair[0] * weight, pair[1] * weight
