@@ -21,7 +21,8 @@ from steps import (
     whole,
 )
 from tabular.families.classifiers import CLASSIFIERS
-from tabular.jobs.sweep import Plan, default_metric, sweep
+from tabular.jobs.plan import Plan, default_metric
+from tabular.jobs.sweep import sweep
 from tabular.stats.metrics import METRICS
 from tabular.store.registry import Version
 
@@ -34,7 +35,10 @@ def make_parser(description: str | None) -> Parser:
     parser.option("model_name", "", registry_name, NAME)
     parser.option("trials", 40, whole(1), "configurations to evaluate, at least 1")
     parser.option(
-        "timeout", 0.0, seconds, "seconds for the whole sweep, registration included; 0 for none"
+        "timeout",
+        0.0,
+        seconds,
+        "seconds for the whole command, from its start to its end; 0 for none",
     )
     parser.option(
         "classifiers",

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT, Store, free_port
+from tests.stack import example
 
 TOKEN = "Letters.and+Digits/1234567890"
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 CROWD = 1_100
+REQUEST_LOG = ("request_log.conf", "request_log.js")
 FLOWER = b'{"inputs": [[5.1, 3.5, 1.4, 0.2]]}'
 
 
@@ -91,15 +93,17 @@ def nginx(folder: Path, **environment: str) -> Iterator[Front]:
     """The files of the stack, with this folder in the place of a container's, on free ports."""
     port, status_port = free_port(), free_port()
     places = {"/tmp/": f"{folder}/", "/run/serving/": f"{folder}/", "/etc/nginx/": f"{folder}/"}
+    places["/var/log"] = str(folder)
     ports = {"listen 8080": f"listen 127.0.0.1:{port}", "listen 8081": f"listen {status_port}"}
     # As root it would take another user for its worker; in the container it is not root.
     user = {"worker_processes": "user root; worker_processes"} if os.getuid() == 0 else {}
-    for source, target in [("nginx.conf", "serving.conf"), ("nginx.sh", "serving.sh")]:
+    files = {"nginx.conf": "serving.conf", "nginx.sh": "serving.sh"}
+    for source, target in (files | {name: name for name in REQUEST_LOG}).items():
         text = (ROOT / "docker" / source).read_text()
         for old, new in (places | ports | user).items():
             text = text.replace(old, new)
         (folder / target).write_text(text)
-    settings = {"SERVING_TOKEN": TOKEN, "MAX_BODY": "8m", "RATE_LIMIT": "100000r/s"} | environment
+    settings = example() | {"SERVING_TOKEN": TOKEN, "RATE_LIMIT": "100000r/s"} | environment
     path = f"{Path(str(NGINX)).parent}{os.pathsep}{os.environ['PATH']}"
     with (folder / "nginx.log").open("wb") as log:
         process = subprocess.Popen(
@@ -123,10 +127,12 @@ def nginx(folder: Path, **environment: str) -> Iterator[Front]:
 
 
 @contextmanager
-def model_server(store: Store, folder: Path, number: int) -> Iterator[subprocess.Popen[bytes]]:
+def model_server(
+    store: Store, folder: Path, number: int, name: str = "iris"
+) -> Iterator[subprocess.Popen[bytes]]:
     """docker/serve.py with a socket in the folder."""
     environment = store.environment | {
-        "MODEL_NAME": "iris",
+        "MODEL_NAME": name,
         "PYTHONPATH": str(ROOT),  # in the image, `custom_model` lies beside serve.py
         "UVICORN_UDS": str(folder / f"model-{number}.sock"),
         "UVICORN_ACCESS_LOG": "false",

@@ -132,18 +132,17 @@ def _read_categories(cells: pd.Series, column: Column, as_text: bool) -> Read:
     plain = isinstance(cells.dtype, pd.StringDtype) or pd.api.types.is_numeric_dtype(cells.dtype)
     if isinstance(cells.dtype, pd.CategoricalDtype):
         cells, plain = cells.astype(object), False
-    if plain:  # all cells of one type: read each distinct one once
+    codes = None
+    if plain:  # all cells of one type: read each distinct one once, and a missing one
         codes, distinct = pd.factorize(cells, use_na_sentinel=True)
-        levels, bad_levels = each(pd.Series(distinct, dtype=object), canonical, None)
-        values = pd.Series(np.asarray([*levels, None], dtype=object)[codes], dtype=object)
-        bad = np.append(bad_levels, False)[codes]
-    else:
-        listed, bad = each(cells, canonical, None)
-        values = pd.Series(listed, dtype=object)
+        cells = pd.Series([*distinct, None], dtype=object)
+    listed, bad = each(cells, canonical, None)
+    values = pd.Series(listed, dtype=object)
     values = values.mask(values.isin(NULL_SPELLINGS) | (values == ""))
     if column.null_level is not None:
         values = values.where(values.notna() | bad, column.null_level)
-    return values.astype("str").array, bad
+    read = values.astype("str").array
+    return (read, bad) if codes is None else (read.take(codes), bad[codes])
 
 
 def _read_booleans(cells: pd.Series, column: Column, as_text: bool) -> Read:

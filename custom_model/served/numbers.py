@@ -36,7 +36,10 @@ def read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
     if pd.api.types.is_numeric_dtype(dtype):
         values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
         return _bounded(values, _mistaken(values, column), column)
-    is_text = np.array([isinstance(cell, str) for cell in cells.array], dtype=bool)
+    if isinstance(dtype, pd.StringDtype):
+        is_text = cells.notna().to_numpy(dtype=bool)
+    else:
+        is_text = np.array([isinstance(cell, str) for cell in cells.array], dtype=bool)
     texts = cells[is_text].astype("str").str.strip()
     absent = texts.isin(column.missing) | ((texts == "") & (as_text or not column.required))
     values, bad = np.full(len(cells), np.nan), is_text.copy()

@@ -6,7 +6,7 @@ so it needs scikit-learn alone.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -24,13 +24,20 @@ from sklearn.svm import SVC
 from sklearn.utils.validation import has_fit_parameter
 
 from tabular.families.space import OneOf, Range, Shape, Space
-from tabular.families.texts import Form
 
 SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration fits it five times
 NEIGHBORS_ROWS = 20_000  # it keeps every row and compares each new one with all of them
 MLP_ROW_PASSES = 600_000  # rows times epochs
 MANY_ROWS = 10_000  # below, the tenth that early stopping sets aside is missed in the fit
 FEW_ROWS = 200  # below, 300 trees would be most of the time of a search
+
+Form = Literal["trees", "dense", "sparse"]
+"""The matrix that a classifier takes: for trees, for what takes sparse ones, for all others."""
+
+
+def form_of(form: Form, texts: bool) -> Form:
+    """The form itself, but without texts nothing is sparse."""
+    return "dense" if form == "sparse" and not texts else form
 
 
 @dataclass(frozen=True)

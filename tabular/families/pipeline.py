@@ -5,21 +5,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from custom_model.served.columns import Column, expanded_names
-from tabular.families.classifiers import CLASSIFIERS, make_classifier
-from tabular.families.texts import (
-    Form,
-    choose_words,
-    compact,
-    form_of,
-    make_words,
-)
+from tabular.families.classifiers import CLASSIFIERS, Form, make_classifier
+from tabular.families.texts import compact, few_words, has_many_words, many_words
 
 MOST_CATEGORIES_ONE_HOT = 50
 MOST_CATEGORIES_ORDINAL = 200  # histogram gradient boosting takes at most 255
@@ -31,11 +25,10 @@ def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransforme
     Categories come first, then numbers (booleans and parts of dates among them), then texts.
     Trees get categories as ordinal codes, with an unknown or missing one as NaN, and numbers as
     they are. All else gets one column per category, and numbers imputed and scaled. The matrix is
-    sparse if the form is and there are texts.
+    sparse if the form is and a text has many words.
     """
     categories = [c.name for c in columns if c.kind == "category"]
     texts = [c.name for c in columns if c.kind == "text"]
-    form = form_of(form, bool(texts))
     others = [n for c in columns if c.kind not in ("category", "text") for n in expanded_names(c)]
     encode: BaseEstimator
     scale: BaseEstimator | str
@@ -61,7 +54,7 @@ def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransforme
         steps.append(("categories", encode, categories))
     if others:
         steps.append(("numbers", scale, others))
-    steps += [(f"text {number}", make_words(), name) for number, name in enumerate(texts)]
+    steps += [(f"text {number}", few_words(), name) for number, name in enumerate(texts)]
     return ColumnTransformer(
         steps,
         sparse_threshold=1 if form == "sparse" else 0,
@@ -83,13 +76,14 @@ def fit_preprocessor(
         sample_weight: (n_rows,) how often each row counts; None for once.
     """
     texts = [(step, name) for step, _, name in preprocessor.transformers if isinstance(name, str)]
-    if texts:
-        sparse = preprocessor.sparse_threshold > 0
-        chosen = {step: choose_words(features[name], sparse=sparse) for step, name in texts}
+    many = [step for step, name in texts if has_many_words(features[name])]
+    if many:
+        words, weight = many_words(sparse=preprocessor.sparse_threshold > 0)
         preprocessor.set_params(
-            **{step: words for step, (words, _) in chosen.items()},
-            transformer_weights={step: weight for step, (_, weight) in chosen.items()},
+            **{step: clone(words) for step in many}, transformer_weights=dict.fromkeys(many, weight)
         )
+    else:
+        preprocessor.set_params(sparse_threshold=0)
     matrix = preprocessor.fit_transform(features)
     for step, _ in texts:
         compact(preprocessor.named_transformers_[step])

@@ -51,13 +51,12 @@ def request_reader(
             except Exception as error:  # of MLflow, of pandas, or the model's refusal
                 unread[position] = first_line(error)[:200]
             else:
-                frame.columns = frame.columns.map(str)
-                shape = (*frame.columns, *frame.dtypes)
-                alike[shape].append((position, frame))
+                alike[*frame.columns, *frame.dtypes].append((position, frame))
         emptied: Counter[str] = Counter()
         frames, positions = [pd.DataFrame()], [np.empty(0, dtype=np.int64)]
         for group in alike.values():
             raw = pd.concat([frame for _, frame in group], ignore_index=True)
+            raw.columns = raw.columns.map(str)
             cells = read(raw, False)
             emptied.update(
                 {str(n): int(c.sum()) for n, c in cells.unreadable.items() if n in raw and c.any()}

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import load_npz
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
-from tabular.families.classifiers import CLASSIFIERS, make_classifier
-from tabular.families.texts import Form, form_of
+from tabular.families.classifiers import CLASSIFIERS, Form, form_of, make_classifier
+from tabular.search.stopping import TimeUp
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import sign
 
@@ -117,7 +117,7 @@ class FoldFiles:
         n_classes: number of classes of the whole table.
         n_categories: how many of the first columns of a matrix for trees hold codes of categories.
         weighted: whether rows have weights.
-        texts: whether some columns are texts; without, no matrix is sparse.
+        texts: whether some columns are texts of many words; without, no matrix is sparse.
     """
 
     folder: str
@@ -129,21 +129,30 @@ class FoldFiles:
 
     def file(self, form: Form, fold: int, place: int) -> Path:
         """Where one array of one fold lies; `place` is the array's in `FoldMatrices`."""
-        sparse = form == "sparse" and place in (0, 2)
-        return Path(self.folder, f"{form}-{fold}-{place}.{'npz' if sparse else 'npy'}")
+        return Path(self.folder, f"{form}-{fold}-{place}.npy")
 
     def matrices(self, form: Form) -> list[FoldMatrices]:
         """See `Folds`; dense arrays are maps of the files."""
-        form = form_of(form, self.texts)
+        form, places = form_of(form, self.texts), range(6 if self.weighted else 4)
+        return [
+            tuple(load_matrix(self.file(form, fold, place)) for place in places)
+            for fold in range(self.n_folds)
+        ]
 
-        def array(fold: int, place: int) -> Any:
-            file = self.file(form, fold, place)
-            if file.suffix == ".npz":
-                return load_npz(file)
-            return np.asarray(np.load(file, mmap_mode="r"))
 
-        places = range(6 if self.weighted else 4)
-        return [tuple(array(fold, place) for place in places) for fold in range(self.n_folds)]
+def save_matrix(file: Path, matrix: Any) -> None:
+    """Writes a matrix, sparse or not, under a name that ends in ".npy"."""
+    if sparse.issparse(matrix):
+        sparse.save_npz(file.with_suffix(".npz"), matrix, compressed=False)
+        matrix = np.empty(0)  # only its file is there
+    np.save(file, matrix)
+
+
+def load_matrix(file: Path) -> Any:
+    """Reads what `save_matrix` has written; a dense matrix is a map of its file."""
+    if (packed := file.with_suffix(".npz")).exists():
+        return sparse.load_npz(packed)
+    return np.asarray(np.load(file, mmap_mode="r"))
 
 
 @contextmanager
@@ -193,6 +202,9 @@ def evaluate_configuration(
                 )
                 if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
+    except TimeUp:
+        seconds = time.monotonic() - started
+        return task.failed(f"took too long ({seconds:.1f} s)", seconds)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)
@@ -206,6 +218,24 @@ def evaluate_configuration(
         reason = f"{task.metric} is undefined on this table"
         return task.failed(reason, time.monotonic() - started)
     return _trial(task, scores, started, metrics=metrics, oof=np.concatenate(oof))
+
+
+def fit_on_files(
+    classifier: str, params: dict[str, Any], seed: int, n_categories: int, files: Sequence[Path]
+) -> Any:
+    """Fits a classifier on arrays that lie in files.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+        params: its hyperparameters.
+        seed: of the fit.
+        n_categories: how many of the first columns hold codes of categories.
+        files: of the rows, their classes and, where there are some, their weights.
+    """
+    rows, y, *weights = map(load_matrix, files)
+    model = make_classifier(classifier, params, seed=seed, n_categories=n_categories)
+    with quiet_fits():
+        return model.fit(rows, y, **({"sample_weight": weights[0]} if weights else {}))
 
 
 def _behind(task: Task, scores: Sequence[float]) -> bool:

@@ -9,10 +9,11 @@ from scipy import sparse
 
 from custom_model.served.columns import Column
 from tabular.errors import BadInput, first_line
+from tabular.families.classifiers import Form, form_of
 from tabular.families.pipeline import fit_preprocessor, make_preprocessor
 from tabular.families.space import Shape, shape_of
-from tabular.families.texts import Form, count_words, form_of, weigh_words
-from tabular.search.cross_validation import FoldFiles, FoldMatrices
+from tabular.families.texts import Counts, count_words, few_words, has_many_words, weigh_words
+from tabular.search.cross_validation import FoldFiles, FoldMatrices, quiet_fits, save_matrix
 from tabular.table.split import Fold
 
 
@@ -39,9 +40,10 @@ class Folds:
         self.weights = weights
         self.n_classes = int(y.max()) + 1
         self.n_categories = sum(column.kind == "category" for column in columns)
-        self.texts = [column.name for column in columns if column.kind == "text"]
-        self._others = [column for column in columns if column.kind != "text"]
-        self._counts: dict[str, Any] = {}
+        texts = [column.name for column in columns if column.kind == "text"]
+        self.texts = texts if any(has_many_words(features[name]) for name in texts) else []
+        self._others = [column for column in columns if column.name not in self.texts]
+        self._counts: dict[str, Counts] = {}
         self._matrices: dict[Form, list[FoldMatrices]] = {}
 
     @property
@@ -85,16 +87,17 @@ class Folds:
 
     def _prepare(self, fold: Fold, form: Form) -> FoldMatrices:
         fitted, validated = fold
+        weights = None if self.weights is None else self.weights[fitted]
         try:
-            blocks = [self._weigh(name, fold, form) for name in self.texts]
-            if self._others:
-                preprocessor = make_preprocessor(self._others, form)
-                weights = None if self.weights is None else self.weights[fitted]
-                inside = fit_preprocessor(preprocessor, self.features.iloc[fitted], weights)
-                blocks.insert(0, (inside, preprocessor.transform(self.features.iloc[validated])))
+            with quiet_fits():
+                blocks = [self._weigh(name, fold, form) for name in self.texts]
+                if self._others:
+                    step = make_preprocessor(self._others, form)
+                    inside = fit_preprocessor(step, self.features.iloc[fitted], weights)
+                    blocks.insert(0, (inside, step.transform(self.features.iloc[validated])))
         except ValueError as error:
             raise BadInput(f"the columns cannot be prepared: {first_line(error)}") from None
-        inside, outside = (_joined(parts, form) for parts in zip(*blocks, strict=True))
+        inside, outside = map(_joined, zip(*blocks, strict=True))
         matrices: FoldMatrices = (inside, self.y[fitted], outside, self.y[validated])
         if self.weights is None:
             return matrices
@@ -102,9 +105,14 @@ class Folds:
 
     def _weigh(self, name: str, fold: Fold, form: Form) -> tuple[Any, Any]:
         """What the words of a text become, counted once for all folds and forms."""
+        texts = self.features[name]
         if name not in self._counts:
-            self._counts[name] = count_words(self.features[name])
-        return weigh_words(self._counts[name], *fold, sparse=form == "sparse")
+            self._counts[name] = count_words(texts)
+        if many := weigh_words(self._counts[name], *fold, sparse=form == "sparse"):
+            return many
+        words, (fitted, validated) = few_words(), fold
+        inside = words.fit_transform(texts.iloc[fitted])
+        return inside.toarray(), words.transform(texts.iloc[validated]).toarray()
 
     def write(self, folder: str, form: Form) -> FoldFiles:
         """Writes the folds to files, once for each kind of classifier; returns where they lie.
@@ -122,14 +130,19 @@ class Folds:
         )
         form = form_of(form, files.texts)
         if not files.file(form, 0, 0).exists():
-            for number, fold in enumerate(self.positions):
-                for place, array in enumerate(self._prepare(fold, form)):
-                    save = sparse.save_npz if sparse.issparse(array) else np.save
-                    save(files.file(form, number, place), array)
+            try:  # the first file is written last
+                for number, fold in reversed(list(enumerate(self.positions))):
+                    for place, array in reversed(list(enumerate(self._prepare(fold, form)))):
+                        save_matrix(files.file(form, number, place), array)
+            except BaseException:
+                files.file(form, 0, 0).unlink(missing_ok=True)
+                raise
         return files
 
 
-def _joined(parts: Sequence[Any], form: Form) -> Any:
+def _joined(parts: Sequence[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
-    return sparse.hstack(parts, format="csr") if form == "sparse" else np.concatenate(parts, axis=1)
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.hstack(parts, format="csr")
+    return np.concatenate(parts, axis=1)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sklearn
 
 from tabular.errors import BadInput
-from tabular.families.texts import Form
+from tabular.families.classifiers import Form
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
 from tabular.spark import pack_code, reason_of, session
 

@@ -25,6 +25,7 @@ from tabular.table.notations.words import STRAY_SPELLINGS, Reading
 ROW_SHARE = 0.5  # a column without a heading has more values than this if it names the rows
 UNIQUE_SHARE = 0.9  # a text column with more distinct values than this is an identifier
 WORDS_OF_TEXT = 3.0  # free text has on average at least so many words
+_HEAD = 100  # rows that tell in most cases that values differ
 CODES_AT_MOST = 20  # an integer-coded category has few codes, each of them in many rows
 ROWS_PER_CODE = 10
 
@@ -135,7 +136,7 @@ def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | Lef
     required = not cells.isna().any()
     if types and not all(issubclass(t, _SCALARS) for t in types):
         return LeftOut(name, "holds lists, objects or bytes")
-    if required and cells.nunique() == 1:
+    if required and cells[:_HEAD].nunique() == 1 and cells.nunique() == 1:
         return LeftOut(name, f"has one value only ({cells.iloc[0]})")
     if pd.api.types.is_timedelta64_dtype(dtype) or (
         types and (types <= {datetime.time} or types <= {datetime.timedelta})
@@ -241,16 +242,15 @@ def _infer_numbers(
     name: str, values: pd.Series, required: bool, *, whole: bool
 ) -> Column | LeftOut:
     """Numbers, unless they are dates, or whole and row numbers, identifiers or codes."""
-    distinct = np.unique(values)
-    if required and len(distinct) == 1:
-        return LeftOut(name, f"has one value only ({distinct[0]:g})")
-    if notation := number_format(name, distinct):
-        moments = np.unique(
-            read_dates(pd.Series(distinct), Column("", "date", notation=notation), False)[0]
-        )
+    if required and values.min() == values.max():
+        return LeftOut(name, f"has one value only ({values.min():g})")
+    if notation := number_format(name, values.to_numpy()):
+        dates = pd.Series(np.unique(values.to_numpy()))
+        moments = np.unique(read_dates(dates, Column("", "date", notation=notation), False)[0])
         return replace(_date(name, required, pd.Series(moments)), notation=notation)
     if not whole:
         return Column(name, "number", required)
+    distinct = np.unique(values.to_numpy())
     if NO_HEADING.fullmatch(name) and len(distinct) > ROW_SHARE * len(values):
         return LeftOut(name, "has no heading and numbers the rows")
     if len(distinct) == len(values) > CODES_AT_MOST:

@@ -16,7 +16,7 @@ from tabular.table.addresses import Download, without_password
 from tabular.table.columns import LeftOut, infer_columns, is_text
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
-from tabular.table.repeats import describe_repeats
+from tabular.table.notations.plain import with_numbers
 from tabular.table.split import Hashes, hash_rows
 from tabular.table.structure import (
     ALL_ALIKE,
@@ -28,7 +28,7 @@ from tabular.table.structure import (
     read_roles,
     read_weights,
 )
-from tabular.table.suspicious import describe_suspicious
+from tabular.table.suspicious import describe_repeats, describe_suspicious
 
 StructureOf = Callable[[str], Structure]
 """Takes the name of a data set."""
@@ -180,6 +180,8 @@ def make_dataset(
         raise BadInput(f"{source} has no rows; give a table with at least two rows of two classes")
     if as_text is None:
         as_text = all(is_text(frame[column]) for column in names)
+    if as_text:
+        frame = with_numbers(frame, {target, *structure.names})
     labels, reading = read_labels(frame, target, source, as_text=as_text)
     check_names(frame, target, structure, source)
     known = labels.notna().to_numpy()

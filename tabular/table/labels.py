@@ -69,8 +69,7 @@ def read_labels(
         cells = cells.map(lambda c: c.item() if isinstance(c, np.generic) else c)
         return cells.where(cells.notna(), None), notes
     texts = cells.astype(object).where(cells.notna(), "").str.strip()
-    markers = missing_markers(frame.drop(columns=target))
-    absent, own = _spellings_of_none(texts, markers, {str(label) for label in classes})
+    absent, own = _spellings_of_none(texts, frame.drop(columns=target), {*map(str, classes)})
     notes += [f"{word!r} in {target!r} is no label." for word in absent]
     notes += [
         f"{word!r} in {target!r} is as frequent as a class, and taken for one." for word in own
@@ -96,7 +95,7 @@ def _total(frame: pd.DataFrame, target: str) -> str:
 
 
 def _spellings_of_none(
-    texts: pd.Series, markers: frozenset[str], classes: set[str]
+    texts: pd.Series, others: pd.DataFrame, classes: set[str]
 ) -> tuple[list[str], list[str]]:
     """Spellings of "no value" among labels: those that are none, and those that are classes.
 
@@ -106,6 +105,7 @@ def _spellings_of_none(
     spelled = counts.index.isin({*NULL_SPELLINGS, "?"} - classes)
     fewest = counts[~spelled].min() if not spelled.all() else 0
     absent, own = list[str](), list[str]()
+    markers = missing_markers(others) if spelled.any() else frozenset()
     for word, times in counts[spelled].items():
         (absent if word in markers or times < fewest else own).append(str(word))
     return absent, own

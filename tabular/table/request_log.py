@@ -182,7 +182,7 @@ def _read(line: bytes) -> _Request | str:
 
 def _describe(n_rows: int, n_read: int, n_lines: int, left_out: Counter[str]) -> str:
     """How much of the log is in the table."""
-    of_lines = f"{n_rows:,} rows of {n_read:,} requests, from {n_lines:,} lines"
+    of_lines = f"{n_rows:,} rows, of {n_read:,} of {n_lines:,} lines"
     if not left_out:
         return f"The log of requests: {of_lines}."
     reasons = "; ".join(f"{times:,} {reason}" for reason, times in left_out.most_common(6))

@@ -7,6 +7,7 @@ version of the table. That makes versions trained months apart comparable on row
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from custom_model.served.dates import COMPACT, EPOCHS
 from tabular.table.notations.words import NULL_WORDS
 
 HOLDOUT_SHARE = 0.2
+MOST_TEXTS = 100_000  # hashed at once
 
 ROW_HASH = "__row_hash__"
 """Index of `holdout.parquet` and column of `training_rows.parquet`: tells what was seen."""
@@ -43,6 +45,7 @@ class Split:
         one_sided: codes of classes that cannot be on both sides.
         unused: (n_rows,) bool, older rows of groups that the holdout has; None for none.
         cut: the first moment held out, None where the hash decides.
+        left_out: (n_rows,) bool, rows that there was no time to train on; None for none.
     """
 
     holdout: np.ndarray
@@ -50,20 +53,19 @@ class Split:
     one_sided: tuple[int, ...]
     unused: np.ndarray | None = None
     cut: Any = None
+    left_out: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray:
         """(n_rows,) bool."""
-        return ~self.holdout if self.unused is None else ~(self.holdout | self.unused)
+        others = [rows for rows in (self.unused, self.left_out) if rows is not None]
+        return ~np.logical_or.reduce([self.holdout, *others])
 
     @property
     def first_moment(self) -> str:
         """The first moment held out as text, "" where the hash decides."""
-        return (
-            ("" if self.cut is None else str(self.cut))
-            .removesuffix(".000000")
-            .removesuffix("T00:00:00")
-        )
+        text = "" if self.cut is None else str(self.cut)
+        return text.removesuffix(".000000").removesuffix("T00:00:00")
 
 
 def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
@@ -87,12 +89,28 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     ]
     read = read_cells(frame, noted, as_text=True)
     values = {c.name: read.typed[c.name] for c in noted if not read.unreadable[c.name].all()}
-    cells = {
-        str(name): _hash_cells(values.get(name, frame[name]))
-        for name in sorted(frame.columns, key=str)
-    }
-    rows = pd.util.hash_pandas_object(pd.DataFrame(cells, index=frame.index), index=False)
+    cells: dict[str, np.ndarray] = {}
+    texts: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # codes and distinct ones of each column
+    for name in sorted(frame.columns, key=str):
+        column = values.get(name, frame[name])
+        if not isinstance(column.dtype, pd.StringDtype):
+            cells[str(name)] = _hash_cells(column)
+            continue
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        texts[str(name)] = codes, np.asarray(distinct, dtype=object)
+        if sum(len(distinct) for _, distinct in texts.values()) > MOST_TEXTS:
+            cells, texts = cells | _hash_texts(texts), {}
+    in_order = dict(sorted((cells | _hash_texts(texts)).items()))
+    rows = pd.util.hash_pandas_object(pd.DataFrame(in_order, index=frame.index), index=False)
     return rows.to_numpy()
+
+
+def _hash_texts(columns: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Hashes columns of texts by their distinct ones, all at once."""
+    every = [distinct for _, distinct in columns.values()]
+    hashes = _hash_cells(pd.Series([*chain.from_iterable(every)], dtype=object))
+    parts = np.split(hashes, np.cumsum([len(distinct) for distinct in every])[:-1])
+    return {name: of[codes] for (name, (codes, _)), of in zip(columns.items(), parts, strict=False)}
 
 
 def _hash_cells(cells: pd.Series) -> np.ndarray:
@@ -110,12 +128,9 @@ def _hash_cells(cells: pd.Series) -> np.ndarray:
             moments = _hash_moments(pd.Series(texts.where(dates)))
             hashes = np.where(dates, moments, hashes)
     else:
-        numeric, hashes = cells, np.zeros(len(cells), dtype=np.uint64)
+        numeric, hashes = cells, np.repeat(pd.util.hash_array(np.array([""], object)), len(cells))
     values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
-    empty = pd.util.hash_array(np.array([""], dtype=object))[0]
     of_values = pd.util.hash_array(values + 0.0)  # -0.0 is 0.0
-    if numeric is cells:
-        return np.where(np.isnan(values), empty, of_values)
     return np.where(np.isnan(values), hashes, of_values)
 
 
@@ -165,10 +180,11 @@ def split_rows(
             holdout[keyed == distinct[0]] = True
         elif holdout[of_class].all():
             holdout[keyed == distinct[-1]] = False
-    for code in set(codes) - set(codes[~holdout]):  # moved away with a duplicate of another class
+    # moved away with a duplicate of another class
+    for code in np.setdiff1d(codes, codes[~holdout]):
         holdout[keyed == keyed[codes == code].max()] = False
-    both = set(codes[holdout]) & set(codes[~holdout])
-    one_sided = tuple(sorted(int(code) for code in set(codes) - both))
+    both = np.intersect1d(codes[holdout], codes[~holdout])
+    one_sided = tuple(np.setdiff1d(codes, both).tolist())
     return Split(holdout, int((by_hash != holdout).sum()), one_sided)
 
 

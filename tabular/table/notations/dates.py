@@ -37,6 +37,8 @@ _TIME_WORDS = frozenset(
 _PLAUSIBLE = ("1990-01-01", "2040-01-01")  # dates of a column with a heading that says so
 _RECENT = ("2010-01-01", "2030-01-01")  # of another one
 _FEWEST, _NOT_BY_CHANCE = 5, 20  # different numbers
+_FIRST = 19000101  # the least number that is a date in any notation
+_LAST = 1000 * pd.Timestamp(_PLAUSIBLE[1]).timestamp()  # the largest
 
 
 def read_format(counts: pd.Series) -> Reading | str | None:
@@ -134,11 +136,14 @@ def _preferred(notations: list[str], read: dict[str, np.ndarray]) -> list[str]:
 
 
 def number_format(name: str, values: np.ndarray) -> str:
-    """The notation of distinct numbers that are plainly dates, "" where they are numbers.
+    """The notation of numbers that are plainly dates, "" where they are numbers.
 
     Seconds and milliseconds since 1970 are told by the heading and their range, without such a
     heading only where all are of the last years; 20240131 by being a date in every row.
     """
+    if not (values.min() >= _FIRST and values.max() <= _LAST):
+        return ""  # in no notation
+    values = np.unique(values)
     if len(values) < _FEWEST:
         return ""
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
@@ -150,7 +155,7 @@ def number_format(name: str, values: np.ndarray) -> str:
         seconds = values / (1 if unit == "s" else 1000)
         if (of_time or many) and first <= seconds.min() and seconds.max() < last:
             return unit
-    first, last = 19000101, 21001231
+    first, last = _FIRST, 21001231
     if (of_time or many) and first <= values.min() and values.max() <= last:
         texts = pd.Series(values.astype(str), dtype="str").str.removesuffix(".0")
         if not np.isnat(_moments(texts, COMPACT)).any():

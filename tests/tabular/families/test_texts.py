@@ -15,19 +15,20 @@ from custom_model.served.compiled import compile_model
 from custom_model.served.few import read_few
 from custom_model.served.trust import load_pipeline
 from tabular.families import texts
+from tabular.families.classifiers import Form
 from tabular.families.pipeline import fit_model, fit_preprocessor, make_model, make_preprocessor
-from tabular.families.texts import Form
+from tabular.search.cross_validation import quiet_fits
 from tabular.search.folds import Folds
 from tabular.table.dataset import Dataset, make_dataset
 from tests.tables import mixed_table
 
 
-def reviews(n_words: int, n_rows: int = 150) -> pd.DataFrame:
-    """Texts of words of which some are frequent, some rare; two words decide the label."""
+def reviews(n_words: int, n_rows: int = 300, length: int = 30) -> pd.DataFrame:
+    """Texts of words of which some are frequent, some rare; a few words decide the label."""
     rng = np.random.default_rng(0)
-    drawn = (n_words * rng.random((n_rows, 12)) ** 2).astype(int)
+    drawn = (n_words * rng.random((n_rows, length)) ** 2).astype(int)
     review = [" ".join(f"Word{word}" for word in row) + "!" for row in drawn]
-    label = np.where((drawn < n_words / 25).any(axis=1), "good", "bad")
+    label = np.where((drawn >= 0.95 * n_words).any(axis=1), "good", "bad")
     return pd.DataFrame({"review": review, "stars": rng.random(n_rows), "label": label})
 
 
@@ -37,11 +38,12 @@ def loaded(frame: pd.DataFrame) -> Dataset:
 
 TABLES = {
     "few words": reviews(20),
-    "many words": reviews(300),
-    "only texts": reviews(300)[["review", "label"]],
-    "two texts": reviews(300).assign(title=reviews(30)["review"].str[:40]),
-    "no frequent word": reviews(20).assign(review=[f"a{i} b{i} a{i}" for i in range(150)]),
-    "every kind": mixed_table(150),
+    "many words": reviews(400),
+    "many words, in a fold few": reviews(400, length=15),
+    "only texts": reviews(400)[["review", "label"]],
+    "two texts": reviews(400).assign(title=reviews(30)["review"].str[:40]),
+    "no frequent word": reviews(20).assign(review=[f"a{i} b{i} a{i}" for i in range(300)]),
+    "every kind": mixed_table(300),
 }
 
 
@@ -49,7 +51,7 @@ def dense(matrix: Any) -> np.ndarray:
     return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix)
 
 
-@pytest.mark.parametrize("most", [texts.MOST_WORDS, 250])
+@pytest.mark.parametrize("most", [texts.MOST_WORDS, 500])
 @pytest.mark.parametrize("form", ["trees", "dense", "sparse"])
 @pytest.mark.parametrize("table", TABLES)
 def test_a_fold_is_what_the_preprocessor_of_its_rows_makes(
@@ -57,15 +59,16 @@ def test_a_fold_is_what_the_preprocessor_of_its_rows_makes(
 ) -> None:
     monkeypatch.setattr(texts, "MOST_WORDS", most)
     dataset = loaded(TABLES[table])
-    fitted, validated = np.arange(0, 150, 2), np.arange(1, 150, 2)
-    for weights in (None, np.linspace(1, 2, 150)):
+    fitted, validated = np.arange(0, 300, 2), np.arange(1, 300, 2)
+    for weights in (None, np.linspace(1, 2, 300)):
         folds = Folds(
             dataset.expanded, dataset.codes, dataset.columns, [(fitted, validated)], weights
         )
         inside, _, outside, *_ = folds.matrices(form)[0]
         preprocessor = make_preprocessor(dataset.columns, form)
         some = None if weights is None else weights[fitted]
-        expected = fit_preprocessor(preprocessor, dataset.expanded.iloc[fitted], some)
+        with quiet_fits():
+            expected = fit_preprocessor(preprocessor, dataset.expanded.iloc[fitted], some)
         np.testing.assert_allclose(dense(inside), dense(expected), rtol=0, atol=1e-12)
         expected = preprocessor.transform(dataset.expanded.iloc[validated])
         np.testing.assert_allclose(dense(outside), dense(expected), rtol=0, atol=1e-12)
@@ -85,11 +88,11 @@ def test_few_rows_are_answered_as_the_pipeline_does_after_its_file(
     dataset = loaded(TABLES[table])
     params = {"n_estimators": 20} if classifier == "extra_trees" else {}
     model = make_model(dataset.columns, classifier, params, seed=0)
-    fit_model(model, dataset.expanded[:100], dataset.codes[:100], None)
+    fit_model(model, dataset.expanded[:200], dataset.codes[:200], None)
     skops.io.dump(model, tmp_path / "model.skops")
     again = load_pipeline(tmp_path / "model.skops")
-    records = to_request(dataset.typed[100:])
-    for record, text in zip(records, ["", "seen by nobody", "Word1 ! word1"], strict=False):
+    records = to_request(dataset.typed[200:])
+    for record, text in zip(records, ["?", "seen by nobody", "Word1 ! word1"], strict=False):
         record.update({column.name: text for column in dataset.columns if column.kind == "text"})
     few = read_few(records, dataset.columns, dataset.table_columns, dataset.target)
     expected = again.predict_proba(pd.DataFrame(few))
@@ -112,7 +115,13 @@ def test_the_beginning_of_a_long_text_is_read_in_both_ways() -> None:
 
 
 def test_words_that_decide_are_learned_in_every_form() -> None:
-    dataset = loaded(reviews(300, 600))
+    table = reviews(400, 600)
+    table["label"] = np.where(table["stars"] < 0.5, "bad", "good")
+    bad = table["label"] == "bad"
+    table.loc[bad, "review"] = [
+        text.replace(" Word2", " but Word2") for text in table.loc[bad, "review"]
+    ]
+    dataset = loaded(table.drop(columns="stars"))
     for classifier in ("logistic_regression", "random_forest", "k_neighbors"):
         model = make_model(dataset.columns, classifier, {}, seed=0)
         fit_model(model, dataset.expanded[:400], dataset.codes[:400], None)

@@ -146,7 +146,7 @@ def test_what_has_no_rows_is_counted_in_one_sentence(folder: Path) -> None:
     table = read_table(write(lines), reader=model.requests)
     assert table.frame["request_id"].tolist() == ["id-0", "id-2"]
     assert table.notes == (
-        "The log of requests: 2 rows of 2 requests, from 10 lines. Left out: 4 not a whole line of "
+        "The log of requests: 2 rows, of 2 of 10 lines. Left out: 4 not a whole line of "
         "this log; 2 answered with 400; 1 its body is not there (larger than 64k); 1 the model "
         "cannot read (row 1: expected 4 numbers ('sepal length (cm)', 'sepal width (cm)', 'petal "
         "length (cm)', 'petal width (cm)'), found 1).",
@@ -163,7 +163,7 @@ def test_a_folder_of_days_is_one_table_and_so_is_a_compressed_day(folder: Path) 
         "requests",
         ["id-2", "id-0", "id-1"],
     )
-    assert table.notes == ("The log of requests: 3 rows of 3 requests, from 3 lines.",)
+    assert table.notes == ("The log of requests: 3 rows, of 3 of 3 lines.",)
     Path("requests/labels.csv").write_text("request_id,species\n")
     with pytest.raises(
         BadInput, match=r"a log of requests \(2026-11-25.* and other tables \(labels"
