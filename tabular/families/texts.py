@@ -1,14 +1,15 @@
 """Free text: words and pairs of words, weighed within the rows that are fitted on.
 
-A text whose words seldom recur, as a name, is its two hundred most frequent words, a column each.
-Of a text of many words, a classifier that takes sparse matrices gets each frequent word and pair of
-words as a column; all others get the thirty components in which these vary most (latent semantic
-analysis, Deerwester et al. 1990, "Indexing by latent semantic analysis").
+A short text or one whose words seldom recur, as a name, is its two hundred most frequent words, a
+column each. Of a text of many words, a classifier that takes sparse matrices gets each frequent
+word and pair of words as a column; all others get the thirty components in which these vary most
+(latent semantic analysis, Deerwester et al. 1990, "Indexing by latent semantic analysis").
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, T
 from sklearn.pipeline import Pipeline, make_pipeline
 
 FEW_WORDS = 200
+LONG_TEXT = 30  # words on average
+FIRST_ROWS = 10_000  # in which is seen whether words are many
 MOST_WORDS = 10_000
 FREQUENT_ROWS = 5  # of a word
 COMPONENTS = 30
@@ -29,20 +32,19 @@ _PATTERN = r"(?u)\b\w+\b|[!?]+"
 
 
 def few_words() -> TfidfVectorizer:
-    """The unfitted step of a text whose words seldom recur."""
+    """The unfitted step of a text that is short or whose words seldom recur."""
     return TfidfVectorizer(max_features=FEW_WORDS, token_pattern=r"(?u)\b\w+\b")
 
 
 def has_many_words(texts: Iterable[str]) -> bool:
-    """Whether more than two hundred words are in five texts each."""
-    analyse, n_rows, n_frequent = few_words().build_analyzer(), Counter[str](), 0
-    for text in texts:
-        words = set(analyse(text))
-        n_rows.update(words)
-        n_frequent += sum(n_rows[word] == FREQUENT_ROWS for word in words)
-        if n_frequent > FEW_WORDS:
-            return True
-    return False
+    """Whether texts have thirty words on average, and two hundred words are in five texts each."""
+    analyse, n_rows, lengths = few_words().build_analyzer(), Counter[str](), list[int]()
+    for text in islice(texts, FIRST_ROWS):
+        words = analyse(text)
+        lengths.append(len(words))
+        n_rows.update(set(words))
+    n_frequent = sum(count >= FREQUENT_ROWS for count in n_rows.values())
+    return n_frequent > FEW_WORDS and sum(lengths) >= LONG_TEXT * len(lengths)
 
 
 def many_words(*, sparse: bool) -> tuple[BaseEstimator, float]:
@@ -87,6 +89,12 @@ class Counts:
     matrix: csr_array
     word: np.ndarray
 
+    def are_many(self, rows: np.ndarray) -> bool:
+        """As `has_many_words` of these rows."""
+        seen = self.matrix[rows[:FIRST_ROWS]][:, np.flatnonzero(self.word)]
+        frequent = np.bincount(seen.indices, minlength=1) >= FREQUENT_ROWS
+        return bool(frequent.sum() > FEW_WORDS and seen.sum() >= LONG_TEXT * seen.shape[0])
+
 
 def count_words(texts: Iterable[str]) -> Counts:
     """Counts the words of texts, (n_rows,)."""
@@ -98,7 +106,7 @@ def count_words(texts: Iterable[str]) -> Counts:
 
 def weigh_words(
     counts: Counts, fitted: np.ndarray, validated: np.ndarray, *, sparse: bool
-) -> tuple[Any, Any] | None:
+) -> tuple[Any, Any]:
     """What the step of `many_words`, fitted on some rows, makes of these and of others.
 
     Args:
@@ -106,15 +114,9 @@ def weigh_words(
         fitted: positions of the rows that it is fitted on.
         validated: positions of the others.
         sparse: whether the matrices may be.
-
-    Returns:
-        None if the words are not many in the rows that it would be fitted on.
     """
     inside, outside = counts.matrix[fitted], counts.matrix[validated]
-    frequent = np.bincount(inside.indices, minlength=inside.shape[1]) >= FREQUENT_ROWS
-    if (frequent & counts.word).sum() <= FEW_WORDS:
-        return None
-    words = np.flatnonzero(frequent)
+    words = np.flatnonzero(np.bincount(inside.indices) >= FREQUENT_ROWS)
     if len(words) > MOST_WORDS:  # the most frequent, as TfidfVectorizer has them
         frequency = np.asarray(inside[:, words].sum(axis=0), dtype=np.float64).ravel()
         words = np.sort(words[(-frequency).argsort()[:MOST_WORDS]])

@@ -108,9 +108,10 @@ class Folds:
         texts = self.features[name]
         if name not in self._counts:
             self._counts[name] = count_words(texts)
-        if many := weigh_words(self._counts[name], *fold, sparse=form == "sparse"):
-            return many
-        words, (fitted, validated) = few_words(), fold
+        fitted, validated = fold
+        if self._counts[name].are_many(fitted):
+            return weigh_words(self._counts[name], fitted, validated, sparse=form == "sparse")
+        words = few_words()
         inside = words.fit_transform(texts.iloc[fitted])
         return inside.toarray(), words.transform(texts.iloc[validated]).toarray()
 

@@ -23,7 +23,7 @@ from tabular.table.dataset import Dataset, make_dataset
 from tests.tables import mixed_table
 
 
-def reviews(n_words: int, n_rows: int = 300, length: int = 30) -> pd.DataFrame:
+def reviews(n_words: int, n_rows: int = 300, length: int = 40) -> pd.DataFrame:
     """Texts of words of which some are frequent, some rare; a few words decide the label."""
     rng = np.random.default_rng(0)
     drawn = (n_words * rng.random((n_rows, length)) ** 2).astype(int)
@@ -39,8 +39,9 @@ def loaded(frame: pd.DataFrame) -> Dataset:
 TABLES = {
     "few words": reviews(20),
     "many words": reviews(400),
-    "many words, in a fold few": reviews(400, length=15),
+    "many words, in a fold few": reviews(1500, length=30),
     "only texts": reviews(400)[["review", "label"]],
+    "many words, but short": reviews(400, length=20),
     "two texts": reviews(400).assign(title=reviews(30)["review"].str[:40]),
     "no frequent word": reviews(20).assign(review=[f"a{i} b{i} a{i}" for i in range(300)]),
     "every kind": mixed_table(300),
@@ -51,6 +52,12 @@ def dense(matrix: Any) -> np.ndarray:
     return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix)
 
 
+def test_words_are_many_where_texts_are_long_and_two_hundred_words_recur() -> None:
+    many = {name for name, table in TABLES.items() if "review" in table}
+    many = {name for name in many if texts.has_many_words(TABLES[name]["review"])}
+    assert many == {"many words", "many words, in a fold few", "only texts", "two texts"}
+
+
 @pytest.mark.parametrize("most", [texts.MOST_WORDS, 500])
 @pytest.mark.parametrize("form", ["trees", "dense", "sparse"])
 @pytest.mark.parametrize("table", TABLES)
@@ -59,8 +66,9 @@ def test_a_fold_is_what_the_preprocessor_of_its_rows_makes(
 ) -> None:
     monkeypatch.setattr(texts, "MOST_WORDS", most)
     dataset = loaded(TABLES[table])
-    fitted, validated = np.arange(0, 300, 2), np.arange(1, 300, 2)
-    for weights in (None, np.linspace(1, 2, 300)):
+    n_rows = len(dataset.codes)
+    fitted, validated = np.arange(0, n_rows, 2), np.arange(1, n_rows, 2)
+    for weights in (None, np.linspace(1, 2, n_rows)):
         folds = Folds(
             dataset.expanded, dataset.codes, dataset.columns, [(fitted, validated)], weights
         )
