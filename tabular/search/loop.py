@@ -259,6 +259,8 @@ def recall(
 def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """The trials that were evaluated on every fold, best first; equals by log loss, then number.
 
+    Those of more rows come before all others.
+
     Raises:
         BadInput: none succeeded.
     """
@@ -266,7 +268,9 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     if not done:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")
-    return sorted(done, key=lambda trial: (*rank_key(metric, trial.metrics), trial.number))
+    return sorted(
+        done, key=lambda trial: (-trial.rows, *rank_key(metric, trial.metrics), trial.number)
+    )
 
 
 def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -277,6 +281,7 @@ def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
         metric: the objective.
     """
     best = ranked(trials, metric)
-    likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
+    best = [trial for trial in best if trial.rows == best[0].rows]
+    likely = ranked(best, "log_loss") if "log_loss" in best[0].metrics else []
     chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}
     return [trial for trial in best if trial.number in chosen]

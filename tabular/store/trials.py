@@ -59,6 +59,8 @@ def _log_batch(client: MlflowClient, run_id: str, trial: Trial, metric: str, now
         metrics[f"cv_std_{metric}"] = trial.spread
     if trial.fold_scores:
         tags["fold_scores"] = json.dumps(trial.fold_scores)
+    if trial.rows:
+        tags["rows"] = str(trial.rows)
     if trial.stopped:
         tags["stopped"] = trial.given_up
     if trial.error:
@@ -215,6 +217,7 @@ def _trial(number: int, child: Run) -> Trial:
         stopped="stopped" in child.data.tags,
         seconds=((child.info.end_time or child.info.start_time) - child.info.start_time) / 1000,
         error=child.data.tags.get("error", ""),
+        rows=int(child.data.tags.get("rows", 0)),
     )
 
 
