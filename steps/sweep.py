@@ -21,7 +21,8 @@ from steps import (
     whole,
 )
 from tabular.families.classifiers import CLASSIFIERS
-from tabular.jobs.sweep import Plan, default_metric, sweep
+from tabular.jobs.plan import Plan, default_metric
+from tabular.jobs.sweep import sweep
 from tabular.stats.metrics import METRICS
 from tabular.store.registry import Version
 

@@ -1,5 +1,6 @@
 """What training and sweeping begin with: the table, its sides, its folds."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from tabular.store.signing import signer
 from tabular.table.dataset import Dataset, load_dataset
 from tabular.table.split import Split, make_folds, split_rows
 from tabular.table.structure import Structure, combined
+
+SAMPLE_CELLS, SAMPLE_ROWS, SAMPLE_OF_CLASS = 100_000, 60, 5  # at least so many rows, of a class
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
@@ -90,15 +93,8 @@ def prepare(
     if not split.holdout.any():
         raise BadInput(f"{data} has too few rows: no class has two different {unit}; add rows")
     _check_classes(dataset, split)
-    y, of_train = dataset.codes[split.train], roles[split.train]
-    positions = make_folds(
-        dataset.row_hashes[split.train],
-        y,
-        seed=seed,
-        groups=of_train.groups,
-        moments=of_train.moments,
-    )
-    if not positions:
+    folds = _folds(dataset, split, seed)
+    if not folds.positions:
         raise BadInput(
             f"{data} has too few moments to train on: no rows of two classes are older than others"
             if dataset.structure.time
@@ -110,10 +106,40 @@ def prepare(
     )
     for note in notes(dataset, split):
         say(f"  {note}")
-    folds = Folds(
-        dataset.expanded[split.train], y, dataset.columns, positions, of_train.sample_weight
-    )
     return Prepared(dataset, split, folds)
+
+
+def _folds(dataset: Dataset, split: Split, seed: int) -> Folds:
+    y, roles = dataset.codes[split.train], dataset.roles[split.train]
+    hashes = dataset.row_hashes[split.train]
+    positions = make_folds(hashes, y, seed=seed, groups=roles.groups, moments=roles.moments)
+    rows = dataset.expanded[split.train]
+    return Folds(rows, y, dataset.columns, positions, roles.sample_weight)
+
+
+def sampled(prepared: Prepared, *, seed: int) -> Prepared:
+    """The same table with fewer rows to train on: so few that a simple fit takes about a second.
+
+    Args:
+        prepared: the table.
+        seed: of the sample and its folds.
+    """
+    features, y = prepared.folds.features, prepared.folds.y
+    first = features[:100]
+    n_bytes = int(first.memory_usage(index=False, deep=True).sum())
+    cells = max(features.shape[1], n_bytes // (8 * len(first)))  # a long text counts as many
+    n_rows = min(len(y), max(SAMPLE_ROWS, SAMPLE_CELLS // cells))
+    shuffled = np.random.default_rng(seed).permutation(len(y))
+    counts = np.bincount(y)
+    wanted = np.maximum(np.minimum(counts, SAMPLE_OF_CLASS), counts * n_rows // len(y))
+    place = np.zeros(len(y), dtype=np.intp)  # of a row among those of its class
+    for code in range(len(counts)):
+        of_class = shuffled[y[shuffled] == code]
+        place[of_class] = np.arange(len(of_class))
+    left_out = np.zeros(len(prepared.split.holdout), dtype=bool)
+    left_out[np.flatnonzero(prepared.split.train)[place >= wanted[y]]] = True
+    split = dataclasses.replace(prepared.split, left_out=left_out if left_out.any() else None)
+    return Prepared(prepared.dataset, split, _folds(prepared.dataset, split, seed))
 
 
 def _check_classes(dataset: Dataset, split: Split) -> None:

@@ -1,11 +1,9 @@
 """The tracked sweep: a parent run, a child per trial, the best registered."""
 
 import dataclasses
-import functools
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -15,19 +13,20 @@ from mlflow.entities.run import Run
 from tabular.errors import BadInput
 from tabular.families.classifiers import affordable, can_weigh
 from tabular.families.space import shape_of
-from tabular.jobs.preparation import Prepared, RoleColumns, Say, check_weighed, prepare
+from tabular.jobs.last_fits import LastFits
+from tabular.jobs.plan import Plan, default_metric
+from tabular.jobs.preparation import RoleColumns, Say, check_weighed, prepare
 from tabular.jobs.retraining import champion_of, first_trials, is_made_of
 from tabular.jobs.timing import Timing
 from tabular.jobs.versions import Fitted, register_version
 from tabular.recipe.costs import read_costs
-from tabular.recipe.fit import fit
-from tabular.recipe.recipe import Recipe, as_it_is, finish
+from tabular.recipe.recipe import Recipe
 from tabular.report import leaderboard
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, evaluate_again, pool, ranked, search
-from tabular.search.progress import Progress
-from tabular.search.stopping import Deadline, stop_on_signal
+from tabular.search.progress import Progress, line
+from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.compute import compute_metric
 from tabular.stats.constraint import Constraint, read_constraint
@@ -51,57 +50,7 @@ from tabular.table.dataset import Dataset
 IN_PROCESS_CELLS = 2_000  # worker processes take seconds to start
 IN_PROCESS_CLASSES = 10  # boosting fits a tree for each, in every iteration
 IN_PROCESS_BYTES = 1_000_000  # what is fitted in this process cannot be ended
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep was asked for.
-
-    Args:
-        data: see `load_dataset`.
-        target: column to predict.
-        model_name: in the registry; "" for the data set's name.
-        trials: how many configurations.
-        timeout: seconds for the whole command; 0 for no limit.
-        classifiers: families; empty for every one that the table allows.
-        metric: the objective, a key of `METRICS`.
-        jobs: configurations side by side, -1 for one per core.
-        seed: of the split, the sampler and every fit.
-        engine: where trials are evaluated: `local` or `spark`.
-        register: how many of the best become versions.
-        resume: run id of a sweep of the same table to continue, "" for a new one.
-        cost: of predicting a class for another one, see `read_costs`; "" for none.
-        at_least: a rate to be held, see `read_constraint`; "" for none.
-        group: columns of rows that belong together; see `RoleColumns`.
-        time: column that says when a row was.
-        weight: column that says how much a row counts.
-        warm_start: begin with the recipe of the version in production; what is resumed begins as
-            it did.
-    """
-
-    data: str
-    target: str
-    model_name: str
-    trials: int
-    timeout: float
-    classifiers: Sequence[str]
-    metric: str
-    jobs: int
-    seed: int
-    engine: str
-    register: int
-    resume: str
-    cost: str = ""
-    at_least: str = ""
-    group: str = ""
-    time: str = ""
-    weight: str = ""
-    warm_start: bool = True
-
-
-def default_metric(cost: str) -> str:
-    """The objective where none is given."""
-    return "cost" if cost else "f1_macro"
+LEAST_SECONDS = 5.0  # of a sweep, for a version whatever happens
 
 
 def sweep(
@@ -172,22 +121,30 @@ def sweep(
                     children[trial.number] = log_trial(run, trial, metric)
                     trials = _slimmed([*trials, trial], metric)
                     progress.show(trial)
-        best = pool(trials, metric)
-        log_oof(best)
-        with_oof = [trial for trial in best if trial.oof is not None]
-        if at_least and not with_oof:
-            raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
-        recipes: Sequence[Recipe] = [as_it_is(trial, costs=costs) for trial in best]
-        if with_oof:
-            made = functools.partial(
-                finish, with_oof, folds, metric,
-                seed=plan.seed, costs=costs, at_least=at_least, most=plan.register,
-            )  # fmt: skip
-            recipes = made() if at_least else timing.recipes(made, recipes)
-        versions = [
-            _register(run, prepared, recipe, children, plan, timing.deadline)
-            for recipe in recipes[: plan.register]
-        ]
+
+        def log(trial: Trial) -> None:
+            children[trial.number] = log_trial(run, trial, metric)
+            trials.append(trial)
+            say(f"{line(trial, metric)}, on a sample of the rows")
+
+        last = LastFits(
+            prepared, engine, timing, plan, families, costs, at_least, lambda: len(trials), log
+        )
+        wanted: list[Recipe | None] = [None]
+        best: list[Trial] = []
+        if timing.timeout < LEAST_SECONDS or any(trial.metrics for trial in trials) or stopped():
+            best = pool(trials, metric)
+            log_oof(best)
+            wanted = [*last.recipes(best)[: plan.register]]
+        versions = list[Version]()
+        recipes = list[Recipe]()
+        for recipe in wanted:
+            if versions and timing.deadline.left() < 0:
+                timing.deadline.left_out.append(f"the versions from number {len(versions) + 1} on")
+                break
+            made, version = _register(run, last, recipe, best, children)
+            recipes.append(made)
+            versions.append(version)
         for note in timing.deadline.notes:
             say(f"  {note}")
         log_ranks(ranked(trials, metric), children)
@@ -273,24 +230,26 @@ def _with_oof(
 
 def _register(
     run: Run,
-    prepared: Prepared,
-    recipe: Recipe,
+    last: LastFits,
+    recipe: Recipe | None,
+    best: Sequence[Trial],
     children: dict[int, str],
-    plan: Plan,
-    deadline: Deadline,
-) -> Version:
-    """Fits a recipe and registers it.
+) -> tuple[Recipe, Version]:
+    """Fits a recipe, or what there is time for, and registers it; None is the simplest one.
 
     A sweep that was killed after a registration does not register the same again.
     """
-    dataset, split = prepared.dataset, prepared.split
+    dataset, plan, deadline = last.prepared.dataset, last.plan, last.timing.deadline
     name = plan.model_name or dataset.name
-    tags = {"sweep_run_id": run.info.run_id, "recipe": recipe.key}
-    if plan.resume and (known := registry.find(name, tags)):
-        return known
-    model = fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
+    tags = {"sweep_run_id": run.info.run_id, "recipe": recipe.key if recipe else ""}
+    if recipe and plan.resume and (known := registry.find(name, tags)):
+        return recipe, known
+    recipe, split, model = last.fit(recipe, best) if recipe else last.simplest()
+    tags["recipe"] = recipe.key
     with recipe_run(run, recipe, plan.metric, children[recipe.members[0].number]) as child:
         log_dataset(dataset)
         log_results({f"cv_std_{plan.metric}": recipe.spread})
         fitted = Fitted(dataset, split, recipe, model, plan.seed)
-        return register_version(child, fitted, model_name=name, tags=tags, deadline=deadline)
+        return recipe, register_version(
+            child, fitted, model_name=name, tags=tags, deadline=deadline
+        )

@@ -19,6 +19,7 @@ PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
 FINISH_FITS = 3.0
 RECIPE_SHARE = 0.3  # of the time after the search, for ensemble, calibration and threshold
+FITS_SHARE = 0.4  # of the time that is left then, at least, for the last fits
 
 
 class Timing:
@@ -37,16 +38,29 @@ class Timing:
         after = self.imports * (EXIT_IMPORTS + PROMOTION_IMPORTS * promotes)
         self.deadline = Deadline(began + self.timeout - min(after, self.timeout / 3))
 
-    def recipes(
-        self, finish: Callable[[], list[Recipe]], plain: Sequence[Recipe]
-    ) -> Sequence[Recipe]:
+    def recipes(self, finish: Callable[[], list[Recipe]], plain: list[Recipe]) -> list[Recipe]:
         """What `finish` makes of the trials, or what there is without it."""
         seconds = RECIPE_SHARE * self.deadline.left()
         what = "ensemble, calibration and threshold"
         return self.deadline.within(what, seconds, finish, plain)
 
+    def fits_until(self, members: Sequence[Trial]) -> float:
+        """When the last fits have to be done, of `time.monotonic`.
+
+        Args:
+            members: what is fitted; its file and its proof take time too.
+        """
+        left = self.deadline.left()
+        after = FINISH_IMPORTS * self.imports + sum(_fold_seconds(trial) for trial in members)
+        return time.monotonic() + max(left - after, FITS_SHARE * left)
+
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""
-        costs = sorted(t.seconds / len(t.fold_scores) for t in trials if t.metrics)
+        costs = sorted(_fold_seconds(trial) for trial in trials if trial.metrics)
         seconds = FINISH_IMPORTS * self.imports + FINISH_FITS * sum(costs[-MEMBERS:])
         return min(seconds, self.timeout / 2)
+
+
+def _fold_seconds(trial: Trial) -> float:
+    """What one fit of a trial has taken, with its predictions."""
+    return trial.seconds / max(1, len(trial.fold_scores))

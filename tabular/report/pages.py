@@ -93,6 +93,8 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
         sentences.append(
             f"{split.unused.sum()} older rows are of groups of the holdout: not trained on."
         )
+    if split.left_out is not None:
+        sentences.append(f"{split.left_out.sum()} rows were not trained on, as the time was up.")
     if split.moved:
         sentences.append(f"{split.moved} rows changed sides so that their class is on both.")
     if split.one_sided:

@@ -201,6 +201,24 @@ def evaluate_configuration(
     return _trial(task, scores, started, metrics=metrics, oof=np.concatenate(oof))
 
 
+def fit_on_files(
+    classifier: str, params: dict[str, Any], seed: int, n_categories: int, files: Sequence[Path]
+) -> Any:
+    """Fits a classifier on arrays that lie in files.
+
+    Args:
+        classifier: a key of `CLASSIFIERS`.
+        params: its hyperparameters.
+        seed: of the fit.
+        n_categories: how many of the first columns hold codes of categories.
+        files: of the rows, their classes and, where there are some, their weights.
+    """
+    rows, y, *weights = (np.asarray(np.load(file, mmap_mode="r")) for file in files)
+    model = make_classifier(classifier, params, seed=seed, n_categories=n_categories)
+    with quiet_fits():
+        return model.fit(rows, y, **({"sample_weight": weights[0]} if weights else {}))
+
+
 def _behind(task: Task, scores: Sequence[float]) -> bool:
     """Whether the mean score so far lies beyond the bound; undefined scores and bounds do not."""
     bound = task.bounds[len(scores) - 1] if len(scores) <= len(task.bounds) else math.nan

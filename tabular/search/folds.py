@@ -104,7 +104,11 @@ class Folds:
             weighted=self.weights is not None,
         )
         if not files.file(for_trees, 0, 0).exists():
-            for number, fold in enumerate(self.positions):
-                for place, array in enumerate(self._prepare(fold, for_trees)):
-                    np.save(files.file(for_trees, number, place), array)
+            try:  # the first file is written last
+                for number, fold in reversed(list(enumerate(self.positions))):
+                    for place, array in reversed(list(enumerate(self._prepare(fold, for_trees)))):
+                        np.save(files.file(for_trees, number, place), array)
+            except BaseException:
+                files.file(for_trees, 0, 0).unlink(missing_ok=True)
+                raise
         return files

@@ -5,6 +5,7 @@ An engine takes tasks and gives back trials, in any order. `SparkEngine` in
 """
 
 import contextlib
+import functools
 import math
 import os
 import shutil
@@ -13,17 +14,19 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
-from tabular.search.stopping import when_orphaned
+from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.stopping import TimeUp, time_limit, when_orphaned
 
 if TYPE_CHECKING:  # a worker process needs neither the preprocessing nor MLflow
     from tabular.search.folds import Folds
 
 
+PREPARATION_LIMITS = 2.0  # times the limit of one configuration, for the columns of all of a kind
 PREFIX = "folds-"  # of a search's folder of matrices, before its process id
 
 
@@ -93,38 +96,38 @@ class _Worker:
             start_new_session=True,  # Ctrl-C reaches the search alone, which decides what it means
         )
         there.close()
-        self.task: Task | None = None
+        self.task: Task | int | None = None  # what its result is of
         self.since, self.limit = math.inf, math.inf  # its imports do not count
 
-    def begin(self, task: Task, files: FoldFiles, limit: float) -> None:
-        """Sends a task."""
+    def begin(self, task: Task | int, work: Callable[[], Any], limit: float) -> None:
+        """Sends work: a function of a module with its arguments."""
         if self.since < math.inf:
             self.since = time.monotonic()
         self.task, self.limit = task, limit
         with contextlib.suppress(OSError):  # it has died; seen when its result is awaited
-            self.pipe.send((task, files))
+            self.pipe.send(work)
 
-    def received(self) -> list[Trial]:
-        """The trial that it has sent; none if that is only that it has started."""
+    def received(self) -> list[Any]:
+        """The result that it has sent; none if that is only that it has started."""
         try:
-            trial = self.pipe.recv()
+            result = self.pipe.recv()
         except (EOFError, OSError):
             return [self.kill("its process was killed, perhaps for want of memory")]
-        if trial is None:
+        if self.since == math.inf:
             self.since = time.monotonic()
             return []
         self.task = None
-        return [trial]
+        return [result]
 
-    def kill(self, reason: str) -> Trial:
+    def kill(self, reason: str) -> Trial | None:
         """Ends the process, whatever it does; its task has failed."""
         self.process.kill()
         self.process.wait()
         self.pipe.close()
         task, self.task = self.task, None
-        assert task is not None
         seconds = max(0.0, time.monotonic() - self.since)
-        return task.failed(f"{reason} ({seconds:.1f} s)", seconds)
+        failed = f"{reason} ({seconds:.1f} s)", seconds
+        return task.failed(*failed) if isinstance(task, Task) else None
 
 
 class Processes:
@@ -144,8 +147,11 @@ class Processes:
         self.folds, self.slots = folds, n_workers
         _remove_orphans()
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")
+        self.folder = Path(self._folder.name)
         self._waiting: deque[tuple[Task, float]] = deque()
         self._workers: list[_Worker] = []
+        self._unprepared = dict[bool, str]()
+        self._failed: list[Trial] = []
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`."""
@@ -155,25 +161,57 @@ class Processes:
     def finished(self, timeout: float) -> list[Trial]:
         """See `Engine`."""
         until = time.monotonic() + timeout
-        trials: list[Trial] = []
+        trials, self._failed = self._failed, []
         while not trials:
-            busy = {worker.pipe: worker for worker in self._workers if worker.task}
+            busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
             nearest = min([until, *(worker.since + worker.limit for worker in busy.values())])
             ready = wait(list(busy), max(0.0, nearest - time.monotonic()))
             for pipe, worker in busy.items():
                 if pipe in ready:
                     trials += worker.received()
                 elif time.monotonic() >= worker.since + worker.limit:
-                    trials.append(worker.kill("took too long"))
+                    trials += filter(None, [worker.kill("took too long")])
             self._hand_out()
             if time.monotonic() >= until:
                 break
         return trials
 
     def end(self, reason: str) -> list[Trial]:
-        """See `Engine`."""
+        """See `Engine`; other processes start in the place of those that are ended."""
         self._waiting.clear()
-        return [worker.kill(reason) for worker in self._workers if worker.task]
+        busy = [worker for worker in self._workers if worker.task is not None]
+        ended = [trial for worker in busy if (trial := worker.kill(reason))]
+        self._workers = [worker for worker in self._workers if not worker.pipe.closed]
+        self._workers += [_Worker() for _ in busy]
+        return ended
+
+    def run[T](self, works: Sequence[Callable[[], T]], until: float) -> list[T | None]:
+        """Has work done side by side; what is not done by `until` is ended.
+
+        Args:
+            works: functions of modules with their arguments, the most urgent first.
+            until: of `time.monotonic`.
+
+        Returns:
+            Their results, in the same order; None of one that was ended or has failed.
+        """
+        results: list[T | None] = [None] * len(works)
+        waiting = deque(range(len(works)))
+        while True:
+            while waiting and (worker := self._idle()):
+                number = waiting.popleft()
+                worker.begin(number, works[number], math.inf)
+            busy = {w.pipe: w for w in self._workers if w.task is not None}
+            left = until - time.monotonic()
+            if not busy or left <= 0:
+                break
+            for pipe in wait(list(busy), None if math.isinf(left) else left):
+                worker = busy[pipe]  # type: ignore[index]
+                number = worker.task  # type: ignore[assignment]
+                for result in worker.received():
+                    results[number] = result
+        self.end("its time was up")
+        return results
 
     def __enter__(self) -> Self:
         return self
@@ -185,15 +223,30 @@ class Processes:
         self._folder.cleanup()
 
     def _hand_out(self) -> None:
-        self._workers = [worker for worker in self._workers if not worker.pipe.closed]
         for _ in range(len(self._waiting)):
-            idle = next((worker for worker in self._workers if not worker.task), None)
+            idle = self._idle()
             if not idle:
-                if len(self._workers) == self.slots:
-                    return
-                self._workers.append(idle := _Worker())
+                return
             task, limit = self._waiting.popleft()
-            idle.begin(task, self.folds.write(self._folder.name, task.for_trees), limit)
+            if reason := self._unprepared.get(task.for_trees):
+                self._failed.append(task.failed(reason, 0.0))
+                continue
+            try:
+                with time_limit(PREPARATION_LIMITS * limit):
+                    files = self.folds.write(self._folder.name, task.for_trees)
+            except TimeUp:
+                self._unprepared[task.for_trees] = "its columns took too long to prepare"
+                self._failed.append(task.failed(self._unprepared[task.for_trees], 0.0))
+                continue
+            idle.begin(task, functools.partial(evaluate_configuration, task, files), limit)
+
+    def _idle(self) -> _Worker | None:
+        """A worker that has nothing to do, started where there is a place for one."""
+        self._workers = [worker for worker in self._workers if not worker.pipe.closed]
+        idle = next((worker for worker in self._workers if worker.task is None), None)
+        if not idle and len(self._workers) < self.slots:
+            self._workers.append(idle := _Worker())
+        return idle
 
 
 def _remove_orphans() -> None:
@@ -208,14 +261,16 @@ def _remove_orphans() -> None:
 
 
 def _serve(file_descriptor: int) -> None:
-    """A worker's life: evaluates what it is sent, until its pipe closes or the search has died."""
+    """A worker's life: does what it is sent, until its pipe closes or the search has died."""
     when_orphaned(os.getppid(), lambda: os._exit(1))
     with contextlib.suppress(EOFError, OSError):
-        pipe: Connection[Trial | None, tuple[Task, FoldFiles]] = Connection(file_descriptor)
+        pipe: Connection[Any, Callable[[], Any]] = Connection(file_descriptor)
         pipe.send(None)
         while True:
-            task, files = pipe.recv()
-            pipe.send(evaluate_configuration(task, files))
+            work, result = pipe.recv(), None
+            with contextlib.suppress(Exception):  # what fails has no result
+                result = work()
+            pipe.send(result)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from tabular.errors import BadInput
 from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
+SCHEMA_ROWS = 1000
+
 
 def make_tables() -> None:
     """Has MLflow make the tables of a database that is new, one process at a time.
@@ -138,14 +140,24 @@ def _source(data: str) -> DatasetSource:
 def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
     """Logs the table as an input of the active run: its columns, types, digest and source."""
     everything = np.ones(len(dataset.codes), dtype=bool)
+    frame = dataset.labelled(everything)
     with warnings.catch_warnings():
         # MLflow hints that integers cannot hold missing values; this schema is for the eye
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
         logged = mlflow.data.from_pandas(  # type: ignore[attr-defined]
-            dataset.labelled(everything),
+            frame,
             source=_source(dataset.source),
             targets=dataset.target,
             name=dataset.name,
             digest=dataset.digest,
         )
+        # MLflow looks at each cell; those of a few rows have the same schema as all of them
+        logged.schema = mlflow.data.from_pandas(_few_rows(frame)).schema  # type: ignore[attr-defined]
         mlflow.log_input(logged, context=context)
+
+
+def _few_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The first rows of a table, and of each column the first row where it is missing."""
+    missing = frame.isna()
+    rows = {int(missing[name].to_numpy().argmax()) for name in frame}
+    return frame.iloc[sorted(rows | set(range(min(SCHEMA_ROWS, len(frame)))))]

@@ -45,6 +45,7 @@ class Split:
         one_sided: codes of classes that cannot be on both sides.
         unused: (n_rows,) bool, older rows of groups that the holdout has; None for none.
         cut: the first moment held out, None where the hash decides.
+        left_out: (n_rows,) bool, rows that there was no time to train on; None for none.
     """
 
     holdout: np.ndarray
@@ -52,11 +53,13 @@ class Split:
     one_sided: tuple[int, ...]
     unused: np.ndarray | None = None
     cut: Any = None
+    left_out: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray:
         """(n_rows,) bool."""
-        return ~self.holdout if self.unused is None else ~(self.holdout | self.unused)
+        others = [rows for rows in (self.unused, self.left_out) if rows is not None]
+        return ~np.logical_or.reduce([self.holdout, *others])
 
     @property
     def first_moment(self) -> str:

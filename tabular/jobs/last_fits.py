@@ -1,0 +1,148 @@
+"""From the trials of a sweep to a fitted recipe within its time, and what there is if that is late.
+
+First the best recipe; then the best trial whose last fit was done in time; then a simple classifier
+on a sample of the rows.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tabular.errors import BadInput
+from tabular.families.classifiers import CLASSIFIERS
+from tabular.jobs.plan import Plan
+from tabular.jobs.preparation import Prepared, sampled
+from tabular.jobs.timing import Timing
+from tabular.recipe.fit import assemble, fit, fit_members
+from tabular.recipe.recipe import Recipe, as_it_is, finish
+from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.stopping import TimeUp, time_limit
+from tabular.search.workers import Engine, Processes
+from tabular.stats.constraint import Constraint
+from tabular.table.split import Split
+
+
+@dataclass(frozen=True)
+class LastFits:
+    """What the last fits of a sweep need.
+
+    Args:
+        prepared: the table.
+        engine: that has evaluated the trials.
+        timing: of the sweep.
+        plan: what was asked for.
+        families: that were searched.
+        costs: by which it decides, see `Task`.
+        at_least: the rate that is to be held; None for none.
+        number: of the next trial.
+        log: logs one more trial.
+    """
+
+    prepared: Prepared
+    engine: Engine
+    timing: Timing
+    plan: Plan
+    families: Sequence[str]
+    costs: np.ndarray | None
+    at_least: Constraint | None
+    number: Callable[[], int]
+    log: Callable[[Trial], None]
+
+    def recipes(self, trials: Sequence[Trial], prepared: Prepared | None = None) -> list[Recipe]:
+        """The recipes that trials give, best first; see `finish`.
+
+        Args:
+            trials: best first.
+            prepared: the table that they were evaluated on, where it is another one.
+
+        Raises:
+            BadInput: the constraint cannot be held.
+        """
+        folds = (prepared or self.prepared).folds
+        with_oof = [trial for trial in trials if trial.oof is not None]
+        if self.at_least and not with_oof:
+            raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
+        plain = [as_it_is(trial, folds.y_true, costs=self.costs) for trial in trials]
+        if not with_oof:
+            return plain
+
+        def made() -> list[Recipe]:
+            return finish(
+                with_oof, folds, self.plan.metric, seed=self.plan.seed,
+                costs=self.costs, at_least=self.at_least, most=self.plan.register,
+            )  # fmt: skip
+
+        return made() if self.at_least else self.timing.recipes(made, plain)
+
+    def fit(self, recipe: Recipe, trials: Sequence[Trial]) -> tuple[Recipe, Split, Any]:
+        """Fits a recipe, or what the time allows.
+
+        Args:
+            recipe: to be fitted.
+            trials: evaluated on every fold, best first; what there is in its place.
+
+        Returns:
+            The recipe that was fitted, the sides of its table, and the model.
+
+        Raises:
+            BadInput: scikit-learn refuses the table with these hyperparameters.
+        """
+        dataset, split, plan = self.prepared.dataset, self.prepared.split, self.plan
+        if not plan.timeout:
+            return recipe, split, fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
+        if isinstance(self.engine, Processes):
+            made = self._in_processes(self.engine, recipe, trials)
+        else:
+            made = self._in_process(recipe, trials)
+        if made is None or made[0] is not recipe:
+            self.timing.deadline.left_out.append(f"the last fit of {recipe.name}")
+        return (made[0], split, made[1]) if made else self.simplest()
+
+    def _in_processes(
+        self, workers: Processes, recipe: Recipe, trials: Sequence[Trial]
+    ) -> tuple[Recipe, Any] | None:
+        dataset, split, seed = self.prepared.dataset, self.prepared.split, self.plan.seed
+        quick = min(trials, key=lambda trial: trial.seconds)
+        wanted = {trial.number: trial for trial in (quick, *recipe.members)}
+        until = self.timing.fits_until(recipe.members)
+        fitted = fit_members(dataset, split, list(wanted.values()), workers, seed=seed, until=until)
+        if not fitted.keys() >= {trial.number for trial in recipe.members}:
+            done = [trial for trial in trials if trial.number in fitted][:1]
+            if not done:
+                return None
+            [recipe] = self.recipes(done)
+        members = [fitted[trial.number] for trial in recipe.members]
+        return recipe, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
+
+    def _in_process(self, recipe: Recipe, trials: Sequence[Trial]) -> tuple[Recipe, Any] | None:
+        dataset, split, timing = self.prepared.dataset, self.prepared.split, self.timing
+        quick = min(trials, key=lambda trial: trial.seconds)
+        for until in (timing.fits_until(recipe.members), timing.deadline.at):
+            try:
+                with time_limit(until - time.monotonic()):
+                    return recipe, fit(dataset, split, recipe, seed=self.plan.seed)
+            except TimeUp:
+                [recipe] = self.recipes([quick])
+        return None
+
+    def simplest(self) -> tuple[Recipe, Split, Any]:
+        """A simple classifier on a sample of the training rows, cross-validated and fitted there.
+
+        Raises:
+            BadInput: there are too few rows, or none succeeds.
+        """
+        few, plan = sampled(self.prepared, seed=self.plan.seed), self.plan
+        families = [name for name in CLASSIFIERS if name in self.families]
+        error = "no configuration could be evaluated: the time was up before the first trial"
+        for family in families if few.folds.positions else []:
+            task = Task(self.number(), family, {}, plan.metric, plan.seed, costs=self.costs)
+            trial = evaluate_configuration(task, few.folds)
+            if trial.metrics:
+                self.log(trial)
+                [recipe] = self.recipes([trial], few)
+                return recipe, few.split, fit(few.dataset, few.split, recipe, seed=plan.seed)
+            error = f"no configuration could be evaluated: {trial.error}"
+        raise BadInput(error)

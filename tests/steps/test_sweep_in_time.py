@@ -1,0 +1,120 @@
+"""A sweep with a time limit registers a version, whatever does not end."""
+
+import math
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from sklearn.utils.estimator_checks import check_is_fitted
+
+from custom_model.served.columns import expand
+from steps import sweep
+from tabular.jobs import last_fits, versions
+from tabular.jobs.preparation import prepare, sampled
+from tabular.recipe.fit import assemble, fit, fit_members
+from tabular.recipe.recipe import Recipe
+from tabular.search import workers
+from tabular.search.cross_validation import Trial
+from tabular.search.workers import Processes
+from tests.conftest import Store
+from tests.endless import endless
+
+
+@pytest.fixture
+def medium(tmp_path: Path) -> str:
+    """Two classes, and more cells than are fitted in the command's own process."""
+    rng = np.random.default_rng(0)
+    numbers = pd.DataFrame(rng.normal(size=(500, 6)), columns=list("abcdef"))
+    labels = np.where(numbers["a"] + rng.normal(size=500) > 0, "yes", "no")
+    numbers.assign(label=labels).to_csv(tmp_path / "medium.csv", index=False)
+    return str(tmp_path / "medium.csv")
+
+
+def swept(capsys: pytest.CaptureFixture[str], **options: object) -> str:
+    """What a sweep prints; it has registered a version that answers."""
+    options = {"timeout": 6, **options}
+    sweep.main([f"--{name}={value}" for name, value in options.items()])
+    [version] = MlflowClient().search_model_versions()
+    run = mlflow.get_run(version.run_id)
+    assert run.data.metrics["cv_f1_macro"] > 0.6
+    holdout = mlflow.artifacts.download_artifacts(
+        run_id=version.run_id, artifact_path="holdout.parquet"
+    )
+    rows = pd.read_parquet(holdout).reset_index(drop=True)
+    answers = mlflow.pyfunc.load_model(f"models:/{version.name}/1").predict(rows)
+    assert len(answers) == len(rows)
+    return capsys.readouterr().out
+
+
+def left_out(printed: str) -> str:
+    [line] = [line for line in printed.splitlines() if "Left out, as the time was up" in line]
+    return line
+
+
+def test_a_sweep_whose_configurations_never_end_registers_a_simple_model(
+    store: Store, medium: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers, "evaluate_configuration", endless)
+    assert "on a sample of the rows" in swept(capsys, data=medium, target="label")
+
+
+def test_a_sweep_whose_last_fit_never_ends_registers_what_was_fitted_on_a_sample(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tabular.jobs.preparation.SAMPLE_CELLS", 60)
+    monkeypatch.setattr(
+        last_fits,
+        "fit",
+        lambda dataset, split, *rest, **options: (
+            endless() if split.left_out is None else fit(dataset, split, *rest, **options)
+        ),
+    )
+    printed = swept(capsys, trials=2, classifiers="naive_bayes")
+    assert "the last fit of naive_bayes" in left_out(printed)
+    assert "on a sample of the rows" in printed
+
+
+def test_a_sweep_whose_importance_never_ends_leaves_it_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(versions, "column_importance", endless)
+    printed = swept(capsys, trials=2, classifiers="naive_bayes")
+    assert "the importance of the columns" in left_out(printed)
+
+
+def test_members_fitted_in_processes_are_those_fitted_here(medium: str) -> None:
+    table = prepare(medium, "label", seed=0, say=lambda line: None)
+    families = ["logistic_regression", "hist_gradient_boosting", "extra_trees"]
+    trials = tuple(Trial(number, family, {}) for number, family in enumerate(families))
+    recipe = Recipe(trials, (0.5, 0.3, 0.2), {})
+    with Processes(table.folds, 2) as engine:
+        fitted = fit_members(table.dataset, table.split, trials, engine, seed=0, until=math.inf)
+    there = assemble(table.dataset, recipe, [fitted[n] for n in range(3)], seed=0)
+    here = fit(table.dataset, table.split, recipe, seed=0)
+    check_is_fitted(there)
+    rows = expand(table.dataset.typed, table.dataset.columns)
+    assert np.array_equal(there.predict_proba(rows), here.predict_proba(rows))
+
+
+def test_work_that_never_ends_is_ended_and_the_rest_is_done(medium: str) -> None:
+    table = prepare(medium, "label", seed=0, say=lambda line: None)
+    with Processes(table.folds, 2) as engine:
+        assert None not in engine.run([time.monotonic] * 2, math.inf)  # both processes have started
+        done, ended = engine.run([time.monotonic, endless], time.monotonic() + 2)
+    assert done
+    assert ended is None
+
+
+def test_a_sample_has_rows_of_every_class(medium: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = prepare(medium, "label", seed=0, say=lambda line: None)
+    monkeypatch.setattr("tabular.jobs.preparation.SAMPLE_CELLS", 600)
+    few = sampled(table, seed=1)
+    assert 90 <= few.split.train.sum() <= 101
+    assert few.split.left_out is not None
+    assert not (few.split.train & (few.split.left_out | few.split.holdout)).any()
+    assert set(few.folds.y) == {0, 1}
+    assert few.dataset is table.dataset
