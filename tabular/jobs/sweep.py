@@ -1,9 +1,11 @@
 """The tracked sweep: a parent run, a child per trial, the best registered."""
 
 import dataclasses
+import functools
 import math
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import joblib
@@ -24,8 +26,9 @@ from tabular.recipe.recipe import Recipe
 from tabular.report import leaderboard
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, evaluate_again, pool, ranked, search
+from tabular.search.loop import Budget, evaluate_again, pool, ranked
 from tabular.search.progress import Progress, line
+from tabular.search.rungs import as_on_all_rows, rung_of, rungs_of, search_rungs
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.compute import compute_metric
@@ -95,6 +98,7 @@ def sweep(
     if again and is_made_of(champion, dataset, same["metric"], costs, at_least):
         say(f"Nothing to do: {champion}, in production, is of this table; force=true sweeps again.")
         return []
+    rungs = rungs_of(folds, plan.seed)
     begins_with = warm_start_of(plan.resume) if plan.resume else champion * plan.warm_start
     first = first_trials(begins_with, dataset, families, say)
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
@@ -110,9 +114,12 @@ def sweep(
         log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
             budget = Budget(plan.trials, timing.deadline.at, stopped, timing.reserve)
-            trials = _with_oof(list(earlier.values()), folds, engine, budget, plan, costs)
-            new_trials = search(
-                engine, folds.shape, budget,
+            trials = list(earlier.values())
+            before = rung_of(rungs, trials)
+            with nullcontext(engine) if before is folds else _engine(plan, before) as here:
+                trials = _with_oof(trials, before, here, budget, plan, costs)
+            new_trials = search_rungs(
+                rungs, engine, functools.partial(_engine, plan), budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
                 first=first, costs=costs,
             )  # fmt: skip
@@ -127,13 +134,15 @@ def sweep(
             trials.append(trial)
             say(f"{line(trial, metric)}, on a sample of the rows")
 
+        rung = rung_of(rungs, trials)
         last = LastFits(
-            prepared, engine, timing, plan, families, costs, at_least, lambda: len(trials), log
-        )
+            dataclasses.replace(prepared, folds=rung), engine, timing, plan, families, costs,
+            at_least, lambda: len(trials), log,
+        )  # fmt: skip
         wanted: list[Recipe | None] = [None]
         best: list[Trial] = []
         if timing.timeout < LEAST_SECONDS or any(trial.metrics for trial in trials) or stopped():
-            best = pool(trials, metric)
+            best = as_on_all_rows(pool(trials, metric), len(folds.y))
             log_oof(best)
             wanted = [*last.recipes(best)[: plan.register]]
         versions = list[Version]()
