@@ -30,7 +30,7 @@ def rungs(monkeypatch: pytest.MonkeyPatch, folds: Folds) -> list[Folds]:
 
 @pytest.fixture
 def folds(breast_cancer: Prepared) -> Folds:
-    return prepared_folds.folds
+    return breast_cancer.folds
 
 
 @pytest.fixture(scope="module")
