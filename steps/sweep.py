@@ -35,7 +35,10 @@ def make_parser(description: str | None) -> Parser:
     parser.option("model_name", "", registry_name, NAME)
     parser.option("trials", 40, whole(1), "configurations to evaluate, at least 1")
     parser.option(
-        "timeout", 0.0, seconds, "seconds for the whole sweep, registration included; 0 for none"
+        "timeout",
+        0.0,
+        seconds,
+        "seconds for the whole command, from its start to its end; 0 for none",
     )
     parser.option(
         "classifiers",
