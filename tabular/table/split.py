@@ -128,12 +128,9 @@ def _hash_cells(cells: pd.Series) -> np.ndarray:
             moments = _hash_moments(pd.Series(texts.where(dates)))
             hashes = np.where(dates, moments, hashes)
     else:
-        numeric, hashes = cells, np.zeros(len(cells), dtype=np.uint64)
+        numeric, hashes = cells, np.repeat(pd.util.hash_array(np.array([""], object)), len(cells))
     values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
-    empty = pd.util.hash_array(np.array([""], dtype=object))[0]
     of_values = pd.util.hash_array(values + 0.0)  # -0.0 is 0.0
-    if numeric is cells:
-        return np.where(np.isnan(values), empty, of_values)
     return np.where(np.isnan(values), hashes, of_values)
 
 
