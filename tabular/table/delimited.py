@@ -145,6 +145,7 @@ def read_layout(head: str, source: str) -> Layout:
 
 def _cut(head: str, separator: str) -> tuple[float, Layout]:
     """How well one separator fits, from 0 to 1, and the layout by it."""
+    csv.field_size_limit(max(csv.field_size_limit(), BLOCK))
     reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
     names = next(reader)
     before = reader.line_num
@@ -162,7 +163,7 @@ def layout_of(path: Path) -> Layout:
         head = stream.read(HEAD)
     # of what is cut off at the end, a letter may be half there
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-    if len(head) == HEAD and "\n" in text:
+    if len(head) == HEAD and text.count("\n") > 1:  # else the first row is longer still
         text = text[: text.rindex("\n")]
     return replace(read_layout(text, str(path)), encoding=encoding, blank=blank)
 
