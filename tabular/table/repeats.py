@@ -67,7 +67,12 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
     numeric = cells.dtype.kind in "iuf"
     if numeric and not _are_whole(cells):
         return None
-    if not FEWEST_VALUES <= cells.nunique() <= len(cells) / FEWEST_ROWS:
+    rows = None
+    if isinstance(cells.dtype, pd.StringDtype):
+        rows, distinct = pd.factorize(cells)
+        cells = pd.Series([*distinct, None], dtype="str")  # the last of rows without a text
+    n_rows = len(cells) if rows is None else len(rows)
+    if not FEWEST_VALUES <= cells.nunique() <= n_rows / FEWEST_ROWS:
         return None
     if not numeric:
         cells = cells.where(cells.astype("str").str.strip() != "")
@@ -79,6 +84,7 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
     else:
         cells = cells.astype("str").where(cells.notna())
     codes, values = pd.factorize(cells, sort=True)
+    codes = codes if rows is None else codes[rows]
     known = int((codes >= 0).sum())
     if len(values) < FEWEST_VALUES or not FEWEST_ROWS <= known / len(values) <= MOST_ROWS:
         return None
