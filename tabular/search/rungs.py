@@ -24,15 +24,18 @@ from tabular.search.workers import Engine
 
 LARGE = 50_000  # rows to train on, from which rungs pay
 STEP = 4
-FEWEST_ROWS = 12_500  # of a rung; the spaces are those of many rows on all of them
+FEWEST_ROWS, MOST_ROWS = 12_500, 25_000  # of the first; the spaces are those of many rows
 FEWEST_OF_CLASS = 20  # rows that a rung has of each class in each fold, if the table has them
 
 
 def rungs_of(folds: Folds, seed: int) -> list[Folds]:
     """The rungs of a training side, the last of which is all of it; a small one has no other."""
     n_rows = len(folds.y)
-    sizes = [n_rows // STEP**2, n_rows // STEP] if n_rows > LARGE else []
-    return [*(sample(folds, size, seed) for size in sizes if size >= FEWEST_ROWS), folds]
+    if n_rows <= LARGE:
+        return [folds]
+    least = min(max(n_rows // STEP**2, FEWEST_ROWS), MOST_ROWS)
+    sizes = [size for size in (least, least * STEP) if size <= n_rows // 2]
+    return [*(sample(folds, size, seed) for size in sizes), folds]
 
 
 def sample(folds: Folds, n_rows: int, seed: int) -> Folds:
