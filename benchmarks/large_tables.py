@@ -43,7 +43,8 @@ def long_numbers(n_rows: int, n_columns: int) -> pd.DataFrame:
     """Numbers of all their digits."""
     rng = np.random.default_rng(1)
     table = numbers(n_rows, n_columns)
-    return table.assign(**{name: rng.normal(size=n_rows) for name in table if name != "target"})
+    values = rng.normal(size=(n_rows, n_columns))
+    return pd.DataFrame(values, columns=table.columns[:-1]).assign(target=table["target"])
 
 
 def categories(n_rows: int, n_columns: int) -> pd.DataFrame:
