@@ -48,23 +48,26 @@ def bundle_sha256(path: Path) -> str:
     return total.hexdigest()
 
 
-def check(path: Path, tags: dict[str, str]) -> None:
+def check(path: Path, tags: dict[str, str], run_id: str | None = "") -> None:
     """Compares a fetched artifact with its version, and verifies its signature.
 
     The latter where the environment's MODEL_VERIFYING_KEY names a public key. Then nothing is
     loaded that has no signature, registered or not.
 
-    Bytecode is not part of the hash, and Python would run it in the place of `bundle.py`: it is
-    removed.
+    Bytecode is removed: Python would run it in the place of the files that are compared. MLflow
+    leaves that of `bundle.py` where it loads a version, and older versions left that of `served`.
 
     Args:
         path: of a copy that nobody else writes to.
         tags: of the registered version; one without `bundle_sha256` is another maker's.
+        run_id: of the run with the signature; "" for the one that the artifact names, which a
+            version that was published has left behind.
 
     Raises:
         Changed: a file was changed, added or removed; or the signature is not that of the key.
     """
-    shutil.rmtree(path / "__pycache__", ignore_errors=True)
+    for bytecode in [*path.rglob("__pycache__")]:
+        shutil.rmtree(bytecode, ignore_errors=True)
     sha256 = tags.get("bundle_sha256")
     try:
         changed = sha256 and bundle_sha256(path) != sha256
@@ -75,10 +78,10 @@ def check(path: Path, tags: dict[str, str]) -> None:
             "is not what was registered: a file of its artifact was changed, added or removed"
         )
     if key := os.environ.get("MODEL_VERIFYING_KEY"):
-        _verify(path, key)
+        _verify(path, key, run_id)
 
 
-def _verify(path: Path, key: str) -> None:
+def _verify(path: Path, key: str, run_id: str | None) -> None:
     try:
         from model_signing import verifying
 
@@ -89,8 +92,8 @@ def _verify(path: Path, key: str) -> None:
         raise Changed(f"cannot be verified with MODEL_VERIFYING_KEY={key}: {error}") from None
     with tempfile.TemporaryDirectory() as folder:
         try:
-            # the run that the artifact names: with a false one the signature does not fit
-            run_id = mlflow.models.Model.load(str(path)).run_id
+            # whichever run is named: a signature of other files does not fit
+            run_id = run_id or mlflow.models.Model.load(str(path)).run_id
             uri = f"runs:/{run_id}/{SIGNATURE}"
             signature = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
         except Exception:  # stores raise many kinds

@@ -53,7 +53,8 @@ class Package(ExecutionLoader):
     def load(self, module: str) -> Any:
         """Imports a module of the package, and with it those that it imports."""
         if self.name not in sys.modules:
-            sys.meta_path.append(self)
+            # first of all: Python's own finder would run the bytecode there, and write some
+            sys.meta_path.insert(0, self)
         return importlib.import_module(f"{self.name}.{module}")
 
 

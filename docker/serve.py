@@ -65,7 +65,7 @@ def main() -> None:
         f"models:/{name}/{version}", dst_path=tempfile.mkdtemp()
     )
     try:
-        check(Path(folder), registered.tags)
+        check(Path(folder), registered.tags, registered.run_id)
     except Changed as error:
         sys.exit(f"models:/{name}/{version} {error}")
     # Sent with every answer, and true: a version's number never gets another model.

@@ -108,6 +108,7 @@ TABLE = (
     f"{', '.join(BUILT_IN)}; or the path or URI of a table: CSV, TSV, Parquet, Feather, ORC, JSON, "
     "Excel, a folder of these, or a database with ?query="
 )
+TABLE_OR_LOG = f"{TABLE}; or a log of requests, one file or the folder"
 LABELS = "table of labels that came later, as data takes one; empty for none"
 KEY = "columns of both (comma list) that say which label is of which row"
 NAME = "the model in the registry; empty for the name of the data set or file"

@@ -8,7 +8,7 @@ mlflow run . -e evaluate -P data=march.csv -P labels=outcomes.csv -P key=custome
 
 from collections.abc import Sequence
 
-from steps import KEY, LABELS, TABLE, Parser, headings, one_of, real, run_step, whole
+from steps import KEY, LABELS, TABLE_OR_LOG, Parser, headings, one_of, real, run_step, whole
 from tabular.jobs.evaluate import Evaluation, evaluate
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses, evaluates, prints the metrics."""
     parser = Parser(__doc__)
     parser.option("model", "models:/iris@champion", str, "URI of any classifier that MLflow loads")
-    parser.option("data", "iris", str, TABLE)
+    parser.option("data", "iris", str, TABLE_OR_LOG)
     parser.option("target", "", str, "column of the labels; empty for the one the model predicts")
     parser.option("against", "", str, "URI of a second model to compare with; empty for none")
     parser.option("rows", "all", one_of("all", "unseen"), "all, or unseen: those not trained on")

@@ -8,7 +8,7 @@ python -m steps.monitor --model models:/churn@champion --data march.csv || echo 
 import sys
 from collections.abc import Sequence
 
-from steps import KEY, LABELS, TABLE, Parser, headings, one_of, real, run_step, whole
+from steps import KEY, LABELS, TABLE_OR_LOG, Parser, headings, one_of, real, run_step, whole
 from tabular.drift.checks import DriftRule
 from tabular.drift.verdict import Verdict
 from tabular.jobs.monitor import Watch, monitor
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rule = DriftRule()
     parser = Parser(__doc__)
     parser.option("model", "models:/iris@champion", str, "URI of a version made by this project")
-    parser.option("data", "iris", str, TABLE)
+    parser.option("data", "iris", str, TABLE_OR_LOG)
     parser.option(
         "level", rule.level, real(1e-6, 0.5), "probability of a false alarm, of all checks together"
     )

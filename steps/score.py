@@ -7,7 +7,7 @@ mlflow run . -e score -P coverage=0.9 -P reasons=3
 
 from collections.abc import Sequence
 
-from steps import TABLE, Parser, one_of, real, run_step, whole
+from steps import TABLE_OR_LOG, Parser, one_of, real, run_step, whole
 from tabular.jobs.score import ENGINES, score
 
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.option(
         "model", "models:/iris@champion", str, "URI of any model that MLflow loads as a pyfunc"
     )
-    parser.option("data", "iris", str, TABLE)
+    parser.option("data", "iris", str, TABLE_OR_LOG)
     parser.option(
         "output", "", str, "file, or folder of Parquet; empty for the data's name with _scored"
     )

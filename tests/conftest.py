@@ -30,6 +30,10 @@ from tests.tables import mixed_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# As for most users, whatever the environment says: Python writes bytecode, in every process.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A test gives the same result twice; `pytest --hypothesis-profile=random` looks for new examples.
 settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("random", derandomize=False)

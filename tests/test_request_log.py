@@ -25,6 +25,7 @@ from tests.conftest import Store
 from tests.front import NGINX, Answer, Front, is_up, model_server, nginx, request, wait_until
 from tests.serving_requests import bodies
 from tests.tables import MIXED_ROW
+from tests.tabular.jobs.test_evaluate import run as evaluated
 from tests.tabular.jobs.test_monitor import look
 from tests.tabular.models.test_requests import rows_sent
 
@@ -106,6 +107,9 @@ def test_a_day_of_requests_is_scored_and_monitored_as_its_rows(front: Front, fol
     assert set(scored["version"]) == {"mixed/1"}
     watches = [look(data, folder) for data in ("requests/", "rows.parquet")]
     assert repr(watches[0].drift) == repr(watches[1].drift)
+    figures = [evaluated(data=data) for data in ("requests/", "rows.parquet")]
+    assert repr(figures[0].assessment) == repr(figures[1].assessment)
+    assert figures[0].cautions[1:] == figures[1].cautions, "but for how much of the log is read"
 
 
 def test_a_line_tells_of_each_request_with_the_right_token(front: Front) -> None:
@@ -159,7 +163,7 @@ def test_a_body_in_chunks_is_one_line_with_the_callers_number(front: Front) -> N
 )
 def test_columns_that_are_left_out_never_reach_the_disk(sockets: Path, folder: Path) -> None:
     key = "a key of at least sixteen"
-    table = rows_sent()[:9].assign(**{"name, first": "Ann “Q” Köhler-1"})
+    table = rows_sent()[:9].assign(**{"name, first": 'Ann "Q", \nKöhler-1'})
     with logging(
         sockets,
         folder,

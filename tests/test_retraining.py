@@ -68,7 +68,13 @@ def test_the_schedules_are_at_the_same_time() -> None:
 
 
 def run(command: str, store: Store, **variables: str) -> subprocess.CompletedProcess[str]:
-    given = {"MODEL": "iris", "DATA": "iris", "TARGET": "species", "PROJECT": str(ROOT)}
+    given = {
+        "MODEL": "iris",
+        "DATA": "iris",
+        "TARGET": "species",
+        "PROJECT": str(ROOT),
+        "TRIALS": "8",
+    }
     env = store.environment | given | variables
     return subprocess.run(
         ["bash", "-e", "-c", command],

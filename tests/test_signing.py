@@ -10,11 +10,12 @@ import mlflow
 import pytest
 
 from custom_model.artifact import SIGNATURE, Changed, bundle_sha256, check
-from steps import train
+from steps import publish, train
 from tabular.errors import BadInput
 from tabular.store.artifacts import fetch_model
 from tabular.store.signing import signer
 from tests.conftest import Store
+from tests.test_publish import empty_store
 
 pytestmark = pytest.mark.slow
 
@@ -131,3 +132,18 @@ def test_absent_libraries_name_the_command_that_installs_them(
         signer()
     with pytest.raises(Changed, match=r"pip install -r requirements-signing\.txt"):
         check(tmp_path, {})
+
+
+def test_a_published_version_is_verified_with_the_signature_that_came_along(
+    signed: Path, store: Store, migrated: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    to = empty_store(tmp_path / "other", migrated)
+    publish.main(["--model", MODEL, "--to", to])
+    mlflow.set_tracking_uri(to)
+    fetch_model(MODEL, tmp_path / "fetched")
+    client = mlflow.MlflowClient()
+    run = client.get_run(client.get_model_version("iris", "1").run_id or "")
+    Path(run.info.artifact_uri.removeprefix("file://"), SIGNATURE).unlink()
+    with pytest.raises(BadInput, match="is not signed"):
+        fetch_model(MODEL, tmp_path / "again")

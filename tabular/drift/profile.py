@@ -218,7 +218,7 @@ def count(
         of_rows, levels = pd.factorize(present.astype("str"))
         bins = np.array([codes.get(str(level), n_bins - 1) for level in levels], dtype=np.int64)
         return np.bincount(bins[of_rows], weights, n_bins)
-    bins = np.searchsorted(profile.edges, _numbers(present, profile.kind), side="left")
+    bins = np.searchsorted(profile.edges, as_numbers(present, profile.kind), side="left")
     return np.bincount(bins, weights, n_bins)
 
 
@@ -259,14 +259,14 @@ def _profile(
             listed=frequent[:MOST_KNOWN],
         )
     else:
-        numbers = _numbers(choosing, column.kind) if len(choosing) else np.zeros(1)
+        numbers = as_numbers(choosing, column.kind) if len(choosing) else np.zeros(1)
         cuts = np.quantile(numbers, np.arange(BINS + 1) / BINS, method="inverted_cdf")
         edges = np.unique([np.nextafter(cuts[0], -np.inf), *cuts])
         profile = replace(profile, edges=tuple(edges.tolist()))
     return replace(profile, counts=tuple(count(profile, counted, weights).tolist()))
 
 
-def _numbers(cells: pd.Series, kind: str) -> np.ndarray:
+def as_numbers(cells: pd.Series, kind: str) -> np.ndarray:
     """Values of a column that is no category, (n_rows,) float: itself, days, or words."""
     if kind == "date":
         return cells.to_numpy("datetime64[us]").astype(np.int64) / 86.4e9

@@ -18,6 +18,7 @@ from tabular.models.labelled import (
     classes_of_models,
     describe_seen,
     features_of,
+    moments_in,
     roles_in,
     seen_rows,
     structured,
@@ -32,6 +33,7 @@ from tabular.report.assessment import Assessment, assess
 from tabular.report.gains import assess_gains
 from tabular.report.groups import Groups, assess_groups
 from tabular.report.importance import column_importance
+from tabular.report.over_time import OverTime, over_time
 from tabular.report.parts import name_groups
 from tabular.stats.by_class import metric_names
 from tabular.stats.costs import align_costs
@@ -124,6 +126,8 @@ def evaluate(
         roles, absent = roles_in(of_structure, table, kept, data)
         cautions += absent
         drawn: dict[str, Any] = {"groups": roles.groups, "sample_weight": roles.sample_weight}
+        moments, sentences = moments_in(of_structure, table, kept, data)
+        cautions += sentences
         typed, columns = features_of(models[0], cells[0], features, as_text=table.as_text)
         typed = typed[kept].reset_index(drop=True)
         y_true = truth[kept].tolist()
@@ -134,11 +138,13 @@ def evaluate(
         costs = next(
             (align_costs(m.costs, m.classes, classes) for m in models if m.costs is not None), None
         )
+        shared = {"costs": costs, **drawn, **options}
         assessments = [
-            assess(codes, y_pred, proba, classes, typed, columns, costs=costs, **drawn, **options)
+            assess(codes, y_pred, proba, classes, typed, columns, **shared)
             for y_pred, proba in aligned
         ]
         cautions += [caution] if caution else []
+        by_time = over_time(moments, codes, aligned[0][0], len(classes), **shared)
         groups = Groups()
         if by:
             names = name_groups(typed, columns, features[kept], by, data)
@@ -179,8 +185,12 @@ def evaluate(
         with start_run(f"evaluate {dataset.name}", {**given, **options}) as run:
             log_dataset(dataset, context="evaluation")
             place = Path(tempfile.mkdtemp(dir=folder))
-            _write(place, models, dataset, assessments, gains, cautions, *aligned[0], seed, groups)
+            _write(
+                place, models, dataset, assessments, gains, cautions,
+                *aligned[0], seed, groups, by_time,
+            )  # fmt: skip
             tables = {"by_group.json": groups.table} if by else {}
+            tables |= {"over_time.json": by_time.table} if by_time else {}
             metrics = _metrics(assessments, gains) | groups.metrics | (late.metrics if late else {})
             log_results(metrics, folder=place, tables=tables)
     second = assessments[1] if against else None
@@ -240,6 +250,7 @@ def _write(
     proba: np.ndarray | None,
     seed: int,
     groups: Groups,
+    by_time: OverTime | None,
 ) -> None:
     """Writes the pictures, the figures as JSON and CSV, and the page."""
     model, assessed = models[0], assessments[0]
@@ -251,6 +262,8 @@ def _write(
             model.predict_proba, dataset.typed[rows], y_true[rows], seed=seed
         )
     figures = plots.pictures(y_true, y_pred, proba, classes, importance)
+    if by_time:
+        figures["over_time"] = by_time.drawn("cost" if assessed.costs else "f1_macro")
     by_model = {one.uri: of for one, of in zip(models, assessments, strict=True)}
     evaluation = {
         "cautions": cautions,

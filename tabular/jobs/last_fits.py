@@ -19,6 +19,7 @@ from tabular.jobs.timing import Timing
 from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe, as_it_is, finish
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.folds import Folds
 from tabular.search.stopping import TimeUp, time_limit
 from tabular.search.workers import Engine, Processes
 from tabular.stats.constraint import Constraint
@@ -31,6 +32,7 @@ class LastFits:
 
     Args:
         prepared: the table.
+        rung: of its rows, that the trials were evaluated on.
         engine: that has evaluated the trials.
         timing: of the sweep.
         plan: what was asked for.
@@ -42,6 +44,7 @@ class LastFits:
     """
 
     prepared: Prepared
+    rung: Folds
     engine: Engine
     timing: Timing
     plan: Plan
@@ -51,17 +54,17 @@ class LastFits:
     number: Callable[[], int]
     log: Callable[[Trial], None]
 
-    def recipes(self, trials: Sequence[Trial], prepared: Prepared | None = None) -> list[Recipe]:
+    def recipes(self, trials: Sequence[Trial], folds: Folds | None = None) -> list[Recipe]:
         """The recipes that trials give, best first; see `finish`.
 
         Args:
             trials: best first.
-            prepared: the table that they were evaluated on, where it is another one.
+            folds: that they were evaluated on, where it is not the rung.
 
         Raises:
             BadInput: the constraint cannot be held.
         """
-        folds = (prepared or self.prepared).folds
+        folds = folds or self.rung
         with_oof = [trial for trial in trials if trial.oof is not None]
         if self.at_least and not with_oof:
             raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
@@ -105,9 +108,12 @@ class LastFits:
         self, workers: Processes, recipe: Recipe, trials: Sequence[Trial]
     ) -> tuple[Recipe, Any] | None:
         dataset, split, seed = self.prepared.dataset, self.prepared.split, self.plan.seed
-        quick = min(trials, key=lambda trial: trial.seconds)
-        wanted = {trial.number: trial for trial in (quick, *recipe.members)}
         until = self.timing.fits_until(recipe.members)
+        first = [min(trials, key=lambda trial: trial.seconds)]
+        sure = [trial for trial in trials if self.timing.in_time(trial, until)]
+        if not {trial.number for trial in recipe.members} <= {trial.number for trial in sure}:
+            first += sure[:1]
+        wanted = {trial.number: trial for trial in (*first, *recipe.members)}
         fitted = fit_members(dataset, split, list(wanted.values()), workers, seed=seed, until=until)
         if not fitted.keys() >= {trial.number for trial in recipe.members}:
             done = [trial for trial in trials if trial.number in fitted][:1]
@@ -142,7 +148,7 @@ class LastFits:
             trial = evaluate_configuration(task, few.folds)
             if trial.metrics:
                 self.log(trial)
-                [recipe] = self.recipes([trial], few)
+                [recipe] = self.recipes([trial], few.folds)
                 return recipe, few.split, fit(few.dataset, few.split, recipe, seed=plan.seed)
             error = f"no configuration could be evaluated: {trial.error}"
         raise BadInput(error)

@@ -16,11 +16,13 @@ from tabular.errors import BadInput, choices
 from tabular.jobs.preparation import Say
 from tabular.models.classes import align
 from tabular.models.classes import key as key_of_class
-from tabular.models.labelled import roles_in
+from tabular.models.held_out import estimate_without_labels
+from tabular.models.labelled import moments_in, roles_in
 from tabular.models.late_labels import join_labels
 from tabular.models.load import load_model
 from tabular.models.model import LoadedModel, PredictedRows
 from tabular.report.drift import checks_table, write_drift
+from tabular.report.over_time import OverTime, over_time
 from tabular.stats.costs import alternatives, describe_costs
 from tabular.stats.intervals import Estimate
 from tabular.stats.units import units_of
@@ -95,6 +97,8 @@ def monitor(
         if units:
             current = dataclasses.replace(current, units=units.among(predicted.scored))
         drift = compare_with_profile(profile, typed, cells.unreadable, current, rule, units)
+        estimated, about = estimate_without_labels(loaded, typed, predicted.scored, current, rule)
+        by_time, unread = _by_time(loaded, table, data, predicted.scored, current, rule)
         absent = tuple(
             DriftCheck(
                 name, "column is not in the table", 1.0, 0.0, 0.0, drift=name in loaded.required
@@ -104,7 +108,7 @@ def monitor(
         )
         verdict: Verdict = "drift" if any(check.drift for check in absent) else drift.verdict
         drift = dataclasses.replace(drift, checks=(*absent, *drift.checks), verdict=verdict)
-        cautions = [*table.notes, *(late.notes if late else ()), *unstructured]
+        cautions = [*table.notes, *(late.notes if late else ()), *unstructured, *unread]
         gone = [name for name in cells.absent if name in loaded.required]
         if gone:
             cautions.append(f"No row can be scored: column {gone[0]!r} is not in the table.")
@@ -115,15 +119,30 @@ def monitor(
         given |= {"labels": without_password(labels), "key": ",".join(key)}
         with start_run(f"monitor {table.name}", given | dataclasses.asdict(rule)) as run:
             place = Path(tempfile.mkdtemp(dir=folder))
-            title = f"{table.name}: {drift.verdict}"
-            write_drift(place, drift, rule, title=title, sentence=sentence, cautions=cautions)
+            write_drift(
+                place,
+                drift,
+                rule,
+                title=f"{table.name}: {drift.verdict}",
+                sentence=sentence,
+                cautions=cautions,
+                by_time=by_time,
+                estimated=estimated,
+                about=about,
+            )
+            tables = {"drift.json": checks_table(drift.checks)}
+            tables |= {"over_time.json": by_time.table} if by_time else {}
+            metrics = _metrics(drift, int((~predicted.scored).sum()))
+            metrics |= late.metrics if late else {}
+            for name, one in estimated.items():
+                metrics |= one.named(f"estimated_{name}")
             log_results(
-                _metrics(drift, int((~predicted.scored).sum())) | (late.metrics if late else {}),
+                metrics,
                 tags={"verdict": drift.verdict, "watched_model": model},
                 folder=place,
-                tables={"drift.json": checks_table(drift.checks)},
+                tables=tables,
             )
-    for line in (*cautions, *_cost_lines(current, loaded), sentence):
+    for line in (*cautions, *_cost_lines(current, loaded), *about, sentence):
         say(line)
     return Watch(run.info.run_id, drift, sentence)
 
@@ -154,6 +173,41 @@ def _current(
         dtype=np.int64,
     )
     return CurrentPredictions(y_pred, proba, y_true if (y_true >= 0).any() else None, model.costs)
+
+
+def _by_time(
+    model: LoadedModel,
+    table: RawTable,
+    data: str,
+    scored: np.ndarray,
+    current: CurrentPredictions,
+    rule: DriftRule,
+) -> tuple[OverTime | None, list[str]]:
+    """The metrics by period where there are labels and moments, and what to say of these."""
+    if current.y_true is None:
+        return None, []
+    n_classes = len(model.classes) + 1  # one more for classes that the model does not know
+    known = current.y_true >= 0
+    if rule.metric == "cost":  # what these cost is not known
+        n_classes -= 1
+        known &= current.y_true < n_classes
+    rows = scored.copy()
+    rows[scored] = known
+    moments, cautions = moments_in(model, table, rows, data)
+    roles, _ = roles_in(model, table, rows, data)
+    by_time = over_time(
+        moments,
+        current.y_true[known],
+        current.y_pred[known],
+        n_classes,
+        confidence=1 - rule.level,
+        resamples=1000,
+        seed=rule.seed,
+        costs=current.costs if rule.metric == "cost" else None,
+        groups=roles.groups,
+        sample_weight=roles.sample_weight,
+    )
+    return by_time, cautions
 
 
 def _cost_lines(current: CurrentPredictions, model: LoadedModel) -> list[str]:

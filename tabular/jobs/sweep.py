@@ -100,7 +100,9 @@ def sweep(
         say(f"Nothing to do: {champion}, in production, is of this table; force=true sweeps again.")
         return []
     rungs = rungs_of(folds, plan.seed)
-    begins_with = warm_start_of(plan.resume) if plan.resume else champion * plan.warm_start
+    begins_with = champion if plan.warm_start else ""
+    if plan.resume:
+        begins_with = warm_start_of(plan.resume)
     first = first_trials(begins_with, dataset, families, say)
     earlier = read_trials(plan.resume, metric, dataset.digest, same) if plan.resume else {}
     if other := {trial.classifier for trial in earlier.values()} - set(families):
@@ -135,10 +137,9 @@ def sweep(
             trials.append(trial)
             say(f"{line(trial, metric)}, on a sample of the rows")
 
-        rung = rung_of(rungs, trials)
         last = LastFits(
-            dataclasses.replace(prepared, folds=rung), engine, timing, plan, families, costs,
-            at_least, lambda: len(trials), log,
+            prepared, rung_of(rungs, trials), engine, timing, plan, families, costs, at_least,
+            lambda: len(trials), log,
         )  # fmt: skip
         wanted: list[Recipe | None] = [None]
         best: list[Trial] = []

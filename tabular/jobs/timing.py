@@ -19,6 +19,7 @@ EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of t
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
 FINISH_FITS = 3.0
+LAST_FIT = 2.0  # times a fit on a fold, at most: of more rows, on cores that are shared
 RECIPE_SHARE = 0.3  # of the time after the search, for ensemble, calibration and threshold
 FITS_SHARE = 0.4  # of the time that is left then, at least, for the last fits
 
@@ -59,6 +60,10 @@ class Timing:
         left = self.deadline.left()
         after = self.finish + sum(_fold_seconds(trial) for trial in members)
         return time.monotonic() + max(left - after, FITS_SHARE * left)
+
+    def in_time(self, trial: Trial, until: float) -> bool:
+        """Whether the last fit of a trial is as good as sure to be done by then."""
+        return LAST_FIT * _fold_seconds(trial) <= until - time.monotonic()
 
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""

@@ -38,7 +38,7 @@ from tabular.table.dataset import Dataset, digest
 from tabular.table.split import GROUP_HASH, ROW_HASH, Split
 from tabular.table.structure import Roles, to_metadata
 
-ASSESSMENT_SHARE, IMPORTANCE_SHARE = 0.4, 0.5  # of the time that is left when they begin
+ASSESSMENT_SHARE, IMPORTANCE_SHARE = 0.25, 0.5  # of the time that is left when they begin
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tabular.store.artifacts import read_of_run
 from tabular.table.columns import infer_columns
 from tabular.table.files import RawTable
 from tabular.table.split import GROUP_HASH, ROW_HASH, hash_rows
-from tabular.table.structure import Roles, Structure, hash_groups, read_roles
+from tabular.table.structure import Roles, Structure, hash_groups, read_moments, read_roles
 
 
 def without_labels(
@@ -107,6 +107,36 @@ def roles_in(
     raw = table.frame[rows].reset_index(drop=True)
     hashes = np.arange(len(raw), dtype=np.uint64)
     return read_roles(raw, structure, hashes, data, as_text=table.as_text), cautions
+
+
+def moments_in(
+    model: LoadedModel, table: RawTable, rows: np.ndarray, data: str
+) -> tuple[np.ndarray | None, list[str]]:
+    """When each row was, and what to say of moments that cannot be read.
+
+    They are of the column that says so for the model, or else of a column `time`, as a log of
+    requests has it.
+
+    Args:
+        model: that is watched.
+        table: as it stands.
+        rows: (n_rows,) bool, those that are wanted.
+        data: name of the table, for a message.
+
+    Returns:
+        (n_wanted,) datetime64, or float64 where the model's column holds numbers; None for none.
+    """
+    name = model.structure.time or "time"
+    if name not in table.frame or (not model.structure.time and name in (model.inputs or ())):
+        return None, []
+    cells = table.frame[name][rows].reset_index(drop=True)
+    if cells.nunique() < 2:
+        return None, []
+    try:
+        moments = read_moments(cells, data, as_text=table.as_text)
+    except BadInput as error:
+        return None, [f"There is no metric over time: {error}."]
+    return (moments if model.structure.time or moments.dtype.kind == "M" else None), []
 
 
 def describe_seen(model: LoadedModel, seen: np.ndarray | None, kept: np.ndarray) -> str:

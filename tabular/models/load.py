@@ -1,5 +1,6 @@
 """Loads any model of MLflow."""
 
+import dataclasses
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from tabular.errors import BadInput, first_line
 from tabular.models import bundles, foreign
 from tabular.models.model import LoadedModel
 from tabular.store.artifacts import fetch_model
+from tabular.store.registry import version_of
 
 
 def load_model(uri: str, folder: str, params: Mapping[str, Any] | None = None) -> LoadedModel:
@@ -28,7 +30,10 @@ def load_model(uri: str, folder: str, params: Mapping[str, Any] | None = None) -
             registered version whose files have changed.
     """
     resolved, path = fetch_model(uri, Path(tempfile.mkdtemp(dir=folder)))
-    return open_model(path, resolved, params)
+    model, version = open_model(path, resolved, params), version_of(resolved)
+    if version and version.run_id:  # one that was published names the run that it has left behind
+        return dataclasses.replace(model, run_id=version.run_id)
+    return model
 
 
 def open_model(path: Path, uri: str, params: Mapping[str, Any] | None = None) -> LoadedModel:

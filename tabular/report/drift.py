@@ -1,6 +1,6 @@
 """What monitoring leaves to read: `drift.html`, `drift.csv` and `drift.png`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +9,9 @@ import pandas as pd
 from tabular.drift.checks import DriftCheck, DriftRule
 from tabular.drift.verdict import Drift
 from tabular.report import plots
+from tabular.report.over_time import OverTime
 from tabular.report.pages import fill, share
+from tabular.stats.intervals import Estimate
 
 MOST_SHOWN = 100  # checks on the page; the table has all
 PANELS = 12  # pictures of single columns
@@ -30,8 +32,27 @@ def write_drift(
     title: str,
     sentence: str,
     cautions: Sequence[str],
+    by_time: OverTime | None = None,
+    estimated: Mapping[str, Estimate] | None = None,
+    about: Sequence[str] = (),
 ) -> None:
-    """Writes the files; `cautions` are what to know before believing the verdict, `sentence`."""
+    """Writes the files.
+
+    Args:
+        folder: to write to.
+        drift: what the table came to.
+        rule: what counts as drift.
+        title: of the page.
+        sentence: the verdict in words.
+        cautions: what to know before believing it.
+        by_time: the metrics by period, where there are labels and moments.
+        estimated: the metrics that there would be, by name; none with labels.
+        about: what to know of these.
+    """
+    pictures = {}
+    if by_time:
+        pictures[f"{rule.metric} over time"] = plots.png(by_time.drawn(rule.metric))
+        (folder / "over_time.png").write_bytes(*pictures.values())
     checks_table(drift.checks).to_csv(folder / "drift.csv", index=False)
     effects = plots.effects([check for check in drift.checks if check.about == "values"])
     (folder / "drift.png").write_bytes(plots.png(effects))
@@ -54,6 +75,9 @@ def write_drift(
         between = fall.between("+.4f")
         between = between and f", {between} with {share(1 - rule.level)}"
         tiles.append((f"{fall.value:+.4f}", f"fall of {rule.metric}{between}"))
+    if estimated and (one := estimated.get(rule.metric)):
+        between = (between := one.between(".4f")) and f", {between} with {share(1 - rule.level)}"
+        tiles.append((f"{one.value:.4f}", f"{rule.metric} as estimated without labels{between}"))
     page = fill(
         "drift.html",
         title=title,
@@ -63,7 +87,10 @@ def write_drift(
         checks=drift.checks[:MOST_SHOWN],
         more_checks=max(0, len(drift.checks) - MOST_SHOWN),
         rule=rule,
-        pictures={
+        estimated=estimated or {},
+        about=about,
+        pictures=pictures
+        | {
             f"{check.column or 'answers'}: {check.about}": plots.png(plots.compared_bins(check))
             for check in panels
         },

@@ -14,10 +14,12 @@ from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocC
 from custom_model.served.columns import Label
 from tabular.drift.checks import DriftCheck
 from tabular.report.importance import Importance
+from tabular.stats.intervals import Estimate
 
 MOST_CURVES = 10
 MOST_CELLS_WITH_NUMBERS = 30
 MOST_BARS = 30
+MOST_TICKS = 16
 LONGEST_NAME = 24
 BLUE, RED, ORANGE = "#3b6ea8", "#c44e52", "#e08214"
 
@@ -187,6 +189,30 @@ def effects(checks: Sequence[DriftCheck]) -> Figure:
         title="Change of each column since training",
         xlabel="population stability index (red: drift; dashed: what matters)",
     )
+    return figure
+
+
+def by_period(
+    names: Sequence[str], places: Sequence[int], values: Sequence[Estimate], metric: str
+) -> Figure:
+    """A metric by period with its intervals.
+
+    Args:
+        names: (n_periods,) in words.
+        places: (n_periods,) number of each; where one is left out, there is a gap.
+        values: (n_periods,) of the metric.
+        metric: its name.
+    """
+    figure, axes = empty(8, 4)
+    middle = np.array([one.value for one in values])
+    ends = np.array([(one.value - one.low, one.high - one.value) for one in values])
+    lengths = np.nan_to_num(np.maximum(ends, 0)).T
+    axes.errorbar(places, middle, lengths, fmt="o-", color=BLUE, ecolor=ORANGE, capsize=3)
+    step = -(-len(names) // MOST_TICKS)
+    axes.set_xticks(
+        places[::step], [_short(name) for name in names[::step]], rotation=45, ha="right"
+    )
+    axes.set(title=f"{metric} over time, with its intervals", ylabel=metric)
     return figure
 
 

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
 from tabular.families.classifiers import CLASSIFIERS, make_classifier
+from tabular.search.stopping import TimeUp
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import sign
 
@@ -186,6 +187,9 @@ def evaluate_configuration(
                 )
                 if _behind(task, scores):
                     return _trial(task, scores, started, stopped=True)
+    except TimeUp:
+        seconds = time.monotonic() - started
+        return task.failed(f"took too long ({seconds:.1f} s)", seconds)
     except Exception as error:  # whatever a configuration does wrong, the sweep goes on
         reason = f"{type(error).__name__}: {first_line(error)}"
         return task.failed(reason, time.monotonic() - started)

@@ -60,7 +60,7 @@ class InProcess:
         self._waiting: deque[tuple[Task, float]] = deque()
 
     def submit(self, task: Task, limit: float) -> None:
-        """See `Engine`; it is ended between two folds, as a fit of a small table is short."""
+        """See `Engine`; a fit is ended between two of its steps in Python, or after it."""
         self._waiting.append((task, limit))
 
     def finished(self, timeout: float) -> list[Trial]:
@@ -68,7 +68,9 @@ class InProcess:
         if not self._waiting or timeout <= 0:
             return []
         task, limit = self._waiting.popleft()
-        return [evaluate_configuration(task, self.folds, limit)]
+        with contextlib.suppress(TimeUp), time_limit(limit):
+            return [evaluate_configuration(task, self.folds, limit)]
+        return [task.failed("took too long", limit)]
 
     def end(self, reason: str) -> list[Trial]:
         """See `Engine`; nothing has begun."""

@@ -34,7 +34,7 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
         BadInput: there is no such model, or it is not what was registered.
     """
     resolved = registry.resolve(uri)
-    tags = registry.tags_of(resolved)
+    version = registry.version_of(resolved)
     try:
         path = Path(mlflow.artifacts.download_artifacts(resolved, dst_path=str(folder)))
     except Exception as error:  # stores raise many kinds
@@ -45,7 +45,7 @@ def fetch_model(uri: str, folder: Path) -> tuple[str, Path]:
     if not any(path.iterdir()):
         raise BadInput(f"{resolved} cannot be fetched: its artifact is gone")
     try:
-        check(path, tags)
+        check(path, dict(version.tags) if version else {}, version.run_id if version else "")
     except Changed as error:
         raise BadInput(f"{resolved} {error}") from None
     return resolved, path

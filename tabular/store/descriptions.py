@@ -91,6 +91,13 @@ def with_promotion(description: str, move: Move) -> str:
     return changed if len(changed) <= LONGEST else description
 
 
+def without_promotion(description: str, name: str, other: str) -> str:
+    """The description of a version where it is not promoted yet, and its model has another name."""
+    first, gap, rest = description.partition("\n\n")
+    rest = rest.replace(f"models:/{name}@", f"models:/{other}@")
+    return f"{first.split(_SINCE)[0]}{gap}{rest}"
+
+
 def describe_model(target: str, labels: Sequence[object], table: str) -> str:
     """The description of a registered model that has no version in production yet."""
     names = ", ".join(_code(str(label)) for label in labels[:10])

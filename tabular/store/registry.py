@@ -120,17 +120,17 @@ def resolve(uri: str) -> str:
     return f"models:/{'/'.join(map(str, resolved))}"
 
 
-def tags_of(uri: str) -> dict[str, str]:
-    """Tags of the registered version that a resolved URI names; none for any other URI.
+def version_of(uri: str) -> ModelVersion | None:
+    """The registered version that a resolved URI names; None for any other URI.
 
     Raises:
         BadInput: there is no such version.
     """
     name, _, number = uri.removeprefix("models:/").rpartition("/")
     if not uri.startswith("models:/") or not name:
-        return {}
+        return None
     try:
-        return dict(MlflowClient().get_model_version(name, number).tags)
+        return MlflowClient().get_model_version(name, number)
     except MlflowException as error:
         raise BadInput(f"model {uri!r} not found: {first_line(error)}") from None
 

@@ -17,7 +17,6 @@ from tabular.table.columns import LeftOut, infer_columns, is_text
 from tabular.table.files import read_table
 from tabular.table.labels import classes_of, read_labels
 from tabular.table.notations.plain import with_numbers
-from tabular.table.repeats import describe_repeats
 from tabular.table.split import Hashes, hash_rows
 from tabular.table.structure import (
     ALL_ALIKE,
@@ -29,7 +28,7 @@ from tabular.table.structure import (
     read_roles,
     read_weights,
 )
-from tabular.table.suspicious import describe_suspicious
+from tabular.table.suspicious import describe_repeats, describe_suspicious
 
 StructureOf = Callable[[str], Structure]
 """Takes the name of a data set."""

@@ -180,9 +180,8 @@ def split_rows(
             holdout[keyed == distinct[0]] = True
         elif holdout[of_class].all():
             holdout[keyed == distinct[-1]] = False
-    for code in np.setdiff1d(
-        codes, codes[~holdout]
-    ):  # moved away with a duplicate of another class
+    # moved away with a duplicate of another class
+    for code in np.setdiff1d(codes, codes[~holdout]):
         holdout[keyed == keyed[codes == code].max()] = False
     both = np.intersect1d(codes[holdout], codes[~holdout])
     one_sided = tuple(np.setdiff1d(codes, both).tolist())

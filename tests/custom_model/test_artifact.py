@@ -3,6 +3,8 @@
 import importlib.util
 import py_compile
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -71,4 +73,31 @@ def test_bytecode_that_was_left_in_the_store_is_never_run(
     py_compile.compile(str(planted), str(place), invalidation_mode=unchecked)
     with pytest.raises(SystemExit, match="planted"):
         mlflow.pyfunc.load_model(str(local(packed)))
+    assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"
+
+
+LOAD = "import mlflow, sys; mlflow.pyfunc.load_model(sys.argv[1])"
+
+
+def test_a_version_that_is_loaded_where_it_lies_stays_what_was_registered(
+    packed: packaging.Packed,
+) -> None:
+    subprocess.run([sys.executable, "-c", LOAD, local(packed)], check=True)
+    assert [*local(packed).glob("__pycache__/bundle.*.pyc")], "MLflow writes that of bundle.py"
+    assert not [*local(packed).glob("artifacts/**/*.pyc")]
+    assert bundle_sha256(local(packed)) == packed.sha256
+
+
+def test_bytecode_beside_the_served_package_is_neither_run_nor_a_change(
+    packed: packaging.Packed, store: Store, tmp_path: Path
+) -> None:
+    mlflow.register_model(packed.info.model_uri, "iris")
+    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
+    planted = tmp_path / "planted.py"
+    planted.write_text("raise SystemExit('the planted bytecode has run')")
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    for file in (local(packed) / "artifacts" / "served").glob("*.py"):
+        place = importlib.util.cache_from_source(str(file))
+        py_compile.compile(str(planted), place, invalidation_mode=unchecked)
+    subprocess.run([sys.executable, "-c", LOAD, local(packed)], check=True)
     assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"

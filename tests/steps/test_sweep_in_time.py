@@ -1,7 +1,9 @@
 """A sweep with a time limit registers a version, whatever does not end."""
 
+import dataclasses
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -13,12 +15,15 @@ from sklearn.utils.estimator_checks import check_is_fitted
 
 from custom_model.served.columns import expand
 from steps import sweep
+from steps.sweep import make_plan
 from tabular.jobs import last_fits, versions
+from tabular.jobs.last_fits import LastFits
 from tabular.jobs.preparation import prepare, sampled
+from tabular.jobs.timing import Timing
 from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe
 from tabular.search import workers
-from tabular.search.cross_validation import Trial
+from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.workers import Processes
 from tests.conftest import Store
 from tests.endless import endless
@@ -118,3 +123,30 @@ def test_a_sample_has_rows_of_every_class(medium: str, monkeypatch: pytest.Monke
     assert not (few.split.train & (few.split.left_out | few.split.holdout)).any()
     assert set(few.folds.y) == {0, 1}
     assert few.dataset is table.dataset
+
+
+def test_where_the_last_fit_is_late_the_best_that_is_sure_to_be_in_time_is_registered(
+    medium: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = prepare(medium, "label", seed=0, say=lambda line: None)
+    families = ("extra_trees", "logistic_regression", "naive_bayes")
+    task = partial(Task, params={}, metric="f1_macro", seed=0)
+    late, good, quick = (
+        dataclasses.replace(evaluate_configuration(task(n, family), table.folds), seconds=seconds)
+        for n, (family, seconds) in enumerate(zip(families, (1e6, 1.0, 0.5), strict=True))
+    )
+    plan = make_plan(vars(sweep.make_parser("").read(["--timeout", "600"])))
+    monkeypatch.setattr(
+        last_fits,
+        "fit_members",
+        lambda dataset, split, trials, *rest, **options: fit_members(
+            dataset, split, [trial for trial in trials if trial != late], *rest, **options
+        ),
+    )
+    with Processes(table.folds, 2) as engine:
+        last = LastFits(
+            table, engine, Timing(600), plan, families, None, None, lambda: 3, lambda trial: None
+        )
+        made, _, model = last.fit(Recipe((late,), (1.0,), {}), [late, good, quick])
+    assert [trial.number for trial in made.members] == [good.number]
+    check_is_fitted(model)

@@ -7,7 +7,7 @@ import pytest
 
 from steps import evaluate, monitor, run_step
 from tests.conftest import Store
-from tests.steps.test_steps import run_module
+from tests.steps.test_mistakes import run_module
 from tests.tables import mixed_table
 
 

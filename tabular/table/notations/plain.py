@@ -71,12 +71,9 @@ def _cast(texts: pa.Array, dtype: pa.DataType) -> pa.Array | None:
     try:
         return texts.cast(dtype)
     except pa.ArrowInvalid:
-        # whole numbers at first, and then others
-        return (
-            _cast(texts, pa.float64())
-            if pa.types.is_integer(dtype) and len(texts) > _HEAD
-            else None
-        )
+        if pa.types.is_integer(dtype) and len(texts) > _HEAD:  # not all are whole
+            return _cast(texts, pa.float64())
+        return None
 
 
 def _are_codes_or_grouped(texts: pa.Array, lengths: pa.Array, dtype: pa.DataType) -> bool:
@@ -90,10 +87,7 @@ def _are_codes_or_grouped(texts: pa.Array, lengths: pa.Array, dtype: pa.DataType
     if pa.types.is_integer(dtype):
         return bool(pc.any(pc.starts_with(texts, "-0")).as_py())
     return any(
-        pc.all(pc.match_substring_regex(some, pattern)).as_py() is not False
-        for pattern in (_WHOLE, _MAYBE_GROUPED)
-        for some in [texts[:_HEAD]]
-    ) and any(
-        pc.all(pc.match_substring_regex(texts, pattern)).as_py()
+        pc.all(pc.match_substring_regex(texts[:_HEAD], pattern)).as_py() is not False
+        and pc.all(pc.match_substring_regex(texts, pattern)).as_py()
         for pattern in (_WHOLE, _MAYBE_GROUPED)
     )

@@ -6,11 +6,13 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from mlflow.pyfunc.model import PythonModel
 
 from tabular.drift.checks import DriftRule
 from tabular.errors import BadInput
 from tabular.jobs.monitor import Watch, monitor
+from tabular.models.load import load_model
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -117,3 +119,55 @@ def test_a_model_without_a_profile_is_refused(store: Store, tmp_path: Path) -> N
         )
     with pytest.raises(BadInput, match="carries no profile"):
         look("iris", tmp_path, model=logged.model_uri)
+
+
+def estimated(watch: Watch) -> dict[str, float]:
+    metrics = mlflow.get_run(watch.run_id).data.metrics
+    return {name: value for name, value in metrics.items() if name.startswith("estimated_")}
+
+
+def test_without_labels_the_metrics_are_estimated_and_no_verdict_depends_on_it(
+    served: Store, tmp_path: Path
+) -> None:
+    table, said = mixed_table(400, seed=9), list[str]()
+    labelled = look(table, tmp_path)
+    assert estimated(labelled) == {}
+    watch = look(table.drop(columns="label"), tmp_path, say=said.append)
+    assert watch.drift.verdict == labelled.drift.verdict
+    assert {check.about for check in labelled.drift.checks if check.column == ""} - {
+        check.about for check in watch.drift.checks if check.column == ""
+    } == {"metric"}
+    found = estimated(watch)
+    assert found["estimated_f1_macro_low"] < found["estimated_f1_macro"]
+    assert "estimated_log_loss" in found and "estimated_cost" not in found
+    model = mlflow.pyfunc.load_model("models:/mixed/1")
+    right = (table["label"] == model.predict(table)["prediction"]).mean()
+    assert found["estimated_accuracy_low"] < right < found["estimated_accuracy_high"]
+    assert said[-3].startswith("Without labels, f1_macro is estimated at 0.")
+    assert "not that the relation of features and class has changed" in said[-2]
+    page = mlflow.artifacts.load_text(f"runs:/{watch.run_id}/drift.html")
+    assert "f1_macro as estimated without labels" in page and "Estimated metrics" in page
+
+
+def test_without_its_held_out_rows_a_version_is_taken_at_its_word(
+    served: Store, tmp_path: Path
+) -> None:
+    table, said = mixed_table(400, seed=9).drop(columns="label"), list[str]()
+    place = Path(load_model("models:/mixed/1", str(tmp_path)).path)
+    about = yaml.safe_load((place / "MLmodel").read_text())
+    about["run_id"] = "gone"
+    (place / "MLmodel").write_text(yaml.safe_dump(about))
+    alone = look(table, tmp_path, model=str(place), say=said.append)
+    assert "held-out rows of" in said[-2] and "are gone from the tracking store" in said[-2]
+    whole, part = estimated(look(table, tmp_path)), estimated(alone)
+    assert whole.keys() == part.keys()
+    widths = [
+        found["estimated_accuracy_high"] - found["estimated_accuracy_low"]
+        for found in (part, whole)
+    ]
+    assert widths[0] < widths[1]
+
+
+def test_of_rows_that_cannot_be_scored_nothing_is_estimated(served: Store, tmp_path: Path) -> None:
+    watch = look(mixed_table(60, seed=9).drop(columns=["label", "amount"]), tmp_path)
+    assert estimated(watch) == {}

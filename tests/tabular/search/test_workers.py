@@ -71,8 +71,12 @@ def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> Non
         assert np.array_equal(here.oof, trial.oof)
 
 
-def test_a_fit_in_this_process_is_ended_between_two_folds(iris: Prepared) -> None:
+def test_a_fit_in_this_process_is_ended_too(iris: Prepared) -> None:
+    params = {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}
     engine = InProcess(iris.folds)
+    engine.submit(Task(0, "mlp", params, "accuracy", 0), limit=0.5)
+    (endless,) = engine.finished(timeout=1)
+    assert endless.error.startswith("took too long (")
     engine.submit(Task(0, "random_forest", {}, "accuracy", 0), limit=0.05)
     (trial,) = engine.finished(timeout=1)
     assert trial.error.startswith("took too long (")
