@@ -1,11 +1,9 @@
 """The tracked sweep: a parent run, a child per trial, the best registered."""
 
 import dataclasses
-import functools
 import math
 import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import joblib
@@ -119,10 +117,10 @@ def sweep(
             budget = Budget(plan.trials, timing.deadline.at, stopped, timing.reserve)
             trials = list(earlier.values())
             before = rung_of(rungs, trials)
-            with nullcontext(engine) if before is folds else _engine(plan, before) as here:
-                trials = _with_oof(trials, before, here, budget, plan, costs)
+            engine.use(before)
+            trials = _with_oof(trials, before, engine, budget, plan, costs)
             new_trials = search_rungs(
-                rungs, engine, functools.partial(_engine, plan), budget,
+                rungs, engine, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
                 first=first, costs=costs,
             )  # fmt: skip

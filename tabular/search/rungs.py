@@ -6,11 +6,10 @@ the best of each family has a place on the next (successive halving,
 Jamieson and Talwalkar 2016, https://proceedings.mlr.press/v51/jamieson16.html, with a quota).
 """
 
-import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,6 @@ def sample(folds: Folds, n_rows: int, seed: int) -> Folds:
 def search_rungs(
     rungs: Sequence[Folds],
     engine: Engine,
-    engine_of: Callable[[Folds], Engine],
     budget: Budget,
     *,
     classifiers: Sequence[str],
@@ -90,8 +88,7 @@ def search_rungs(
 
     Args:
         rungs: from `rungs_of`.
-        engine: evaluates on the last rung.
-        engine_of: makes the engine of another one.
+        engine: evaluates.
         budget: when to end; `trials` are those of the first rung.
         classifiers: families to search.
         metric: the objective.
@@ -112,7 +109,7 @@ def search_rungs(
         return
     number, below = itertools.count(len(done)), list[Trial]()
     for place, folds in enumerate(rungs):
-        rows, last = len(folds.y), folds is rungs[-1]
+        rows = len(folds.y)
         shape = dataclasses.replace(rungs[-1].shape, n_rows=folds.shape.n_rows)
         of_rung = [trial for trial in done if trial.rows == rows]
         wanted = budget.trials
@@ -126,14 +123,14 @@ def search_rungs(
             if not wanted:
                 return
         part = _part(budget, wanted, len(rungs) - place, below)
-        with contextlib.nullcontext(engine) if last else engine_of(folds) as here:
-            for trial in search(
-                here, shape, part, classifiers=classifiers, first=first,
-                done=[dataclasses.replace(one, number=i) for i, one in enumerate(of_rung)],
-                **options,
-            ):  # fmt: skip
-                of_rung.append(dataclasses.replace(trial, number=next(number), rows=rows))
-                yield of_rung[-1]
+        engine.use(folds)
+        for trial in search(
+            engine, shape, part, classifiers=classifiers, first=first,
+            done=[dataclasses.replace(one, number=i) for i, one in enumerate(of_rung)],
+            **options,
+        ):  # fmt: skip
+            of_rung.append(dataclasses.replace(trial, number=next(number), rows=rows))
+            yield of_rung[-1]
         below = as_on_all_rows([one for one in of_rung if one.metrics], len(rungs[-1].y))
 
 

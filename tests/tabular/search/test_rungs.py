@@ -44,7 +44,7 @@ def run(rungs: list[Folds], seconds: float = math.inf, **options: Any) -> list[T
     budget = Budget(6, time.monotonic() + seconds)
     asked: dict[str, Any] = {"classifiers": FAMILIES, "metric": "log_loss", "seed": 1} | options
     with InProcess(rungs[-1]) as engine:
-        return list(search_rungs(rungs, engine, InProcess, budget, **asked))
+        return list(search_rungs(rungs, engine, budget, **asked))
 
 
 def test_a_small_table_has_one_rung_and_the_same_trials_as_ever(folds: Folds) -> None:
@@ -114,9 +114,7 @@ def test_where_time_is_short_the_highest_rung_that_was_reached_counts(rungs: lis
     budget = Budget(6, time.monotonic() + 60, reserve=lambda trials: 1e9 * bool(trials))
     with InProcess(rungs[-1]) as engine:
         trials = list(
-            search_rungs(
-                rungs, engine, InProcess, budget, classifiers=FAMILIES, metric="log_loss", seed=1
-            )
+            search_rungs(rungs, engine, budget, classifiers=FAMILIES, metric="log_loss", seed=1)
         )
     assert {trial.rows for trial in trials} == {len(rungs[0].y)}
     assert rung_of(rungs, trials) is rungs[0]
