@@ -4,6 +4,7 @@ First the best recipe; then the best trial whose last fit was done in time; then
 on a sample of the rows.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class LastFits:
 
     Args:
         prepared: the table.
-        rung: of its rows, that the trials were evaluated on.
+        rungs: of its rows, from the one that the trials were evaluated on.
         engine: that has evaluated the trials.
         timing: of the sweep.
         plan: what was asked for.
@@ -44,7 +45,7 @@ class LastFits:
     """
 
     prepared: Prepared
-    rung: Folds
+    rungs: Sequence[Folds]
     engine: Engine
     timing: Timing
     plan: Plan
@@ -59,12 +60,12 @@ class LastFits:
 
         Args:
             trials: best first.
-            folds: that they were evaluated on, where it is not the rung.
+            folds: that they were evaluated on, where it is another one.
 
         Raises:
             BadInput: the constraint cannot be held.
         """
-        folds = folds or self.rung
+        folds = folds or self.rungs[0]
         with_oof = [trial for trial in trials if trial.oof is not None]
         if self.at_least and not with_oof:
             raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
@@ -97,6 +98,8 @@ class LastFits:
         if not plan.timeout:
             return recipe, split, fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
         if isinstance(self.engine, Processes):
+            if len(self.rungs) > 1:
+                return self._on_rungs(self.engine, recipe) or self.simplest()
             made = self._in_processes(self.engine, recipe, trials)
         else:
             made = self._in_process(recipe, trials)
@@ -122,6 +125,30 @@ class LastFits:
             [recipe] = self.recipes(done)
         members = [fitted[trial.number] for trial in recipe.members]
         return recipe, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
+
+    def _on_rungs(self, workers: Processes, recipe: Recipe) -> tuple[Recipe, Split, Any] | None:
+        """The recipe, fitted on the rung that it was made on, and again on larger ones in time."""
+        dataset, seed = self.prepared.dataset, self.plan.seed
+        until, made = self.timing.fits_until(recipe.members), None
+        for rung in self.rungs:
+            split = self._only(rung)
+            fitted = fit_members(dataset, split, recipe.members, workers, seed=seed, until=until)
+            if len(fitted) < len(recipe.members):
+                late = f"the last fit of {recipe.name} on {len(rung.y)} rows"
+                self.timing.deadline.left_out.append(late)
+                break
+            members = [fitted[trial.number] for trial in recipe.members]
+            made = recipe, split, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
+        return made
+
+    def _only(self, rung: Folds) -> Split:
+        """The sides of the table with no other rows to train on than those of a rung."""
+        split = self.prepared.split
+        if rung is self.prepared.folds:
+            return split
+        left_out = split.train.copy()
+        left_out[rung.features.index] = False
+        return dataclasses.replace(split, left_out=left_out)
 
     def _in_process(self, recipe: Recipe, trials: Sequence[Trial]) -> tuple[Recipe, Any] | None:
         dataset, split, timing = self.prepared.dataset, self.prepared.split, self.timing

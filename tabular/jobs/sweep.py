@@ -26,7 +26,7 @@ from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, evaluate_again, pool, ranked
 from tabular.search.progress import Progress, line
-from tabular.search.rungs import as_on_all_rows, rung_of, rungs_of, search_rungs
+from tabular.search.rungs import reached, rungs_of, search_rungs
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.compute import compute_metric
@@ -116,7 +116,7 @@ def sweep(
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
             budget = Budget(plan.trials, timing.deadline.at, stopped, timing.reserve)
             trials = list(earlier.values())
-            before = rung_of(rungs, trials)
+            before = rungs[reached(rungs, trials)]
             engine.use(before)
             trials = _with_oof(trials, before, engine, budget, plan, costs)
             new_trials = search_rungs(
@@ -136,13 +136,13 @@ def sweep(
             say(f"{line(trial, metric)}, on a sample of the rows")
 
         last = LastFits(
-            prepared, rung_of(rungs, trials), engine, timing, plan, families, costs, at_least,
-            lambda: len(trials), log,
+            prepared, rungs[reached(rungs, trials) :], engine, timing, plan, families, costs,
+            at_least, lambda: len(trials), log,
         )  # fmt: skip
         wanted: list[Recipe | None] = [None]
         best: list[Trial] = []
         if timing.timeout < LEAST_SECONDS or any(trial.metrics for trial in trials) or stopped():
-            best = as_on_all_rows(pool(trials, metric), len(folds.y))
+            best = pool(trials, metric)
             log_oof(best)
             wanted = [*last.recipes(best)[: plan.register]]
         versions = list[Version]()

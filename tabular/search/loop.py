@@ -41,12 +41,14 @@ class Budget:
         stopped: whether the user wants it to end.
         reserve: seconds before the deadline that are needed for what comes after the search, by
             the trials so far.
+        longest: the share of the time that one configuration may take.
     """
 
     trials: int
     deadline: float = math.inf
     stopped: Callable[[], bool] = lambda: False
     reserve: Callable[[Sequence[Trial]], float] = lambda _: 0.0
+    longest: float = LONGEST_SHARE
 
     def left(self, finished: Sequence[Trial] = ()) -> float:
         """Seconds that the search has left."""
@@ -60,7 +62,7 @@ class Budget:
 
     def limit(self) -> float:
         """Seconds that one configuration may take."""
-        return max(LONGEST_SHARE * self.left(), LONGEST_SECONDS)
+        return max(self.longest * self.left(), LONGEST_SECONDS)
 
 
 def search(

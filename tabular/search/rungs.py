@@ -9,16 +9,15 @@ Jamieson and Talwalkar 2016, https://proceedings.mlr.press/v51/jamieson16.html, 
 import dataclasses
 import itertools
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tabular.families.classifiers import nearest_params
-from tabular.families.space import Shape
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import LONGEST_SHARE, Budget, ranked, search
+from tabular.search.loop import Budget, ranked, search
 from tabular.search.workers import Engine
 
 LARGE = 50_000  # rows to train on, from which rungs pay
@@ -83,8 +82,9 @@ def search_rungs(
 ) -> Iterator[Trial]:
     """Searches on the first rung, and evaluates the best again on the others; see `search`.
 
-    A rung has an equal part of the time that is left. What would take too long on the next one, by
-    its time on this one, has no place there.
+    The best trial of a rung is the first to be evaluated on the next one. If it fails there, or
+    would take too long by its time so far, the search goes no higher. So a rung that has results
+    has those of the best, and no trial wins because a better one was too slow for its rung.
 
     Args:
         rungs: from `rungs_of`.
@@ -100,84 +100,91 @@ def search_rungs(
     Yields:
         Each trial, with the rows of its rung.
     """
-    options: dict[str, Any] = {"metric": metric, "seed": seed, "costs": costs}
+    shape = rungs[-1].shape  # on each rung, so that a configuration is everywhere the same
+    options: dict[str, Any] = {"classifiers": classifiers, "metric": metric, "seed": seed}
+    options["costs"] = costs
     if len(rungs) == 1:
-        yield from search(
-            engine, rungs[0].shape, budget, classifiers=classifiers, done=done, first=first,
-            **options,
-        )  # fmt: skip
+        yield from search(engine, shape, budget, done=done, first=first, **options)
         return
     number, below = itertools.count(len(done)), list[Trial]()
     for place, folds in enumerate(rungs):
-        rows = len(folds.y)
-        shape = dataclasses.replace(rungs[-1].shape, n_rows=folds.shape.n_rows)
-        of_rung = [trial for trial in done if trial.rows == rows]
-        wanted = budget.trials
+        rows, leads = len(folds.y), False
+        of_rung = [trial for trial in done if trial.rows == rows and not (place and trial.error)]
+        wanted, turns = budget.trials, len(first) + len(classifiers)
+        part = _part(rungs[place:], below, budget, metric, turns if not place else 1)
         if place:
-            limit = LONGEST_SHARE * budget.left(below) * len(rungs[-1].y) / rows
-            quick = [trial for trial in below if trial.seconds <= limit]
-            best = _promoted(quick, max(len(classifiers), budget.trials // STEP**place), metric)
-            known = {_key(one, shape) for one in of_rung}
-            first = [(one.classifier, one.params) for one in best if _key(one, shape) not in known]
-            wanted = len(of_rung) + len(first)
-            if not wanted:
+            best = _promoted(below, max(len(classifiers), budget.trials // STEP**place), metric)
+            known = {_key(trial) for trial in of_rung}
+            new = [one for one in best if _key(one) not in known]
+            quick = [one for one in new if on_rows(one, rows).seconds <= part.left()]
+            leads = best[0] in new
+            if leads and best[0] not in quick:
                 return
-        part = _part(budget, wanted, len(rungs) - place, below)
+            first = [(one.classifier, one.params) for one in quick]
+            wanted = len(of_rung) + len(quick)
         engine.use(folds)
-        for trial in search(
-            engine, shape, part, classifiers=classifiers, first=first,
-            done=[dataclasses.replace(one, number=i) for i, one in enumerate(of_rung)],
-            **options,
-        ):  # fmt: skip
+        before = [dataclasses.replace(one, number=i, rows=0) for i, one in enumerate(of_rung)]
+        part = dataclasses.replace(part, trials=wanted)
+        for trial in search(engine, shape, part, done=before, first=first, **options):
             of_rung.append(dataclasses.replace(trial, number=next(number), rows=rows))
             yield of_rung[-1]
-        below = as_on_all_rows([one for one in of_rung if one.metrics], len(rungs[-1].y))
+            if leads and trial.error:
+                engine.end(trial.error)
+                return
+            leads = False
+        below = [trial for trial in of_rung if trial.metrics]
+        if not below:
+            return
 
 
-def _part(budget: Budget, trials: int, rungs: int, below: Sequence[Trial]) -> Budget:
-    """The budget of a rung.
+def _part(
+    rungs: Sequence[Folds], below: Sequence[Trial], budget: Budget, metric: str, turns: int
+) -> Budget:
+    """The budget of a rung: an equal part of the time, if in the rest the best can go higher.
 
     Args:
+        rungs: this one and those above it.
+        below: trials of the rung below; none for the first.
         budget: of the whole search.
-        trials: of the rung.
-        rungs: how many there are from this one on.
-        below: trials of the rung below, with the time that they would take on all rows.
+        metric: the objective.
+        turns: how many trials the rung has in any case.
     """
-    endless = math.isinf(budget.deadline)
-    above = 0.0 if endless else budget.reserve(below) + budget.left(below) * (1 - 1 / rungs)
+    began, sizes = time.monotonic(), [len(rung.y) for rung in rungs]
 
-    def reserve(some: Sequence[Trial]) -> float:
-        if rungs == 1:
-            return budget.reserve(some or below)
-        # the rungs above need a trial to begin with
-        return above if any(trial.metrics for trial in [*below, *some]) else budget.reserve(())
+    def reserve(finished: Sequence[Trial]) -> float:
+        here = [dataclasses.replace(one, rows=sizes[0]) for one in finished if one.metrics] or below
+        if not here:
+            return budget.reserve(finished)
+        best = ranked(here, metric)[0]
+        after = max(budget.reserve(here), budget.reserve([on_rows(best, sizes[-1])]))
+        above = (budget.deadline - began - after) * (1 - 1 / len(rungs))
+        if len(rungs) == 1 or len(finished) < turns or on_rows(best, sizes[1]).seconds > above:
+            return after
+        return after + above
 
-    return dataclasses.replace(budget, trials=trials, reserve=reserve)
+    if math.isinf(budget.deadline):
+        return budget
+    return dataclasses.replace(budget, reserve=reserve, longest=1.0 if below else budget.longest)
 
 
 def _promoted(trials: Sequence[Trial], places: int, metric: str) -> list[Trial]:
     """Trials that have a place on the next rung: the best of each family first, then the others."""
-    order = ranked(trials, metric) if trials else []
+    order = ranked(trials, metric)
     best = {trial.classifier: trial for trial in reversed(order)}
     of_family = [trial for trial in order if best[trial.classifier] is trial]
     return [*of_family, *(trial for trial in order if trial not in of_family)][:places]
 
 
-def _key(trial: Trial, shape: Shape) -> str:
-    """A configuration, without what follows from the number of rows."""
-    params = nearest_params(trial.classifier, trial.params, shape)
-    return f"{trial.classifier} {sorted(params.items())}"
+def _key(trial: Trial) -> str:
+    return f"{trial.classifier} {sorted(trial.params.items())}"
 
 
-def rung_of(rungs: Sequence[Folds], trials: Sequence[Trial]) -> Folds:
-    """The highest rung that trials were evaluated on."""
+def on_rows(trial: Trial, n_rows: int) -> Trial:
+    """A trial of a rung with the time that it would take on so many rows."""
+    return dataclasses.replace(trial, seconds=trial.seconds * n_rows / trial.rows)
+
+
+def reached(rungs: Sequence[Folds], trials: Sequence[Trial]) -> int:
+    """The place of the highest rung that trials were evaluated on; of the last without any."""
     most = max((trial.rows for trial in trials if trial.metrics), default=0)
-    return next((rung for rung in rungs if len(rung.y) == most), rungs[-1])
-
-
-def as_on_all_rows(trials: Sequence[Trial], n_rows: int) -> list[Trial]:
-    """Trials with the time that they would take on so many rows, by that on their rung."""
-    return [
-        dataclasses.replace(one, seconds=one.seconds * n_rows / one.rows) if one.rows else one
-        for one in trials
-    ]
+    return next((i for i, rung in enumerate(rungs) if len(rung.y) == most), len(rungs) - 1)

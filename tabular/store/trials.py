@@ -92,7 +92,8 @@ def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iter
             yield run
         return
     name = f"best: {recipe.classifier} {metric}={recipe.metrics[metric]:.3f}"
-    with mlflow.start_run(run_name=name, nested=True, tags=_inherited(parent)) as run:
+    rows = {"rows": str(recipe.members[0].rows)} if recipe.members[0].rows else {}
+    with mlflow.start_run(run_name=name, nested=True, tags=_inherited(parent) | rows) as run:
         members = [f"t{trial.number:03d}" for trial in recipe.members]
         made_of = dict(zip(members, recipe.weights, strict=True))
         if len(members) == 1:

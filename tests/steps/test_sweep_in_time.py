@@ -146,7 +146,7 @@ def test_where_the_last_fit_is_late_the_best_that_is_sure_to_be_in_time_is_regis
     with Processes(table.folds, 2) as engine:
         last = LastFits(
             table,
-            table.folds,
+            [table.folds],
             engine,
             Timing(600),
             plan,

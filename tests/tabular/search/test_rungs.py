@@ -12,8 +12,8 @@ from tabular.jobs.preparation import Prepared
 from tabular.search import rungs as module
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, pool, search
-from tabular.search.rungs import rung_of, rungs_of, sample, search_rungs
+from tabular.search.loop import Budget, pool, ranked, search
+from tabular.search.rungs import reached, rungs_of, sample, search_rungs
 from tabular.search.workers import InProcess
 
 FAMILIES = ["logistic_regression", "naive_bayes", "k_neighbors"]
@@ -91,7 +91,7 @@ def test_every_family_climbs_to_the_last_rung(rungs: list[Folds]) -> None:
     assert sum(trial.rows == rows[0] for trial in trials) == 6
     for n_rows in rows:
         assert {t.classifier for t in trials if t.rows == n_rows} == set(FAMILIES)
-    assert rung_of(rungs, trials) is rungs[-1]
+    assert reached(rungs, trials) == 2
     assert {trial.rows for trial in pool(trials, "log_loss")} == {rows[-1]}
 
 
@@ -117,5 +117,29 @@ def test_where_time_is_short_the_highest_rung_that_was_reached_counts(rungs: lis
             search_rungs(rungs, engine, budget, classifiers=FAMILIES, metric="log_loss", seed=1)
         )
     assert {trial.rows for trial in trials} == {len(rungs[0].y)}
-    assert rung_of(rungs, trials) is rungs[0]
+    assert reached(rungs, trials) == 0
     assert any(trial.metrics for trial in trials)
+
+
+def test_where_the_best_is_too_slow_for_a_rung_no_other_trial_is_on_it(rungs: list[Folds]) -> None:
+    """Or the best of what is quick would win, of more rows."""
+    trials = run(rungs)
+    lowest = [trial for trial in trials if trial.rows == len(rungs[0].y)]
+    best = ranked(lowest, "log_loss")[0]
+    done = [dataclasses.replace(t, seconds=1e6 if t is best else 0.0) for t in lowest]
+    assert run(rungs, seconds=60, done=done) == []
+    assert reached(rungs, done) == 0
+
+
+def test_what_failed_on_a_larger_rung_is_tried_again_when_the_search_goes_on(
+    rungs: list[Folds],
+) -> None:
+    trials = run(rungs)
+    lowest = [trial for trial in trials if trial.rows == len(rungs[0].y)]
+    late = dataclasses.replace(
+        trials[len(lowest)], metrics={}, oof=None, fold_scores=(), error="took too long"
+    )
+    on = run(rungs, done=[*lowest, late])
+    assert (on[0].classifier, on[0].params) == (late.classifier, late.params)
+    assert on[0].number == len(lowest) + 1
+    assert reached(rungs, [*lowest, late, *on]) == 2
