@@ -86,7 +86,8 @@ def log_bundle(
         labels: the class names, in the order of the pipeline's classes.
         table_columns: headings of the training table without the target, in its order.
         target: heading of the predicted column.
-        example: (n_rows, n_columns) a few typed rows, as a client would send them.
+        example: (n_rows, n_columns) a few typed rows, as a client would send them; `bundle.json`
+            has their probabilities, which a model server compares before it takes over.
         threshold: of two classes, the second is predicted where its probability is above it.
         costs: (n_classes, n_classes) of predicting column for row, by which it decides; or None.
         at_least: the rate that the threshold was chosen to hold; "" for none.
@@ -117,6 +118,7 @@ def log_bundle(
         skops.io.dump(pipeline, pipeline_file, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         loaded = load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
+        spec["example_proba"] = _proba(loaded, columns, to_request(example)).tolist()
         spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
         shutil.copytree(SERVED_FOLDER, served, ignore=shutil.ignore_patterns("__pycache__"))
         artifacts = {"pipeline": pipeline_file, "bundle": spec_file, "served": served}
@@ -191,8 +193,7 @@ def prove_compiled(
     try:
         compiled = compile_model(pipeline)
         for asked in alone + together:
-            frame = pd.DataFrame(asked, columns=[column.name for column in columns])
-            expected = pipeline.predict_proba(expand(conform(frame, columns), columns))
+            expected = _proba(pipeline, columns, asked)
             proba = compiled(read_few(asked, columns, table_columns, target))
             difference = float(np.abs(proba - expected).max())
             if not difference <= TOLERANCE:
@@ -207,6 +208,13 @@ def prove_compiled(
     if not compared:
         return _unproved("no rows to prove it with")
     return {"proved": True, "rows": compared, "largest_difference": largest}
+
+
+def _proba(
+    pipeline: Any, columns: Sequence[Column], records: Sequence[Mapping[str, Any]]
+) -> np.ndarray:
+    frame = pd.DataFrame(records, columns=[column.name for column in columns])
+    return pipeline.predict_proba(expand(conform(frame, columns), columns))
 
 
 def _unproved(reason: str) -> dict[str, Any]:

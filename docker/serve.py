@@ -1,82 +1,55 @@
-"""Serves the version that is in Production now, until it is stopped.
+"""Serves the version that is in production, until it is stopped.
 
     python serve.py
 
 Waits until there is one, and ends if its files are not those that were registered. Then this
 process becomes MLflow's model server, as `mlflow models serve` would start it, but without that
 command's own process in between, which neither passes a signal on nor waits for requests in flight.
+With FOLLOW=true it stays, and changes over to each later version, see follow.py.
 
 The environment, beside MLflow's and uvicorn's own variables:
 
     MODEL_NAME              registered model
+    FOLLOW                  true: serve what goes into production later, too
     MLFLOW_MODELS_WORKERS   processes
     UVICORN_UDS             Unix socket to listen on
 """
 
 import os
-import shlex
 import signal
 import sys
-import tempfile
-import time
-import warnings
 from pathlib import Path
-from urllib.parse import quote
-
-import mlflow
-import uvicorn.main
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import scoring_server
-
-from custom_model.artifact import Changed, check
-
-SECONDS_BETWEEN_LOOKS = 2
-
-
-def version_in_production(name: str) -> ModelVersion:
-    """Waits for it."""
-    # Stages are what `models:/<name>/Production` names, deprecated or not.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    client, logged = MlflowClient(), ""
-    while True:
-        try:
-            versions = client.get_latest_versions(name, stages=["Production"])
-            if versions:
-                return versions[0]
-            why = f"no version of {name} is in Production yet"
-        except MlflowException as error:
-            why = str(error).splitlines()[0]
-        if why != logged:
-            print(f"waiting: {why}", flush=True)
-            logged = why
-        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def main() -> None:
-    """Becomes the server of one version, whatever goes into Production later."""
-    # Process 1 of a container is deaf to a signal that it has no handler for; uvicorn has.
+    """Becomes the server of one version, or follows the registry."""
+    # Process 1 of a container is deaf to a signal that it has no handler for; uvicorn has. It is
+    # there before the imports, which take seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    name = os.environ["MODEL_NAME"]
-    registered = version_in_production(name)
-    version = registered.version
-    folder = mlflow.artifacts.download_artifacts(
-        f"models:/{name}/{version}", dst_path=tempfile.mkdtemp()
-    )
-    try:
-        check(Path(folder), registered.tags, registered.run_id)
-    except Changed as error:
-        sys.exit(f"models:/{name}/{version} {error}")
-    # Sent with every answer, and true: a version's number never gets another model.
-    os.environ["UVICORN_HEADERS"] = f"X-Model-Version:{quote(name)}/{version}"
+    import uvicorn.main
+    from follow import follow
+    from registry import fetch, server_of, wait_for_version
+
+    from custom_model.artifact import Changed
+
+    name, socket = os.environ["MODEL_NAME"], os.environ["UVICORN_UDS"]
+    following = os.environ.get("FOLLOW", "false")
+    if following not in ("true", "false"):
+        sys.exit(f"FOLLOW is {following!r}; it can be true or false")
     # A killed server leaves its socket behind, and a second one could not bind it.
-    Path(os.environ["UVICORN_UDS"]).unlink(missing_ok=True)
-    workers = int(os.environ.get("MLFLOW_MODELS_WORKERS", "1"))
-    command, environment = scoring_server.get_cmd(folder, nworkers=workers)
+    for left in Path(socket).parent.glob(f"{Path(socket).name}*"):
+        left.unlink()
+    version = wait_for_version(name)
+    try:
+        path = fetch(version)
+    except Changed as error:
+        sys.exit(f"models:/{name}/{version.version} {error}")
+    if following == "true":
+        follow(version, path, socket)
+    arguments, environment = server_of(version, path, socket)
     os.environ.update(environment)
-    print(f"serving {name} version {version}", flush=True)
-    uvicorn.main.main(shlex.split(command)[1:])
+    print(f"serving {name} version {version.version}", flush=True)
+    uvicorn.main.main(arguments)
 
 
 if __name__ == "__main__":

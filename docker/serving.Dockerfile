@@ -11,7 +11,7 @@ RUN pip install --no-cache-dir --require-hashes -r /tmp/serving.txt ${SIGNED:+-r
  && find /usr/local/lib/python3*/site-packages -type d -name tests -prune -exec rm -r {} +
 
 RUN useradd --uid 10001 --no-create-home mlflow
-COPY docker/serve.py docker/ping.py /srv/
+COPY docker/serve.py docker/follow.py docker/registry.py docker/ping.py /srv/
 # the one module that tells whether a version's files are those that were registered
 COPY custom_model/artifact.py /srv/custom_model/
 USER 10001

@@ -128,22 +128,23 @@ def nginx(folder: Path, **environment: str) -> Iterator[Front]:
 
 @contextmanager
 def model_server(
-    store: Store, folder: Path, number: int, name: str = "iris"
+    store: Store, folder: Path, number: int, name: str = "iris", **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """docker/serve.py with a socket in the folder."""
-    environment = store.environment | {
+    settings = store.environment | {
         "MODEL_NAME": name,
         "PYTHONPATH": str(ROOT),  # in the image, `custom_model` lies beside serve.py
         "UVICORN_UDS": str(folder / f"model-{number}.sock"),
         "UVICORN_ACCESS_LOG": "false",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        **environment,
     }
     with (folder / f"model-{number}.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "docker" / "serve.py")],
             cwd=folder,
-            env=environment,
+            env=settings,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -154,11 +155,16 @@ def model_server(
         process.wait(70)
 
 
-def is_up(folder: Path, number: int) -> bool:
-    """Whether docker/ping.py, the health check of a model server, is satisfied."""
+def loaded(folder: Path, number: int) -> str:
+    """What docker/ping.py, the health check of a model server, prints; empty where it fails."""
     environment = os.environ | {"UVICORN_UDS": str(folder / f"model-{number}.sock")}
     command = [sys.executable, str(ROOT / "docker" / "ping.py")]
-    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+    return subprocess.run(command, env=environment, capture_output=True, text=True).stdout.strip()
+
+
+def is_up(folder: Path, number: int) -> bool:
+    """Whether the health check of a model server is satisfied."""
+    return bool(loaded(folder, number))
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 120) -> None:

@@ -158,6 +158,9 @@ class Stack:
         )
         return done.stdout.strip()
 
+    def wait_for_version(self, service: str, version: str) -> float:
+        return self.wait(service, lambda: self.loaded(service) == version)
+
     def kill(self, *services: str) -> None:
         """As the kernel does; returns when the engine's restart policy has begun new processes."""
 

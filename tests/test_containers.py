@@ -179,6 +179,24 @@ def test_a_promotion_and_a_rollback_are_rolled_over_without_a_failed_request(sta
 
 
 @pytest.mark.container
+def test_servers_that_follow_change_over_without_a_failed_request(stack: Stack) -> None:
+    following = replace(stack, settings=(*stack.settings, ("FOLLOW", "true")))
+    following.call(str(ROOT / "docker" / "rollover.sh"))
+    before = [following.container(model) for model in MODELS]
+    for move, after in [("promote -P version=2 -P force=true", "iris/2"), ("rollback", "iris/1")]:
+        with following.load() as found:
+            following.step(*move.split())
+            waited = [following.wait_for_version(model, after) for model in MODELS]
+        print(f"{after} after {sum(waited):.0f} s")
+        assert found["errors"] == {}
+        assert set(found["answers"]) == {"200 iris/1", "200 iris/2"}
+    assert [following.container(model) for model in MODELS] == before
+    for model in MODELS:
+        assert "zombie" not in following.inside(model, "cat /proc/[0-9]*/status")
+    stack.call(str(ROOT / "docker" / "rollover.sh"))
+
+
+@pytest.mark.container
 def test_a_model_server_told_to_stop_loses_no_request(stack: Stack) -> None:
     with stack.load() as found:
         stack.run("stop", "model-1")
