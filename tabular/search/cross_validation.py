@@ -50,6 +50,7 @@ class Trial:
         stopped: it was behind too far to win, and not every fold was evaluated.
         oof: (n_rows, n_classes) out-of-fold probabilities, rows as in `Folds.order`; None where
             they were not kept.
+        rows: of the rung that it was evaluated on, see `search_rungs`; 0 where there are none.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Trial:
     error: str = ""
     stopped: bool = False
     oof: np.ndarray | None = field(default=None, compare=False, repr=False)
+    rows: int = 0
 
     @property
     def spread(self) -> float:
@@ -142,8 +144,10 @@ class FoldFiles:
 
 def save_matrix(file: Path, matrix: Any) -> None:
     """Writes a matrix, sparse or not, under a name that ends in ".npy"."""
+    packed = file.with_suffix(".npz")
+    packed.unlink(missing_ok=True)
     if sparse.issparse(matrix):
-        sparse.save_npz(file.with_suffix(".npz"), matrix, compressed=False)
+        sparse.save_npz(packed, matrix, compressed=False)
         matrix = np.empty(0)  # only its file is there
     np.save(file, matrix)
 
