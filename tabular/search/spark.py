@@ -85,7 +85,7 @@ class SparkEngine:
 
     def use(self, folds: "Folds") -> None:
         """See `Engine`."""
-        self.folds, self._sent = folds, dict[bool, tuple[str, FoldFiles]]()
+        self.folds, self._sent = folds, dict[Form, tuple[str, FoldFiles]]()
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`; the limit counts from when the job is handed to Spark."""
