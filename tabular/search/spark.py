@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sklearn
 
 from tabular.errors import BadInput
+from tabular.families.classifiers import Form
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
 from tabular.spark import pack_code, reason_of, session
 
@@ -64,11 +65,10 @@ class SparkEngine:
     """
 
     def __init__(self, folds: "Folds", jobs: int) -> None:
-        self.folds = folds
+        self.use(folds)
         self._waiting: deque[_Job] = deque()
         self._running: dict[str, _Job] = {}
         self._outcomes: queue.SimpleQueue[tuple[_Job, Trial | Exception]] = queue.SimpleQueue()
-        self._sent: dict[bool, tuple[str, FoldFiles]] = {}
         with ExitStack() as stack:
             spark = stack.enter_context(session("sweep"))
             self._context: SparkContext = spark.sparkContext
@@ -82,6 +82,10 @@ class SparkEngine:
             stack.callback(self._threads.shutdown, cancel_futures=True)
             stack.callback(self.end, "the sweep has ended")
             self._stack = stack.pop_all()
+
+    def use(self, folds: "Folds") -> None:
+        """See `Engine`."""
+        self.folds, self._sent = folds, dict[Form, tuple[str, FoldFiles]]()
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`; the limit counts from when the job is handed to Spark."""
@@ -121,7 +125,7 @@ class SparkEngine:
     def _hand_out(self) -> None:
         while self._waiting and len(self._running) < self.slots:
             job = self._waiting.popleft()
-            archive, files = self._send(job.task.for_trees)
+            archive, files = self._send(job.task.form)
             run = functools.partial(_evaluate, archive=archive, files=files)
             self._running[job.group] = job
             job.since = time.monotonic()
@@ -158,16 +162,16 @@ class SparkEngine:
         seconds = time.monotonic() - job.since
         return job.task.failed(f"{reason} ({seconds:.1f} s)", seconds)
 
-    def _send(self, for_trees: bool) -> tuple[str, FoldFiles]:
+    def _send(self, form: Form) -> tuple[str, FoldFiles]:
         """Sends the folds to the executors, once for each kind of classifier."""
-        if for_trees not in self._sent:
+        if form not in self._sent:
             name = f"folds-{uuid.uuid4().hex}"
-            files = self.folds.write(tempfile.mkdtemp(dir=self._folder), for_trees)
+            files = self.folds.write(tempfile.mkdtemp(dir=self._folder), form)
             archive = _zip(self._folder / f"{name}.zip", Path(files.folder))
             self._context.addArchive(f"{archive}#{name}")
             shutil.rmtree(files.folder)
-            self._sent[for_trees] = (name, files)
-        return self._sent[for_trees]
+            self._sent[form] = (name, files)
+        return self._sent[form]
 
 
 def _evaluate(task: Task, archive: str, files: FoldFiles) -> Trial:
