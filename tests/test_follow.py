@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from custom_model.artifact import bundle_sha256
 from steps import train
 from tabular.store import production
 from tests.conftest import ROOT, Store, free_port, tracking_server
-from tests.front import NGINX, TOKEN, Front, loaded, model_server, nginx, wait_until
+from tests.front import NGINX, TOKEN, Front, is_up, loaded, model_server, nginx, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +45,7 @@ class Followers:
     def log(self, number: int) -> str:
         return (self.front.folder / f"model-{number}.log").read_text()
 
-    def wait_for(self, version: str, seconds: float = 120) -> None:
+    def wait_for(self, version: str) -> None:
         """Until both answer with a version; they never change over at the same time."""
 
         def both() -> bool:
@@ -52,7 +53,9 @@ class Followers:
             assert len(unknown) < 2, unknown
             return {loaded(self.front.folder, number) for number in NUMBERS} == {version}
 
-        wait_until(both, seconds)
+        begun = time.monotonic()
+        wait_until(both)
+        print(f"both answer with {version} after {time.monotonic() - begun:.0f} s")
 
     def wait_for_line(self, line: str) -> None:
         for number in NUMBERS:
@@ -102,7 +105,7 @@ def followers(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         )
         front = stack.enter_context(nginx(folder))
         both = Followers(front, servers, registry, start_registry)
-        both.wait_for("iris/1", 240)
+        wait_until(lambda: all(is_up(folder, number) for number in NUMBERS), 240)
         yield both
 
 
