@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
+
+from tabular.gate.prove import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,9 +37,7 @@ class Target(NamedTuple):
 @contextmanager
 def server(command: list[str], folder: Path, path: str) -> Iterator[Server]:
     """Runs a server on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     env = {**os.environ, "HAND_WRITTEN": str(folder), "PYTHONPATH": str(ROOT)}
     env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.load import FLOWER, Tally, ask_until, summary
+from tabular.gate.prove import free_port
 
 ROWS_OF_LARGE_REQUEST = 200_000
 
@@ -43,9 +43,7 @@ def is_up(url: str) -> bool:
 
 def measure(model: str, act: Callable[[int], None]) -> dict[str, object]:
     """Serves a model with two workers, acts upon the command's process under load, and counts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
     command += ["--env-manager", "local", "-p", str(port), "-w", "2"]

@@ -2,10 +2,8 @@
 
 import os
 import pwd
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from steps import train
+from tabular.gate.prove import free_port
 from tabular.store import production
 from tests.catalog import use_catalog
 from tests.tables import mixed_table
@@ -163,15 +162,6 @@ class Server:
 
     def healthy(self) -> bool:
         return requests.get(f"{self.url}/ping", timeout=10).status_code == 200
-
-
-def free_port() -> int:
-    """Below the ports that the system gives to clients, which may take one before it is used."""
-    while True:
-        port = secrets.choice(range(10_000, 32_000))
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @contextmanager

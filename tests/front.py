@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT, Store, free_port
+from tabular.gate.prove import free_port
+from tests.conftest import ROOT, Store
 from tests.stack import example
 
 TOKEN = "Letters.and+Digits/1234567890"

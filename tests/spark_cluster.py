@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import free_port
+from tabular.gate.prove import free_port
 
 START = 240.0  # seconds, of a busy machine
 

@@ -22,8 +22,9 @@ import pytest
 
 from custom_model.artifact import bundle_sha256
 from steps import train
+from tabular.gate.prove import free_port
 from tabular.store import production
-from tests.conftest import ROOT, Store, free_port, tracking_server
+from tests.conftest import ROOT, Store, tracking_server
 from tests.front import NGINX, TOKEN, Front, is_up, loaded, model_server, nginx, wait_until
 
 pytestmark = [

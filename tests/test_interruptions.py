@@ -20,8 +20,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tabular.errors import BadInput
+from tabular.gate.prove import free_port
 from tabular.store import production, registry
-from tests.conftest import ROOT, Store, free_port, tracking_server
+from tests.conftest import ROOT, Store, tracking_server
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,9 @@ from mlflow import MlflowClient
 
 from steps import evaluate, monitor, promote, sweep, train
 from tabular.errors import BadInput
+from tabular.gate.prove import free_port
 from tabular.store import production
-from tests.conftest import Store, free_port, use_store
+from tests.conftest import Store, use_store
 from tests.published import assert_whole, at, predictions, publish_iris, runs
 
 

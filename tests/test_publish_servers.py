@@ -11,8 +11,9 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import sweep
+from tabular.gate.prove import free_port
 from tabular.jobs import publish as job
-from tests.conftest import ROOT, Store, free_port, tracking_server
+from tests.conftest import ROOT, Store, tracking_server
 from tests.published import assert_whole, at, publish_iris, runs
 
 KILLS = 10

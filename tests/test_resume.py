@@ -11,7 +11,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT, Store, free_port, tracking_server
+from tabular.gate.prove import free_port
+from tests.conftest import ROOT, Store, tracking_server
 
 pytestmark = pytest.mark.slow
 

@@ -46,6 +46,8 @@ class Cells:
     def reasons(self) -> dict[int, str]:
         """Why each refused row is: a sentence about its first such column, by position from 0."""
         reasons: dict[int, str] = {}
+        if not self.refused.any():
+            return reasons
         for column in self.columns:
             for row in np.flatnonzero(self._spoils(column)).tolist():
                 if row not in reasons:
@@ -54,7 +56,9 @@ class Cells:
 
     def problems(self) -> list[str]:
         """What is wrong, a sentence for each column: that it is absent, or its first such cell."""
-        problems = []
+        problems: list[str] = []
+        if not self.refused.any() and not self.absent:
+            return problems
         for column in self.columns:
             if column.required and column.name in self.absent:
                 names = listed(list(self.raw.columns))

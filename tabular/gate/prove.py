@@ -6,6 +6,7 @@ unpickled, and asked the same rows in every input format.
 
 import io
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -129,12 +130,19 @@ def _same(found: pd.DataFrame, expected: pd.DataFrame) -> bool:
     return labels and bool(np.allclose(one, other, rtol=0, atol=TOLERANCE))
 
 
+def free_port() -> int:
+    """Below the ports that the system gives to clients, which may take one before it is used."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 @contextmanager
 def _server(path: Path, folder: str) -> Iterator[str]:
     """`mlflow models serve` in a folder of its own, with nothing of this repository but a hook."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     ours = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
     env = {key: value for key, value in os.environ.items() if key not in ours}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"

@@ -4,6 +4,7 @@ First the best recipe; then the best trial whose last fit was done in time; then
 on a sample of the rows.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tabular.jobs.timing import Timing
 from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe, as_it_is, finish
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.folds import Folds
 from tabular.search.stopping import TimeUp, time_limit
 from tabular.search.workers import Engine, Processes
 from tabular.stats.constraint import Constraint
@@ -31,6 +33,7 @@ class LastFits:
 
     Args:
         prepared: the table.
+        rungs: of its rows, from the one that the trials were evaluated on.
         engine: that has evaluated the trials.
         timing: of the sweep.
         plan: what was asked for.
@@ -42,6 +45,7 @@ class LastFits:
     """
 
     prepared: Prepared
+    rungs: Sequence[Folds]
     engine: Engine
     timing: Timing
     plan: Plan
@@ -51,17 +55,17 @@ class LastFits:
     number: Callable[[], int]
     log: Callable[[Trial], None]
 
-    def recipes(self, trials: Sequence[Trial], prepared: Prepared | None = None) -> list[Recipe]:
+    def recipes(self, trials: Sequence[Trial], folds: Folds | None = None) -> list[Recipe]:
         """The recipes that trials give, best first; see `finish`.
 
         Args:
             trials: best first.
-            prepared: the table that they were evaluated on, where it is another one.
+            folds: that they were evaluated on, where it is another one.
 
         Raises:
             BadInput: the constraint cannot be held.
         """
-        folds = (prepared or self.prepared).folds
+        folds = folds or self.rungs[0]
         with_oof = [trial for trial in trials if trial.oof is not None]
         if self.at_least and not with_oof:
             raise BadInput("at_least needs out-of-fold probabilities; give the sweep more time")
@@ -94,6 +98,8 @@ class LastFits:
         if not plan.timeout:
             return recipe, split, fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
         if isinstance(self.engine, Processes):
+            if len(self.rungs) > 1:
+                return self._on_rungs(self.engine, recipe) or self.simplest()
             made = self._in_processes(self.engine, recipe, trials)
         else:
             made = self._in_process(recipe, trials)
@@ -120,6 +126,30 @@ class LastFits:
         members = [fitted[trial.number] for trial in recipe.members]
         return recipe, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
 
+    def _on_rungs(self, workers: Processes, recipe: Recipe) -> tuple[Recipe, Split, Any] | None:
+        """The recipe, fitted on the rung that it was made on, and again on larger ones in time."""
+        dataset, seed = self.prepared.dataset, self.plan.seed
+        until, made = self.timing.fits_until(recipe.members), None
+        for rung in self.rungs:
+            split = self._only(rung)
+            fitted = fit_members(dataset, split, recipe.members, workers, seed=seed, until=until)
+            if len(fitted) < len(recipe.members):
+                late = f"the last fit of {recipe.name} on {len(rung.y)} rows"
+                self.timing.deadline.left_out.append(late)
+                break
+            members = [fitted[trial.number] for trial in recipe.members]
+            made = recipe, split, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
+        return made
+
+    def _only(self, rung: Folds) -> Split:
+        """The sides of the table with no other rows to train on than those of a rung."""
+        split = self.prepared.split
+        if rung is self.prepared.folds:
+            return split
+        left_out = split.train.copy()
+        left_out[rung.features.index] = False
+        return dataclasses.replace(split, left_out=left_out)
+
     def _in_process(self, recipe: Recipe, trials: Sequence[Trial]) -> tuple[Recipe, Any] | None:
         dataset, split, timing = self.prepared.dataset, self.prepared.split, self.timing
         quick = min(trials, key=lambda trial: trial.seconds)
@@ -145,7 +175,7 @@ class LastFits:
             trial = evaluate_configuration(task, few.folds)
             if trial.metrics:
                 self.log(trial)
-                [recipe] = self.recipes([trial], few)
+                [recipe] = self.recipes([trial], few.folds)
                 return recipe, few.split, fit(few.dataset, few.split, recipe, seed=plan.seed)
             error = f"no configuration could be evaluated: {trial.error}"
         raise BadInput(error)

@@ -24,8 +24,9 @@ from tabular.recipe.recipe import Recipe
 from tabular.report import leaderboard
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, evaluate_again, pool, ranked, search
+from tabular.search.loop import Budget, evaluate_again, pool, ranked
 from tabular.search.progress import Progress, line
+from tabular.search.rungs import reached, rungs_of, search_rungs
 from tabular.search.stopping import stop_on_signal
 from tabular.search.workers import Engine, InProcess, Processes
 from tabular.stats.compute import compute_metric
@@ -72,6 +73,7 @@ def sweep(
     asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
+    timing.keep_for(len(dataset.columns))
     if metric == "cost" and not plan.cost:
         raise BadInput("metric=cost needs the costs; give them with cost")
     costs = read_costs(plan.cost, dataset.labels, download) if plan.cost else None
@@ -95,6 +97,7 @@ def sweep(
     if again and is_made_of(champion, dataset, same["metric"], costs, at_least):
         say(f"Nothing to do: {champion}, in production, is of this table; force=true sweeps again.")
         return []
+    rungs = rungs_of(folds, plan.seed)
     begins_with = champion if plan.warm_start else ""
     if plan.resume:
         begins_with = warm_start_of(plan.resume)
@@ -112,9 +115,12 @@ def sweep(
         log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
             budget = Budget(plan.trials, timing.deadline.at, stopped, timing.reserve)
-            trials = _with_oof(list(earlier.values()), folds, engine, budget, plan, costs)
-            new_trials = search(
-                engine, folds.shape, budget,
+            trials = list(earlier.values())
+            before = rungs[reached(rungs, trials)]
+            engine.use(before)
+            trials = _with_oof(trials, before, engine, budget, plan, costs)
+            new_trials = search_rungs(
+                rungs, engine, budget,
                 classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
                 first=first, costs=costs,
             )  # fmt: skip
@@ -130,8 +136,9 @@ def sweep(
             say(f"{line(trial, metric)}, on a sample of the rows")
 
         last = LastFits(
-            prepared, engine, timing, plan, families, costs, at_least, lambda: len(trials), log
-        )
+            prepared, rungs[reached(rungs, trials) :], engine, timing, plan, families, costs,
+            at_least, lambda: len(trials), log,
+        )  # fmt: skip
         wanted: list[Recipe | None] = [None]
         best: list[Trial] = []
         if timing.timeout < LEAST_SECONDS or any(trial.metrics for trial in trials) or stopped():

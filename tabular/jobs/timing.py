@@ -14,6 +14,7 @@ from tabular.search.stopping import Deadline
 # measured in them: on a slow or busy machine both take longer.
 IMPORTS_SECONDS = 3.0  # where this process is no command, and nothing was measured
 FINISH_IMPORTS = 1.5  # for the model's file, its proof, the report
+COLUMN_IMPORTS = 0.0012  # for each column of a wide table
 EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of the process
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
@@ -35,9 +36,14 @@ class Timing:
         now = time.monotonic()
         began = now if BEGAN is None else BEGAN
         self.imports = IMPORTS_SECONDS if BEGAN is None else now - began
+        self.finish = FINISH_IMPORTS * self.imports
         self.timeout = timeout or math.inf
         after = self.imports * (EXIT_IMPORTS + PROMOTION_IMPORTS * promotes)
         self.deadline = Deadline(began + self.timeout - min(after, self.timeout / 3))
+
+    def keep_for(self, n_columns: int) -> None:
+        """Keeps time for the file, the proof and the report of a table of so many columns."""
+        self.finish += COLUMN_IMPORTS * self.imports * n_columns
 
     def recipes(self, finish: Callable[[], list[Recipe]], plain: list[Recipe]) -> list[Recipe]:
         """What `finish` makes of the trials, or what there is without it."""
@@ -52,7 +58,7 @@ class Timing:
             members: what is fitted; its file and its proof take time too.
         """
         left = self.deadline.left()
-        after = FINISH_IMPORTS * self.imports + sum(_fold_seconds(trial) for trial in members)
+        after = self.finish + sum(_fold_seconds(trial) for trial in members)
         return time.monotonic() + max(left - after, FITS_SHARE * left)
 
     def in_time(self, trial: Trial, until: float) -> bool:
@@ -62,7 +68,7 @@ class Timing:
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""
         costs = sorted(_fold_seconds(trial) for trial in trials if trial.metrics)
-        seconds = FINISH_IMPORTS * self.imports + FINISH_FITS * sum(costs[-MEMBERS:])
+        seconds = self.finish + FINISH_FITS * sum(costs[-MEMBERS:])
         return min(seconds, self.timeout / 2)
 
 

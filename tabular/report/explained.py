@@ -13,6 +13,7 @@ from custom_model.served.sets import groups_for, in_sets
 
 LEVELS = (0.8, 0.9, 0.95)
 REASONS = 3
+MOST_COLUMNS = 500  # the coalitions to ask about, and their memory, grow with the square
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def why(
 ) -> list[str]:
     """For each row the columns with the largest effects on the probability of a class, in words.
 
+    Of a table of more than `MOST_COLUMNS` columns there are none.
+
     Args:
         predict_proba: of expanded rows.
         typical: of `typical_row`.
@@ -87,6 +90,8 @@ def why(
         columns: the features.
         codes: (n_rows,) class whose probability is explained.
     """
+    if len(columns) > MOST_COLUMNS:
+        return []
     moved = shapley_values(
         lambda cells: predict_proba(pd.DataFrame(cells)),
         expand(typed.reset_index(drop=True), columns),

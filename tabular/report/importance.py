@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 MOST_COLUMNS = 50  # of a wide table, those that alone say most about the class
 MOST_CELLS = 100_000  # rows are sampled so that a wide table does not take minutes
 MOST_REPEATS, MOST_SECONDS = 5, 5.0  # fewer shuffles of a model that answers slowly
+LONGEST = 20.0  # seconds of one shuffle of each; fewer columns of a model that is slower still
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def column_importance(
     before = loss(sample)
     one = time.perf_counter() - started
     names = _most_informative(
-        sample, y_true, seed, most=int(np.clip(seconds / one, 1, MOST_COLUMNS))
+        sample, y_true, seed, most=int(np.clip(min(LONGEST, seconds) / one, 1, MOST_COLUMNS))
     )
     repeats = int(np.clip(min(MOST_SECONDS, seconds) / (one * len(names)), 1, MOST_REPEATS))
     rises = np.empty((len(names), repeats))

@@ -62,6 +62,7 @@ def table(
         )
         configuration = f"t{trial.number:03d} {trial.classifier}({params})"
         state = trial.error or trial.given_up or "finished"
+        state += f", on {trial.rows} rows" if trial.rows else ""
         run_id = run_ids.get(trial.number, "")
         rank = str(place) if trial.metrics else ""
         rows.append(row(rank, configuration, trial, trial.seconds, state, run_id))
@@ -107,12 +108,16 @@ def optimization_history(trials: Sequence[Trial], metric: str) -> Figure:
     whole = [trial for trial in trials if trial.metrics]
     numbers = np.array([trial.number for trial in whole])
     scores = np.array([trial.metrics[metric] for trial in whole])
-    so_far = sign(metric) * np.maximum.accumulate(sign(metric) * scores)
+    rows = np.array([trial.rows for trial in whole])
     figure, axes = plots.empty(9, 4.5)
     for classifier in dict.fromkeys(trial.classifier for trial in whole):
         of_it = np.array([trial.classifier == classifier for trial in whole])
         axes.scatter(numbers[of_it], scores[of_it], s=22, label=classifier)
-    axes.step(numbers, so_far, where="post", color="0.3", linewidth=1, label="best so far")
+    for place, rung in enumerate(dict.fromkeys(rows.tolist())):
+        on_it = rows == rung
+        so_far = sign(metric) * np.maximum.accumulate(sign(metric) * scores[on_it])
+        label = "" if place else "best so far"
+        axes.step(numbers[on_it], so_far, where="post", color="0.3", linewidth=1, label=label)
     # a hopeless configuration must not flatten all others
     worst, best = np.quantile(scores, [0.1, 1] if sign(metric) > 0 else [0.9, 0])
     margin = 0.1 * abs(best - worst) or 0.01
@@ -128,11 +133,12 @@ def hyperparameter_importance(
     """How much each hyperparameter distinguishes the better configurations.
 
     PED-ANOVA (Watanabe et al. 2023, doi 10.24963/ijcai.2023/488), within each family; None where no
-    family has `ENOUGH` trials.
+    family has `ENOUGH` trials. On rungs, the trials are those of the first.
     """
     values: dict[str, float] = {}
+    rung = min((trial.rows for trial in trials), default=0)
     for classifier in classifiers:
-        whole = [trial for trial in trials if trial.classifier == classifier and trial.metrics]
+        whole = [t for t in trials if t.classifier == classifier and t.metrics and t.rows == rung]
         if len(whole) < ENOUGH:
             continue
         study = make_study(metric, seed=0)

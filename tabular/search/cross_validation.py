@@ -49,6 +49,7 @@ class Trial:
         stopped: it was behind too far to win, and not every fold was evaluated.
         oof: (n_rows, n_classes) out-of-fold probabilities, rows as in `Folds.order`; None where
             they were not kept.
+        rows: of the rung that it was evaluated on, see `search_rungs`; 0 where there are none.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Trial:
     error: str = ""
     stopped: bool = False
     oof: np.ndarray | None = field(default=None, compare=False, repr=False)
+    rows: int = 0
 
     @property
     def spread(self) -> float:

@@ -41,12 +41,14 @@ class Budget:
         stopped: whether the user wants it to end.
         reserve: seconds before the deadline that are needed for what comes after the search, by
             the trials so far.
+        longest: the share of the time that one configuration may take.
     """
 
     trials: int
     deadline: float = math.inf
     stopped: Callable[[], bool] = lambda: False
     reserve: Callable[[Sequence[Trial]], float] = lambda _: 0.0
+    longest: float = LONGEST_SHARE
 
     def left(self, finished: Sequence[Trial] = ()) -> float:
         """Seconds that the search has left."""
@@ -60,7 +62,7 @@ class Budget:
 
     def limit(self) -> float:
         """Seconds that one configuration may take."""
-        return max(LONGEST_SHARE * self.left(), LONGEST_SECONDS)
+        return max(self.longest * self.left(), LONGEST_SECONDS)
 
 
 def search(
@@ -259,6 +261,8 @@ def recall(
 def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """The trials that were evaluated on every fold, best first; equals by log loss, then number.
 
+    Those of more rows come before all others.
+
     Raises:
         BadInput: none succeeded.
     """
@@ -266,7 +270,9 @@ def ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     if not done:
         reason = trials[0].error if trials else "the time was up before the first trial"
         raise BadInput(f"no configuration could be evaluated: {reason}")
-    return sorted(done, key=lambda trial: (*rank_key(metric, trial.metrics), trial.number))
+    return sorted(
+        done, key=lambda trial: (-trial.rows, *rank_key(metric, trial.metrics), trial.number)
+    )
 
 
 def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -277,6 +283,7 @@ def pool(trials: Sequence[Trial], metric: str) -> list[Trial]:
         metric: the objective.
     """
     best = ranked(trials, metric)
-    likely = ranked(trials, "log_loss") if "log_loss" in best[0].metrics else []
+    best = [trial for trial in best if trial.rows == best[0].rows]
+    likely = ranked(best, "log_loss") if "log_loss" in best[0].metrics else []
     chosen = {trial.number for trial in [*best[:POOL], *likely[:POOL]]}
     return [trial for trial in best if trial.number in chosen]

@@ -63,4 +63,5 @@ def line(trial: Trial, metric: str) -> str:
         score = trial.error
     else:
         score = trial.given_up or f"{metric}={trial.metrics[metric]:.4f} ± {trial.spread:.4f}"
-    return f"  t{trial.number:03d} {trial.classifier:<24} {score}  {trial.seconds:.1f} s"
+    rows = f"  {trial.rows} rows" if trial.rows else ""
+    return f"  t{trial.number:03d} {trial.classifier:<24} {score}  {trial.seconds:.1f} s{rows}"

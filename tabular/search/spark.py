@@ -64,11 +64,10 @@ class SparkEngine:
     """
 
     def __init__(self, folds: "Folds", jobs: int) -> None:
-        self.folds = folds
+        self.use(folds)
         self._waiting: deque[_Job] = deque()
         self._running: dict[str, _Job] = {}
         self._outcomes: queue.SimpleQueue[tuple[_Job, Trial | Exception]] = queue.SimpleQueue()
-        self._sent: dict[bool, tuple[str, FoldFiles]] = {}
         with ExitStack() as stack:
             spark = stack.enter_context(session("sweep"))
             self._context: SparkContext = spark.sparkContext
@@ -82,6 +81,10 @@ class SparkEngine:
             stack.callback(self._threads.shutdown, cancel_futures=True)
             stack.callback(self.end, "the sweep has ended")
             self._stack = stack.pop_all()
+
+    def use(self, folds: "Folds") -> None:
+        """See `Engine`."""
+        self.folds, self._sent = folds, dict[bool, tuple[str, FoldFiles]]()
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`; the limit counts from when the job is handed to Spark."""

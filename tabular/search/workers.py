@@ -39,6 +39,9 @@ class Engine(Protocol):
     def submit(self, task: Task, limit: float) -> None:
         """Takes a task; one that takes longer than `limit` seconds is ended and has failed."""
 
+    def use(self, folds: "Folds") -> None:
+        """Evaluates on other folds from now on; nothing may be under way."""
+
     def finished(self, timeout: float) -> list[Trial]:
         """Trials that have ended since the last call; waits at most `timeout` seconds for one."""
 
@@ -58,6 +61,10 @@ class InProcess:
     def __init__(self, folds: "Folds") -> None:
         self.folds = folds
         self._waiting: deque[tuple[Task, float]] = deque()
+
+    def use(self, folds: "Folds") -> None:
+        """See `Engine`."""
+        self.folds = folds
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`; a fit is ended between two of its steps in Python, or after it."""
@@ -146,14 +153,21 @@ class Processes:
     """
 
     def __init__(self, folds: "Folds", n_workers: int) -> None:
-        self.folds, self.slots = folds, n_workers
+        self.slots = n_workers
         _remove_orphans()
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")
         self.folder = Path(self._folder.name)
+        self.use(folds)
         self._waiting: deque[tuple[Task, float]] = deque()
         self._workers: list[_Worker] = []
-        self._unprepared = dict[bool, str]()
         self._failed: list[Trial] = []
+
+    def use(self, folds: "Folds") -> None:
+        """See `Engine`; the files of the folds before are removed."""
+        self.folds, self._unprepared = folds, dict[bool, str]()
+        self._files = self.folder / "folds"
+        shutil.rmtree(self._files, ignore_errors=True)
+        self._files.mkdir()
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`."""
@@ -235,7 +249,7 @@ class Processes:
                 continue
             try:
                 with time_limit(PREPARATION_LIMITS * limit):
-                    files = self.folds.write(self._folder.name, task.for_trees)
+                    files = self.folds.write(str(self._files), task.for_trees)
             except TimeUp:
                 self._unprepared[task.for_trees] = "its columns took too long to prepare"
                 self._failed.append(task.failed(self._unprepared[task.for_trees], 0.0))

@@ -27,7 +27,7 @@ from custom_model.artifact import Changed, check
 from tabular.errors import BadInput, first_line
 from tabular.store import registry
 from tabular.store.artifacts import download, fetch_model
-from tabular.store.runs import make_tables
+from tabular.store.runs import make_tables, with_retry
 from tabular.store.trials import OOF_FILE
 from tabular.table.addresses import without_password
 
@@ -233,7 +233,7 @@ def _copied(run: Run, files: Path, experiment_id: str, tags: dict[str, str]) -> 
             tags=[RunTag(key, value) for key, value in own.items()],
         )
         if run.inputs and run.inputs.dataset_inputs:
-            client.log_inputs(run_id, run.inputs.dataset_inputs)
+            with_retry(client.log_inputs, run_id, run.inputs.dataset_inputs)
         client.log_artifacts(run_id, str(files))
         yield run_id
     except BaseException:

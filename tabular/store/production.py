@@ -8,7 +8,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -18,12 +18,12 @@ from tabular.errors import BadInput, first_line
 from tabular.store.descriptions import with_moves, with_promotion
 from tabular.store.history import Move, now, read_move, rollback_target, unwritten
 from tabular.store.registry import GONE, registered, stage_of, stages_are_deprecated, versions_of
+from tabular.store.runs import with_retry
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
 PRODUCTION = "Production"
 ARCHIVED = "Archived"
-TRIES = 5  # of a write that another one of the same moment refuses
 ROUNDS = 100  # of writing and looking again
 LONGEST_REASON = 600  # of the 1,000 characters that Unity Catalog takes in a tag
 MOST_MOVES = 40  # of the 50 tags that it takes
@@ -149,7 +149,7 @@ def _move_tags(name: str) -> dict[str, str]:
 
 def _move(name: str, move: Move) -> None:
     client = MlflowClient()
-    _write(client.set_registered_model_alias, name, CHAMPION, str(move.target))
+    with_retry(client.set_registered_model_alias, name, CHAMPION, str(move.target))
     _record(name, move, client.get_model_version(name, str(move.target)))
     _settle(name)
 
@@ -162,25 +162,12 @@ def _record(name: str, move: Move, version: ModelVersion, suffix: str = "") -> N
         key = re.sub("[-.:]", "_", key)
         for old in list(_move_tags(name))[: 1 - MOST_MOVES]:
             client.delete_registered_model_tag(name, old)
-    _write(client.set_registered_model_tag, name, key, text)
+    with_retry(client.set_registered_model_tag, name, key, text)
 
 
 def _tag(name: str, version: int, tags: dict[str, str]) -> None:
     for tag, value in tags.items():
-        _write(MlflowClient().set_model_version_tag, name, str(version), tag, value)
-
-
-def _write(write: Callable[..., object], *arguments: str) -> None:
-    """MLflow looks, then inserts; of two at once one is refused and updates at its next try."""
-    for _ in range(TRIES - 1):
-        try:
-            write(*arguments)
-        except MlflowException as error:
-            if error.error_code not in ("BAD_REQUEST", "TEMPORARILY_UNAVAILABLE"):
-                raise
-        else:
-            return
-    write(*arguments)
+        with_retry(MlflowClient().set_model_version_tag, name, str(version), tag, value)
 
 
 class _StageRefused(Exception):
@@ -219,7 +206,7 @@ def _settle_once(name: str, stages: bool) -> bool:
     changed = False
     if str(model.aliases.get(CHAMPION)) != str(current):
         changed = True
-        _write(client.set_registered_model_alias, name, CHAMPION, str(current))
+        with_retry(client.set_registered_model_alias, name, CHAMPION, str(current))
     stages = stages and bool(stage_of(versions[current]))
     if stages and stage_of(versions[current]) != PRODUCTION:
         changed = True
@@ -231,10 +218,10 @@ def _settle_once(name: str, stages: bool) -> bool:
     before = rollback_target(moves, versions)
     if before is None and PREVIOUS in model.aliases:
         changed = True
-        _write(client.delete_registered_model_alias, name, PREVIOUS)
+        with_retry(client.delete_registered_model_alias, name, PREVIOUS)
     elif before is not None and str(model.aliases.get(PREVIOUS)) != str(before):
         changed = True
-        _write(client.set_registered_model_alias, name, PREVIOUS, str(before))
+        with_retry(client.set_registered_model_alias, name, PREVIOUS, str(before))
     for number, version in versions.items():
         if stages and number != current and stage_of(version) == PRODUCTION:
             changed = True
@@ -242,7 +229,7 @@ def _settle_once(name: str, stages: bool) -> bool:
     description = with_moves(model.description or "", moves)
     if description != (model.description or ""):
         changed = True
-        _write(client.update_registered_model, name, description)
+        with_retry(client.update_registered_model, name, description)
     return changed
 
 
@@ -250,7 +237,7 @@ def _set_stage(name: str, version: int, stage: str) -> None:
     client = MlflowClient()
     try:
         with stages_are_deprecated():
-            _write(client.transition_model_version_stage, name, str(version), stage)
+            with_retry(client.transition_model_version_stage, name, str(version), stage)
     except MlflowException as error:
         if error.error_code in GONE:
             raise

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
 SCHEMA_ROWS = 1000
+TRIES = 5  # of a write that another one of the same moment refuses
 
 
 def make_tables() -> None:
@@ -44,6 +45,22 @@ def make_tables() -> None:
     with Path(tempfile.gettempdir(), f"mlflow-tables-{os.getuid()}-{name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         MlflowClient().search_experiments(max_results=1)
+
+
+def with_retry(method: Callable[..., object], *arguments: object) -> None:
+    """Calls a method of MLflow that looks, then inserts.
+
+    Of two at once one is refused; it finds what the other wrote at its next try.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            method(*arguments)
+        except MlflowException as error:
+            if error.error_code not in ("BAD_REQUEST", "TEMPORARILY_UNAVAILABLE"):
+                raise
+        else:
+            return
+    method(*arguments)
 
 
 @contextmanager
@@ -124,7 +141,7 @@ def log_input(name: str, source: str, digest: str, schema: pa.Schema) -> None:
 
     columns = Schema([ColSpec(kind(field.type), field.name) for field in schema])
     logged = MetaDataset(_source(source), name, digest, columns)  # type: ignore[abstract]
-    mlflow.log_input(logged, context="scoring")
+    with_retry(mlflow.log_input, logged, "scoring")
 
 
 def _source(data: str) -> DatasetSource:
@@ -153,7 +170,7 @@ def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
         )
         # MLflow looks at each cell; those of a few rows have the same schema as all of them
         logged.schema = mlflow.data.from_pandas(_few_rows(frame)).schema  # type: ignore[attr-defined]
-        mlflow.log_input(logged, context=context)
+        with_retry(mlflow.log_input, logged, context)
 
 
 def _few_rows(frame: pd.DataFrame) -> pd.DataFrame:

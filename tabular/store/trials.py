@@ -59,6 +59,8 @@ def _log_batch(client: MlflowClient, run_id: str, trial: Trial, metric: str, now
         metrics[f"cv_std_{metric}"] = trial.spread
     if trial.fold_scores:
         tags["fold_scores"] = json.dumps(trial.fold_scores)
+    if trial.rows:
+        tags["rows"] = str(trial.rows)
     if trial.stopped:
         tags["stopped"] = trial.given_up
     if trial.error:
@@ -90,7 +92,8 @@ def recipe_run(parent: Run, recipe: Recipe, metric: str, trial_run: str) -> Iter
             yield run
         return
     name = f"best: {recipe.classifier} {metric}={recipe.metrics[metric]:.3f}"
-    with mlflow.start_run(run_name=name, nested=True, tags=_inherited(parent)) as run:
+    rows = {"rows": str(recipe.members[0].rows)} if recipe.members[0].rows else {}
+    with mlflow.start_run(run_name=name, nested=True, tags=_inherited(parent) | rows) as run:
         members = [f"t{trial.number:03d}" for trial in recipe.members]
         made_of = dict(zip(members, recipe.weights, strict=True))
         if len(members) == 1:
@@ -215,6 +218,7 @@ def _trial(number: int, child: Run) -> Trial:
         stopped="stopped" in child.data.tags,
         seconds=((child.info.end_time or child.info.start_time) - child.info.start_time) / 1000,
         error=child.data.tags.get("error", ""),
+        rows=int(child.data.tags.get("rows", 0)),
     )
 
 

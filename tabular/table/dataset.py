@@ -190,7 +190,8 @@ def make_dataset(
         counted = known.copy()
         counted[known] = read_weights(frame[structure.weight][known], source) > 0
     classes, codes, caution = classes_of(labels[counted], target, source)
-    frame = frame[counted].drop(columns=target).reset_index(drop=True)
+    frame = frame.drop(columns=target)
+    frame = (frame if counted.all() else frame[counted]).reset_index(drop=True)
     features = frame.drop(columns=structure.weight) if structure.weight else frame
     of_roles = [name for name in structure.names if name != structure.weight]
     without_role = features.drop(columns=of_roles)

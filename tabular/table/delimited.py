@@ -43,6 +43,7 @@ class Layout:
         rows: there are any.
         encoding: of its letters, as Python names it.
         blank: there may be blank lines, so that the place of a row does not give its line.
+        quoted: there may be quotes, and so line breaks inside of cells.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class Layout:
     rows: bool
     encoding: str = "utf-8"
     blank: bool = False
+    quoted: bool = True
 
     @property
     def schema(self) -> pa.Schema:
@@ -79,31 +81,32 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             yield opened
 
 
-def encoding_of(path: Path) -> tuple[str, bool]:
-    """The encoding of a text file as Python names it, and whether it has blank lines.
+def encoding_of(path: Path) -> tuple[str, bool, bool]:
+    """The encoding of a text file as Python names it, and whether it has blank lines and quotes.
 
     What is not UTF-8 and has no byte order mark is recognised by charset-normalizer. It is cp1252,
     Windows' Western encoding, where that is as likely as the best guess, or where the letters are
     too few to know their language by.
     """
-    blank = False
+    blank = quoted = False
     decoder = codecs.getincrementaldecoder("utf-8")()
     with open_bytes(path) as stream:
         block = stream.read(BLOCK)
         if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16", True
+            return "utf-16", True, True
         try:
             while block:
                 if b"\0" in block[:SAMPLE]:
-                    return _recognised(block[:SAMPLE]), True
+                    return _recognised(block[:SAMPLE]), True, True
                 decoder.decode(block)
                 blank = blank or b"\n\n" in block or b"\n\r\n" in block
+                quoted = quoted or b'"' in block
                 block = stream.read(BLOCK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             start = max(0, block.rfind(b"\n", 0, error.start) + 1 - SAMPLE // 2)
-            return _recognised(block[start : start + SAMPLE]), True
-    return "utf-8", blank
+            return _recognised(block[start : start + SAMPLE]), True, True
+    return "utf-8", blank, quoted
 
 
 def _recognised(sample: bytes) -> str:
@@ -145,6 +148,7 @@ def read_layout(head: str, source: str) -> Layout:
 
 def _cut(head: str, separator: str) -> tuple[float, Layout]:
     """How well one separator fits, from 0 to 1, and the layout by it."""
+    csv.field_size_limit(max(csv.field_size_limit(), BLOCK))
     reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
     names = next(reader)
     before = reader.line_num
@@ -157,14 +161,14 @@ def _cut(head: str, separator: str) -> tuple[float, Layout]:
 
 def layout_of(path: Path) -> Layout:
     """The layout of a file; see `encoding_of` and `read_layout`."""
-    encoding, blank = encoding_of(path)
+    encoding, blank, quoted = encoding_of(path)
     with open_bytes(path) as stream:
         head = stream.read(HEAD)
     # of what is cut off at the end, a letter may be half there
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-    if len(head) == HEAD and "\n" in text:
+    if len(head) == HEAD and text.count("\n") > 1:  # else the first row is longer still
         text = text[: text.rindex("\n")]
-    return replace(read_layout(text, str(path)), encoding=encoding, blank=blank)
+    return replace(read_layout(text, str(path)), encoding=encoding, blank=blank, quoted=quoted)
 
 
 def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
@@ -191,7 +195,9 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
                 encoding=layout.encoding,
             ),
             pyarrow.csv.ParseOptions(
-                delimiter=layout.separator, newlines_in_values=True, invalid_row_handler=skip
+                delimiter=layout.separator,
+                newlines_in_values=layout.quoted,
+                invalid_row_handler=skip,
             ),
             pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
@@ -215,7 +221,8 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
                 rows = batch.filter(pa.array(kept)) if odd else batch
                 lines = _with_lines(wrong, batch, numbers, breaks, layout) if wrong else ()
                 yield Chunk(rows.select(list(layout.names)), numbers[kept], lines)
-            breaks += sum(_breaks(column) for column in batch.columns)
+            if layout.quoted:
+                breaks += sum(_breaks(column) for column in batch.columns)
             done = ends
 
 

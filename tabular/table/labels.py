@@ -68,17 +68,20 @@ def read_labels(
             cells = cells.map(int if whole else float, na_action="ignore")
         cells = cells.map(lambda c: c.item() if isinstance(c, np.generic) else c)
         return cells.where(cells.notna(), None), notes
-    texts = cells.astype(object).where(cells.notna(), "").str.strip()
+    codes, distinct = pd.factorize(cells)  # -1 is none
+    spelled = pd.Series([*distinct, ""], dtype=object).str.strip()
+    texts = pd.Series(spelled.to_numpy()[codes], index=cells.index)
     absent, own = _spellings_of_none(texts, frame.drop(columns=target), {*map(str, classes)})
     notes += [f"{word!r} in {target!r} is no label." for word in absent]
     notes += [
         f"{word!r} in {target!r} is as frequent as a class, and taken for one." for word in own
     ]
-    texts = texts.mask(texts.isin({"", *absent}))
-    if as_text and (values := _values(texts.dropna().unique().tolist())):
-        # Series.map would make floats of integers beside missing ones
-        texts = pd.Series([values.get(t) for t in texts], index=texts.index, dtype=object)
-    return texts.where(texts.notna(), None), notes
+    spelled = spelled.mask(spelled.isin({"", *absent}))
+    labels: list[Any] = [None if pd.isna(text) else text for text in spelled]
+    if as_text and (values := _values(spelled.dropna().unique().tolist())):
+        labels = [values.get(text) for text in labels]
+    of_rows = np.fromiter(labels, dtype=object, count=len(labels))[codes]
+    return pd.Series(of_rows, index=cells.index, dtype=object), notes
 
 
 def _total(frame: pd.DataFrame, target: str) -> str:

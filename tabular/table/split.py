@@ -101,7 +101,7 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
         if sum(len(distinct) for _, distinct in texts.values()) > MOST_TEXTS:
             cells, texts = cells | _hash_texts(texts), {}
     in_order = dict(sorted((cells | _hash_texts(texts)).items()))
-    rows = pd.util.hash_pandas_object(pd.DataFrame(in_order, index=frame.index), index=False)
+    rows = pd.util.hash_pandas_object(pd.DataFrame(in_order, frame.index, copy=False), index=False)
     return rows.to_numpy()
 
 

@@ -95,7 +95,7 @@ def spool_json(path: Path, folder: Path) -> Path:
     Raises:
         BadInput: it is something else.
     """
-    encoding, _ = encoding_of(path)
+    encoding, _, _ = encoding_of(path)
     with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding) as text:
         if ".json" not in path.suffixes[-2:]:
             return spool(_records(text, path), folder)

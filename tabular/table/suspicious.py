@@ -115,7 +115,11 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
     numeric = cells.dtype.kind in "iuf"
     if numeric and not _are_whole(cells):
         return None
-    if not FEWEST_VALUES <= cells.nunique() <= len(cells) / FEWEST_OF_A_VALUE:
+    rows, n_rows = None, len(cells)
+    if isinstance(cells.dtype, pd.StringDtype):
+        rows, distinct = pd.factorize(cells)
+        cells = pd.Series([*distinct, None], dtype="str")  # the last of rows without a text
+    if not FEWEST_VALUES <= cells.nunique() <= n_rows / FEWEST_OF_A_VALUE:
         return None
     if not numeric:
         cells = cells.where(cells.astype("str").str.strip() != "")
@@ -127,6 +131,7 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
     else:
         cells = cells.astype("str").where(cells.notna())
     codes, values = pd.factorize(cells, sort=True)
+    codes = codes if rows is None else codes[rows]
     known = int((codes >= 0).sum())
     if (
         len(values) < FEWEST_VALUES

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from steps import PROJECT, run_step, where_the_user_stands
+from tabular.gate.prove import free_port
 from tests.clones import copy_tracked, untouched_environment
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
 
 PROBE = "from steps import where_the_user_stands as stands; print(stands())"
 

@@ -145,7 +145,16 @@ def test_where_the_last_fit_is_late_the_best_that_is_sure_to_be_in_time_is_regis
     )
     with Processes(table.folds, 2) as engine:
         last = LastFits(
-            table, engine, Timing(600), plan, families, None, None, lambda: 3, lambda trial: None
+            table,
+            [table.folds],
+            engine,
+            Timing(600),
+            plan,
+            families,
+            None,
+            None,
+            lambda: 3,
+            lambda trial: None,
         )
         made, _, model = last.fit(Recipe((late,), (1.0,), {}), [late, good, quick])
     assert [trial.number for trial in made.members] == [good.number]

@@ -32,7 +32,7 @@ def with_numbers(frame: pd.DataFrame, others: Collection[str]) -> pd.DataFrame:
     for name, cells in frame.items():
         values = None if name in others else _numbers(str(name), cells)
         columns[name] = cells if values is None else values
-    return pd.DataFrame(columns, index=frame.index, columns=frame.columns)
+    return pd.DataFrame(columns, index=frame.index, columns=frame.columns, copy=False)
 
 
 def _numbers(name: str, cells: pd.Series) -> pd.Series | np.ndarray | None:

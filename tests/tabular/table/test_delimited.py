@@ -72,3 +72,11 @@ def test_a_separator_is_known_by_the_heading_and_the_rows(
     (tmp_path / "t.csv").write_text(text)
     with open_table(str(tmp_path / "t.csv")) as table:
         assert (table.schema.names, table.head.num_rows) == (names, n_rows)
+
+
+@pytest.mark.parametrize("length", [200_000, 1_500_000])
+def test_a_cell_may_be_as_long_as_a_book(tmp_path: Path, length: int) -> None:
+    (tmp_path / "t.csv").write_text(f"text,y\n{'long ' * (length // 5)},a\nshort,b\n")
+    frame = read_table(str(tmp_path / "t.csv")).frame
+    assert frame["text"].str.len().tolist() == [length, 5]
+    assert frame["y"].tolist() == ["a", "b"]
