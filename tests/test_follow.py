@@ -26,6 +26,7 @@ from tabular.gate.prove import free_port
 from tabular.store import production
 from tests.conftest import ROOT, Store, tracking_server
 from tests.front import NGINX, TOKEN, Front, is_up, loaded, model_server, nginx, wait_until
+from tests.stack import only_broken_off
 
 pytestmark = [
     pytest.mark.slow,
@@ -199,7 +200,7 @@ def test_without_a_registry_nothing_changes_and_a_killed_server_is_started_again
             os.kill(before[0], signal.SIGKILL)
             wait_until(partial(has_others, parent.pid, before))
             followers.wait_for("iris/2")
-    assert result["errors"] == {}
+    assert only_broken_off(result["errors"], kills=2)
     assert set(result["answers"]) == {"200 iris/2"}
     followers.start_registry()
     mlflow.MlflowClient().set_registered_model_alias("iris", "champion", "1")
