@@ -17,7 +17,7 @@ from pathlib import Path
 
 import mlflow
 
-from tabular.families.pipeline import make_model
+from tabular.families.pipeline import fit_model, make_model
 from tabular.stats.compute import compute_metrics
 from tabular.table.dataset import load_dataset
 from tabular.table.split import split_rows
@@ -44,7 +44,7 @@ def default_models(data: str, target: str, seed: int = 42) -> dict[str, dict[str
     scores = {}
     for classifier in DEFAULTS:
         model = make_model(dataset.columns, classifier, {}, seed=seed)
-        model.fit(dataset.expanded[split.train], dataset.codes[split.train])
+        fit_model(model, dataset.expanded[split.train], dataset.codes[split.train], None)
         shares = model.predict_proba(dataset.expanded[split.holdout])
         scores[classifier] = compute_metrics(dataset.codes[split.holdout], shares)
     return scores

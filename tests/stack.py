@@ -23,6 +23,7 @@ STACK = ROOT / "docker-compose.yml"
 WITH_USERS = ROOT / "docker-compose.auth.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(STACK.read_text())["services"]
 MODELS = ("model-1", "model-2")
+CLIENTS = 8
 
 TRACKING = "http://127.0.0.1:15000"
 WITH_A_PASSWORD = [
@@ -208,7 +209,7 @@ class Stack:
         """Requests without a pause while the block runs; what came back is there afterwards."""
         command = near_the_ports(
             *(sys.executable, "-m", "benchmarks.load", f"{SERVING}/invocations"),
-            *("--token", self.token, "--concurrency", "8"),
+            *("--token", self.token, "--concurrency", str(CLIENTS)),
         )
         found: dict[str, Any] = {}
         with subprocess.Popen(
@@ -220,6 +221,11 @@ class Stack:
             out, _ = clients.communicate()
         found.update(json.loads(out))
         print(out)
+
+
+def only_broken_off(errors: dict[str, int], kills: int) -> bool:
+    """Whether requests failed only where a killed server had sent half of its answer."""
+    return set(errors) <= {"IncompleteRead"} and sum(errors.values()) <= CLIENTS * kills
 
 
 def recorded() -> tuple[Any, Any]:

@@ -29,6 +29,8 @@ ISO_DATE = (
 )
 PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 EXACT_INTEGER = 2**53
+READ_OF_TEXT = 5_000
+"""Characters of a text that the pipeline reads; what follows is not read."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
     Returns:
         (n_rows, at least n_columns), float64 and str; missing values are NaN, in texts "".
+        Of a text the first 5,000 characters.
     """
     parts: dict[str, Any] = {}
     for column in columns:
@@ -120,5 +123,6 @@ def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
         elif column.kind == "boolean":
             parts[column.name] = cells.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            parts[column.name] = cells.fillna("") if column.kind == "text" else cells
+            text = column.kind == "text"
+            parts[column.name] = cells.fillna("").str[:READ_OF_TEXT] if text else cells
     return pd.DataFrame(parts, index=typed.index)

@@ -67,6 +67,8 @@ def _pipeline(model: Any) -> Compiled:
     if type(model) is not Pipeline or len(model.steps) != 2:
         raise Uncompiled(f"{type(model).__name__} is no pipeline of preprocessing and classifier")
     encode = compile_preprocessor(model.steps[0][1])
+    if model.steps[0][1].sparse_output_ and type(model.steps[1][1]) is not LogisticRegression:
+        raise Uncompiled("words for a classifier that does more than multiply them")
     classifier = _compile(model.steps[1][1], behind_preprocessor=True)
     decide = classifier.decision
     return Compiled(

@@ -1,13 +1,12 @@
 """The preprocessing of a fitted pipeline, from a Table to a matrix, without a frame."""
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -18,10 +17,13 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from .words import Blocks, Words, weigh_text
+
 Table = Mapping[str, Sequence[Any]]
 """Values of n rows by expanded column: floats (NaN is missing), categories (None), texts ("")."""
 
-Encode = Callable[[Table], np.ndarray]
+Encode = Callable[[Table], Any]
+"""To a matrix, one of numpy or one that can only be multiplied."""
 
 
 class Uncompiled(Exception):
@@ -34,19 +36,35 @@ def compile_preprocessor(step: Any) -> Encode:
     Raises:
         Uncompiled: a part is of a kind that is not known here.
     """
-    if type(step) is not ColumnTransformer or step.sparse_output_:
-        raise Uncompiled("preprocessing that is no dense ColumnTransformer")
-    parts = [_part(fitted, names) for _, fitted, names in step.transformers_ if fitted != "drop"]
-    if len(parts) == 1:
-        return parts[0]
-    return lambda table: np.concatenate([part(table) for part in parts], axis=1)
+    if type(step) is not ColumnTransformer:
+        raise Uncompiled("preprocessing that is no ColumnTransformer")
+    weights = step.transformer_weights or {}
+    parts, texts = list[Encode](), list[Callable[[Table], Words]]()
+    for name, fitted, names in step.transformers_:
+        if isinstance(names, str) and type(fitted) is TfidfVectorizer and step.sparse_output_:
+            texts.append(_words(fitted, names, weights.get(name, 1.0)))
+        elif isinstance(names, str) and fitted != "drop":
+            parts.append(_text(fitted, names, weights.get(name, 1.0)))
+        elif name in weights or texts:
+            raise Uncompiled("weights of columns that are no texts")
+        elif fitted != "drop":
+            parts.append(_part(fitted, list(names)))
+    if not parts and len(texts) == 1:
+        return texts[0]
+    dense = parts[0] if len(parts) == 1 else lambda table: _side_by_side(parts, table)
+    if not texts:
+        return dense
+    return lambda table: Blocks(dense(table), [text(table) for text in texts])
 
 
-def _part(fitted: Any, names: Any) -> Encode:
+def _side_by_side(parts: Sequence[Encode], table: Table) -> np.ndarray:
+    if not parts:
+        return np.empty((len(next(iter(table.values()))), 0))
+    return np.concatenate([part(table) for part in parts], axis=1)
+
+
+def _part(fitted: Any, names: list[str]) -> Encode:
     kind = type(fitted)
-    if kind is TfidfVectorizer and isinstance(names, str):
-        return _words(fitted, names)
-    names = list(names)
     if kind in (OneHotEncoder, OrdinalEncoder):
         return _categories(fitted, names)
     if fitted == "passthrough" or (kind is FunctionTransformer and fitted.func is None):
@@ -54,6 +72,24 @@ def _part(fitted: Any, names: Any) -> Encode:
     if kind is Pipeline and [type(s) for _, s in fitted.steps] == [SimpleImputer, StandardScaler]:
         return _scaled(fitted.steps[0][1], fitted.steps[1][1], names)
     raise Uncompiled(f"preprocessing by {kind.__name__}")
+
+
+def _text(fitted: Any, name: str, weight: float) -> Encode:
+    if type(fitted) is not Pipeline:
+        plain = _words(fitted, name, weight)
+        return lambda table: plain(table).dense()
+    if [type(step) for _, step in fitted.steps] != [TfidfVectorizer, TruncatedSVD]:
+        raise Uncompiled("texts that are prepared in another way")
+    words = _words(fitted.steps[0][1], name, weight)
+    directions = np.ascontiguousarray(fitted.steps[1][1].components_.T)
+    return lambda table: words(table) @ directions
+
+
+def _words(v: Any, name: str, weight: float) -> Callable[[Table], Words]:
+    plain = type(v) is TfidfVectorizer and v.norm == "l2" and v.use_idf and not v.binary
+    if not plain or v.dtype != np.float64:
+        raise Uncompiled("words that are weighed in another way")
+    return weigh_text(v, name, weight)
 
 
 def _numbers(table: Table, names: list[str]) -> np.ndarray:
@@ -119,32 +155,3 @@ def _scaled(imputer: SimpleImputer, scaler: StandardScaler, names: list[str]) ->
         return (filled - mean) / scale
 
     return encode
-
-
-def _words(vectorizer: TfidfVectorizer, name: str) -> Encode:
-    """Term frequency times inverse document frequency, each row of length 1."""
-    v = vectorizer
-    if v.norm != "l2" or not v.use_idf or v.sublinear_tf or v.binary or v.dtype != np.float64:
-        raise Uncompiled("words that are weighed in another way")
-    analyse, codes, weights = v.build_analyzer(), v.vocabulary_, v.idf_.tolist()
-
-    def encode(table: Table) -> np.ndarray:
-        texts = table[name]
-        matrix = np.zeros((len(texts), len(weights)))
-        for row, text in enumerate(texts):
-            counts = Counter(codes[word] for word in analyse(text) if word in codes)
-            words = {code: counts[code] * weights[code] for code in sorted(counts)}
-            length = math.sqrt(_sum_in_order(value * value for value in words.values()))
-            for code, value in words.items():
-                matrix[row, code] = value / length
-        return matrix
-
-    return encode
-
-
-def _sum_in_order(values: Iterable[float]) -> float:
-    """As a loop in C adds; `sum` compensates its rounding, which scikit-learn does not."""
-    total = 0.0
-    for value in values:
-        total += value
-    return total

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .columns import EXACT_INTEGER, LARGEST, NULL_SPELLINGS, Column, Kind, canonical, expanded_names
+from .columns import (
+    EXACT_INTEGER,
+    LARGEST,
+    NULL_SPELLINGS,
+    READ_OF_TEXT,
+    Column,
+    Kind,
+    canonical,
+    expanded_names,
+)
 from .numbers import groups_by_point
 from .requests import plain
 
@@ -183,7 +192,7 @@ def _expand_few(values: list[Any], column: Column) -> dict[str, list[Any]]:
     if column.kind == "category":
         return {column.name: values}
     if column.kind == "text":
-        return {column.name: [value or "" for value in values]}
+        return {column.name: [(value or "")[:READ_OF_TEXT] for value in values]}
     if column.kind != "date":
         return {column.name: [math.nan if value is None else value for value in values]}
     parts: list[Callable[[datetime], float]] = [

@@ -6,7 +6,7 @@ so it needs scikit-learn alone.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -31,6 +31,14 @@ MLP_ROW_PASSES = 600_000  # rows times epochs
 MANY_ROWS = 10_000  # below, the tenth that early stopping sets aside is missed in the fit
 FEW_ROWS = 200  # below, 300 trees would be most of the time of a search
 
+Form = Literal["trees", "dense", "sparse"]
+"""The matrix that a classifier takes: for trees, for what takes sparse ones, for all others."""
+
+
+def form_of(form: Form, texts: bool) -> Form:
+    """The form itself, but without texts nothing is sparse."""
+    return "dense" if form == "sparse" and not texts else form
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -42,8 +50,8 @@ class Classifier:
         defaults: hyperparameters whose default differs from scikit-learn's.
         fixed: hyperparameters that follow from the table and are not searched.
         affordable: whether a search of a table of this shape tries it.
-        splits: it splits on one column at a time and takes missing values, as trees do: categories
-            reach it as codes, and numbers as they are.
+        form: of the matrix that it takes. Those of "trees" split on one column at a time and take
+            missing values: categories reach them as codes, and numbers as they are.
         takes_categories: it wants to know which columns hold codes of categories.
         calibrated: it has no probabilities of its own, and is calibrated to have some.
     """
@@ -53,7 +61,7 @@ class Classifier:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Callable[[Shape], dict[str, Any]] = lambda shape: {}
     affordable: Callable[[Shape], bool] = lambda shape: True
-    splits: bool = False
+    form: Form = "dense"
     takes_categories: bool = False
     calibrated: bool = False
 
@@ -68,7 +76,7 @@ def _forest(estimator: type[BaseEstimator]) -> Classifier:
         },
         defaults={"n_estimators": 300},
         fixed=lambda shape: {"n_estimators": 300 if FEW_ROWS <= shape.n_rows <= MANY_ROWS else 100},
-        splits=True,
+        form="trees",
     )
 
 
@@ -98,6 +106,7 @@ CLASSIFIERS: dict[str, Classifier] = {
         LogisticRegression,
         space=lambda shape: {"C": Range(1e-3, 1e2, first=1.0)},
         defaults={"max_iter": 1000},
+        form="sparse",
     ),
     "hist_gradient_boosting": Classifier(
         HistGradientBoostingClassifier,
@@ -109,7 +118,7 @@ CLASSIFIERS: dict[str, Classifier] = {
             if _boosting_stops_early(shape)
             else {}
         ),
-        splits=True,
+        form="trees",
         takes_categories=True,
     ),
     "random_forest": _forest(RandomForestClassifier),

@@ -5,34 +5,34 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from custom_model.served.columns import Column, expanded_names
-from tabular.families.classifiers import CLASSIFIERS, make_classifier
+from tabular.families.classifiers import CLASSIFIERS, Form, make_classifier
+from tabular.families.texts import compact, few_words, has_many_words, many_words
 
 MOST_CATEGORIES_ONE_HOT = 50
 MOST_CATEGORIES_ORDINAL = 200  # histogram gradient boosting takes at most 255
-MOST_WORDS = 200
 
 
-def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTransformer:
-    """Builds the unfitted step from expanded columns to a dense matrix of floats.
+def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransformer:
+    """Builds the unfitted step from expanded columns to a matrix of floats.
 
     Categories come first, then numbers (booleans and parts of dates among them), then texts.
     Trees get categories as ordinal codes, with an unknown or missing one as NaN, and numbers as
-    they are. All else gets one column per category, and numbers imputed and scaled.
+    they are. All else gets one column per category, and numbers imputed and scaled. The matrix is
+    sparse if the form is and a text has many words.
     """
     categories = [c.name for c in columns if c.kind == "category"]
     texts = [c.name for c in columns if c.kind == "text"]
     others = [n for c in columns if c.kind not in ("category", "text") for n in expanded_names(c)]
     encode: BaseEstimator
     scale: BaseEstimator | str
-    if for_trees:
+    if form == "trees":
         encode = OrdinalEncoder(
             handle_unknown="use_encoded_value",
             unknown_value=float("nan"),
@@ -54,15 +54,17 @@ def make_preprocessor(columns: Sequence[Column], *, for_trees: bool) -> ColumnTr
         steps.append(("categories", encode, categories))
     if others:
         steps.append(("numbers", scale, others))
-    for number, name in enumerate(texts):
-        words = TfidfVectorizer(max_features=MOST_WORDS, token_pattern=r"(?u)\b\w+\b")
-        steps.append((f"text {number}", words, name))
-    return ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)
+    steps += [(f"text {number}", few_words(), name) for number, name in enumerate(texts)]
+    return ColumnTransformer(
+        steps,
+        sparse_threshold=1 if form == "sparse" else 0,
+        verbose_feature_names_out=False,
+    )
 
 
 def fit_preprocessor(
     preprocessor: ColumnTransformer, features: pd.DataFrame, sample_weight: np.ndarray | None
-) -> np.ndarray:
+) -> Any:
     """Fits a preprocessor of `make_preprocessor`; returns the rows as it transforms them.
 
     Medians, means and variances of numbers are weighted. Which categories are frequent, and how
@@ -73,10 +75,21 @@ def fit_preprocessor(
         features: (n_rows, n_expanded) expanded columns.
         sample_weight: (n_rows,) how often each row counts; None for once.
     """
+    texts = [(step, name) for step, _, name in preprocessor.transformers if isinstance(name, str)]
+    many = [step for step, name in texts if has_many_words(features[name])]
+    if many:
+        words, weight = many_words(sparse=preprocessor.sparse_threshold > 0)
+        preprocessor.set_params(
+            **{step: clone(words) for step in many}, transformer_weights=dict.fromkeys(many, weight)
+        )
+    else:
+        preprocessor.set_params(sparse_threshold=0)
     matrix = preprocessor.fit_transform(features)
+    for step, _ in texts:
+        compact(preprocessor.named_transformers_[step])
     scale = preprocessor.named_transformers_.get("numbers")
     if sample_weight is None or not isinstance(scale, Pipeline):
-        return np.asarray(matrix)
+        return matrix
     imputer, scaler = (step for _, step in scale.steps)
     numbers = features[
         next(names for name, _, names in preprocessor.transformers_ if name == "numbers")
@@ -84,7 +97,7 @@ def fit_preprocessor(
     values = numbers.to_numpy(np.float64, na_value=np.nan)
     imputer.statistics_ = np.array([_median(column, sample_weight) for column in values.T])
     scaler.fit(imputer.transform(numbers), sample_weight=sample_weight)
-    return np.asarray(preprocessor.transform(features))
+    return preprocessor.transform(features)
 
 
 def _median(values: np.ndarray, sample_weight: np.ndarray) -> float:
@@ -110,11 +123,10 @@ def fit_model(
         y: (n_rows,) classes.
         sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    if sample_weight is None:
-        return model.fit(features, y)
     preprocessor, classifier = (step for _, step in model.steps)
     matrix = fit_preprocessor(preprocessor, features, sample_weight)
-    classifier.fit(matrix, y, sample_weight=sample_weight)
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    classifier.fit(matrix, y, **weights)
     return model
 
 
@@ -122,9 +134,9 @@ def make_model(
     columns: Sequence[Column], classifier: str, params: dict[str, Any], *, seed: int
 ) -> Pipeline:
     """Builds the unfitted pipeline from expanded columns to class probabilities."""
-    for_trees = CLASSIFIERS[classifier].splits
-    n_categories = sum(c.kind == "category" for c in columns) if for_trees else 0
+    form = CLASSIFIERS[classifier].form
+    n_categories = sum(c.kind == "category" for c in columns) if form == "trees" else 0
     return make_pipeline(
-        make_preprocessor(columns, for_trees=for_trees),
+        make_preprocessor(columns, form),
         make_classifier(classifier, params, seed=seed, n_categories=n_categories),
     )

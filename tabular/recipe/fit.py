@@ -16,11 +16,11 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import Bunch
 
 from tabular.errors import BadInput, first_line
-from tabular.families.classifiers import CLASSIFIERS
+from tabular.families.classifiers import CLASSIFIERS, Form, form_of
 from tabular.families.pipeline import fit_model, fit_preprocessor, make_model
 from tabular.recipe import calibration
 from tabular.recipe.recipe import Recipe
-from tabular.search.cross_validation import Trial, fit_on_files, quiet_fits
+from tabular.search.cross_validation import Trial, fit_on_files, quiet_fits, save_matrix
 from tabular.search.stopping import TimeUp, time_limit
 from tabular.search.workers import Processes
 from tabular.table.dataset import Dataset
@@ -84,30 +84,33 @@ def fit_members(
     """
     features, y = dataset.expanded[split.train], dataset.codes[split.train]
     sample_weight = dataset.roles[split.train].sample_weight
+    texts = any(column.kind == "text" for column in dataset.columns)
     arrays = {"y": y} | ({} if sample_weight is None else {"weights": sample_weight})
-    prepared, works = dict[bool, Any](), dict[int, Callable[[], Any]]()
+    prepared, works = dict[Form, Any](), dict[int, Callable[[], Any]]()
     with suppress(TimeUp), time_limit(until - time.monotonic()), quiet_fits():
         for name, array in arrays.items():
             np.save(workers.folder / f"all-{name}.npy", array)
         for trial in trials:
             model = _unfitted(dataset, trial, seed)
-            for_trees = CLASSIFIERS[trial.classifier].splits
-            if for_trees not in prepared:
+            form = form_of(CLASSIFIERS[trial.classifier].form, texts)
+            if form not in prepared:
                 preprocessor = model[0]
                 matrix = fit_preprocessor(preprocessor, features, sample_weight)
-                np.save(workers.folder / f"all-{for_trees}.npy", matrix)
-                prepared[for_trees] = preprocessor
+                save_matrix(workers.folder / f"all-{form}.npy", matrix)
+                prepared[form] = preprocessor
             works[trial.number] = functools.partial(
                 fit_on_files, trial.classifier, trial.params, seed,
-                sum(column.kind == "category" for column in dataset.columns) * for_trees,
-                [workers.folder / f"all-{name}.npy" for name in (for_trees, *arrays)],
+                sum(column.kind == "category" for column in dataset.columns) * (form == "trees"),
+                [workers.folder / f"all-{name}.npy" for name in (form, *arrays)],
             )  # fmt: skip
     classifiers = dict(zip(works, workers.run(list(works.values()), until), strict=True))
     fitted = {}
     for trial in trials:
         if classifier := classifiers.get(trial.number):
             model = _unfitted(dataset, trial, seed)
-            preprocessor = copy.deepcopy(prepared[CLASSIFIERS[trial.classifier].splits])
+            preprocessor = copy.deepcopy(
+                prepared[form_of(CLASSIFIERS[trial.classifier].form, texts)]
+            )
             parts = zip([name for name, _ in model.steps], [preprocessor, classifier], strict=True)
             fitted[trial.number] = Pipeline(list(parts))
     return fitted

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tabular.errors import first_line
-from tabular.families.classifiers import CLASSIFIERS, make_classifier
+from tabular.families.classifiers import CLASSIFIERS, Form, form_of, make_classifier
 from tabular.search.stopping import TimeUp
 from tabular.stats.compute import compute_metric, compute_metrics
 from tabular.stats.metrics import sign
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # target is one was refused when it was read
 MANY_CLASSES = "The number of unique classes is greater than 50%"
 
-FoldMatrices = tuple[np.ndarray, ...]
+FoldMatrices = tuple[Any, ...]
 """Rows and classes fitted on, rows and classes validated on; with weights also those of both."""
 
 
@@ -99,9 +100,9 @@ class Task:
     costs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
-    def for_trees(self) -> bool:
-        """Which matrices the classifier takes: those for trees, or those for all others."""
-        return CLASSIFIERS[self.classifier].splits
+    def form(self) -> Form:
+        """The form of the matrices that the classifier takes."""
+        return CLASSIFIERS[self.classifier].form
 
     def failed(self, reason: str, seconds: float) -> Trial:
         """The trial, failed."""
@@ -118,6 +119,7 @@ class FoldFiles:
         n_classes: number of classes of the whole table.
         n_categories: how many of the first columns of a matrix for trees hold codes of categories.
         weighted: whether rows have weights.
+        texts: whether some columns are texts of many words; without, no matrix is sparse.
     """
 
     folder: str
@@ -125,19 +127,36 @@ class FoldFiles:
     n_classes: int
     n_categories: int
     weighted: bool = False
+    texts: bool = False
 
-    def file(self, for_trees: bool, fold: int, place: int) -> Path:
+    def file(self, form: Form, fold: int, place: int) -> Path:
         """Where one array of one fold lies; `place` is the array's in `FoldMatrices`."""
-        return Path(self.folder, f"{'trees' if for_trees else 'others'}-{fold}-{place}.npy")
+        return Path(self.folder, f"{form}-{fold}-{place}.npy")
 
-    def matrices(self, for_trees: bool) -> list[FoldMatrices]:
-        """See `Folds`; the arrays are maps of the files."""
+    def matrices(self, form: Form) -> list[FoldMatrices]:
+        """See `Folds`; dense arrays are maps of the files."""
+        form, places = form_of(form, self.texts), range(6 if self.weighted else 4)
+        return [
+            tuple(load_matrix(self.file(form, fold, place)) for place in places)
+            for fold in range(self.n_folds)
+        ]
 
-        def array(fold: int, place: int) -> np.ndarray:
-            return np.asarray(np.load(self.file(for_trees, fold, place), mmap_mode="r"))
 
-        places = range(6 if self.weighted else 4)
-        return [tuple(array(fold, place) for place in places) for fold in range(self.n_folds)]
+def save_matrix(file: Path, matrix: Any) -> None:
+    """Writes a matrix, sparse or not, under a name that ends in ".npy"."""
+    packed = file.with_suffix(".npz")
+    packed.unlink(missing_ok=True)
+    if sparse.issparse(matrix):
+        sparse.save_npz(packed, matrix, compressed=False)
+        matrix = np.empty(0)  # only its file is there
+    np.save(file, matrix)
+
+
+def load_matrix(file: Path) -> Any:
+    """Reads what `save_matrix` has written; a dense matrix is a map of its file."""
+    if (packed := file.with_suffix(".npz")).exists():
+        return sparse.load_npz(packed)
+    return np.asarray(np.load(file, mmap_mode="r"))
 
 
 @contextmanager
@@ -162,17 +181,17 @@ def evaluate_configuration(
     started = time.monotonic()
     y_true, oof, scores = list[np.ndarray](), list[np.ndarray](), list[float]()
     sample_weight = list[np.ndarray]()
-    n_categories = folds.n_categories * task.for_trees
+    n_categories = folds.n_categories * (task.form == "trees")
     try:
         with quiet_fits():
-            for inside, y_inside, outside, y_outside, *weights in folds.matrices(task.for_trees):
+            for inside, y_inside, outside, y_outside, *weights in folds.matrices(task.form):
                 if (seconds := time.monotonic() - started) > limit:
                     return task.failed(f"took too long ({seconds:.1f} s)", seconds)
                 model = make_classifier(
                     task.classifier, task.params, seed=task.seed, n_categories=n_categories
                 )
                 model.fit(inside, y_inside, **({"sample_weight": weights[0]} if weights else {}))
-                proba = np.zeros((len(outside), folds.n_classes))
+                proba = np.zeros((outside.shape[0], folds.n_classes))
                 proba[:, model.classes_] = model.predict_proba(outside)
                 if not np.isfinite(proba).all():
                     raise ValueError("its probabilities are not all numbers")
@@ -217,7 +236,7 @@ def fit_on_files(
         n_categories: how many of the first columns hold codes of categories.
         files: of the rows, their classes and, where there are some, their weights.
     """
-    rows, y, *weights = (np.asarray(np.load(file, mmap_mode="r")) for file in files)
+    rows, y, *weights = map(load_matrix, files)
     model = make_classifier(classifier, params, seed=seed, n_categories=n_categories)
     with quiet_fits():
         return model.fit(rows, y, **({"sample_weight": weights[0]} if weights else {}))

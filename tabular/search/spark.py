@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sklearn
 
 from tabular.errors import BadInput
+from tabular.families.classifiers import Form
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
 from tabular.spark import pack_code, reason_of, session
 
@@ -84,7 +85,7 @@ class SparkEngine:
 
     def use(self, folds: "Folds") -> None:
         """See `Engine`."""
-        self.folds, self._sent = folds, dict[bool, tuple[str, FoldFiles]]()
+        self.folds, self._sent = folds, dict[Form, tuple[str, FoldFiles]]()
 
     def submit(self, task: Task, limit: float) -> None:
         """See `Engine`; the limit counts from when the job is handed to Spark."""
@@ -124,7 +125,7 @@ class SparkEngine:
     def _hand_out(self) -> None:
         while self._waiting and len(self._running) < self.slots:
             job = self._waiting.popleft()
-            archive, files = self._send(job.task.for_trees)
+            archive, files = self._send(job.task.form)
             run = functools.partial(_evaluate, archive=archive, files=files)
             self._running[job.group] = job
             job.since = time.monotonic()
@@ -161,16 +162,16 @@ class SparkEngine:
         seconds = time.monotonic() - job.since
         return job.task.failed(f"{reason} ({seconds:.1f} s)", seconds)
 
-    def _send(self, for_trees: bool) -> tuple[str, FoldFiles]:
+    def _send(self, form: Form) -> tuple[str, FoldFiles]:
         """Sends the folds to the executors, once for each kind of classifier."""
-        if for_trees not in self._sent:
+        if form not in self._sent:
             name = f"folds-{uuid.uuid4().hex}"
-            files = self.folds.write(tempfile.mkdtemp(dir=self._folder), for_trees)
+            files = self.folds.write(tempfile.mkdtemp(dir=self._folder), form)
             archive = _zip(self._folder / f"{name}.zip", Path(files.folder))
             self._context.addArchive(f"{archive}#{name}")
             shutil.rmtree(files.folder)
-            self._sent[for_trees] = (name, files)
-        return self._sent[for_trees]
+            self._sent[form] = (name, files)
+        return self._sent[form]
 
 
 def _evaluate(task: Task, archive: str, files: FoldFiles) -> Trial:

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from tabular.families.classifiers import Form
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.stopping import TimeUp, time_limit, when_orphaned
 
@@ -164,7 +165,7 @@ class Processes:
 
     def use(self, folds: "Folds") -> None:
         """See `Engine`; the files of the folds before are removed."""
-        self.folds, self._unprepared = folds, dict[bool, str]()
+        self.folds, self._unprepared = folds, dict[Form, str]()
         self._files = self.folder / "folds"
         shutil.rmtree(self._files, ignore_errors=True)
         self._files.mkdir()
@@ -244,15 +245,15 @@ class Processes:
             if not idle:
                 return
             task, limit = self._waiting.popleft()
-            if reason := self._unprepared.get(task.for_trees):
+            if reason := self._unprepared.get(task.form):
                 self._failed.append(task.failed(reason, 0.0))
                 continue
             try:
                 with time_limit(PREPARATION_LIMITS * limit):
-                    files = self.folds.write(str(self._files), task.for_trees)
+                    files = self.folds.write(str(self._files), task.form)
             except TimeUp:
-                self._unprepared[task.for_trees] = "its columns took too long to prepare"
-                self._failed.append(task.failed(self._unprepared[task.for_trees], 0.0))
+                self._unprepared[task.form] = "its columns took too long to prepare"
+                self._failed.append(task.failed(self._unprepared[task.form], 0.0))
                 continue
             idle.begin(task, functools.partial(evaluate_configuration, task, files), limit)
 

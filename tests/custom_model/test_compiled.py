@@ -133,7 +133,9 @@ def test_few_and_small_trees_answer_alike(
 @pytest.mark.parametrize("classifier", [ExtraTreesClassifier(20, random_state=0), GaussianNB()])
 def test_other_classifiers_answer_alike(rare: Dataset, classifier: Any) -> None:
     trees = isinstance(classifier, ExtraTreesClassifier)
-    model = make_pipeline(make_preprocessor(rare.columns, for_trees=trees), classifier)
+    model = make_pipeline(
+        make_preprocessor(rare.columns, "trees" if trees else "dense"), classifier
+    )
     model.fit(rare.expanded[:200], rare.codes[:200])
     rows = rare.expanded[200:300]
     found = compile_model(model)(table_of(rows))

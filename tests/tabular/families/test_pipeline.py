@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from custom_model.served.trust import load_pipeline
 from tabular.families.classifiers import CLASSIFIERS, hyperparameters, make_classifier
-from tabular.families.pipeline import make_model
+from tabular.families.pipeline import fit_model, make_model
 from tabular.table.dataset import Dataset, make_dataset
 from tests.tables import mixed_table
 
@@ -29,7 +29,7 @@ def test_a_classifier_learns_and_survives_its_file(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = make_model(dataset.columns, classifier, {}, seed=0)
-        model.fit(dataset.expanded[:180], dataset.codes[:180])
+        fit_model(model, dataset.expanded[:180], dataset.codes[:180], None)
     rows = dataset.expanded[180:].copy()
     rows.loc[180, "plan"] = "never seen"
     probabilities = model.predict_proba(rows)
