@@ -41,7 +41,7 @@ _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", 
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
 
 MOST_PROVED = 2000
-MOST_LETTERS = 200_000  # of the rows that are asked one by one
+MOST_CELLS = 20_000  # asked one by one, of a wide table
 ONE_BY_ONE = 20
 BATCH = 100  # what is compiled for a few rows only must take part in the proof
 TOLERANCE = 1e-9
@@ -186,8 +186,8 @@ def prove_compiled(
         unusual: list[str | None] = [] if column.required else [None]
         unusual += ["seen by nobody"] if column.kind == "category" else []
         records += [{**record, column.name: v} for v in unusual for record in records[:3]]
-    one_by_one = min(ONE_BY_ONE, max(2, MOST_LETTERS // len(str(records[:1]))))
-    alone = [[record] for record in records[:one_by_one]]
+    one_by_one = min(ONE_BY_ONE, max(2, MOST_CELLS // len(columns)), len(records))
+    alone = [records[row : row + 1] for row in range(one_by_one)]
     together = [records[row : row + BATCH] for row in range(0, len(records), BATCH)]
     compared, largest = 0, 0.0
     try:

@@ -19,7 +19,6 @@ from tabular.table.split import Split, make_folds, split_rows
 from tabular.table.structure import Structure, combined
 
 SAMPLE_CELLS, SAMPLE_ROWS, SAMPLE_OF_CLASS = 100_000, 60, 5  # at least so many rows, of a class
-SAMPLE_LETTERS = 10_000  # of a text
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
@@ -121,8 +120,6 @@ def _folds(dataset: Dataset, split: Split, seed: int) -> Folds:
 def sampled(prepared: Prepared, *, seed: int) -> Prepared:
     """The same table with fewer rows to train on: so few that a simple fit takes about a second.
 
-    The folds have the beginnings of long texts.
-
     Args:
         prepared: the table.
         seed: of the sample and its folds.
@@ -142,11 +139,7 @@ def sampled(prepared: Prepared, *, seed: int) -> Prepared:
     left_out = np.zeros(len(prepared.split.holdout), dtype=bool)
     left_out[np.flatnonzero(prepared.split.train)[place >= wanted[y]]] = True
     split = dataclasses.replace(prepared.split, left_out=left_out if left_out.any() else None)
-    folds = _folds(prepared.dataset, split, seed)
-    texts = [column.name for column in folds.columns if column.kind == "text"]
-    begun = {name: folds.features[name].str.slice(0, SAMPLE_LETTERS) for name in texts}
-    folds.features = folds.features.assign(**begun)
-    return Prepared(prepared.dataset, split, folds)
+    return Prepared(prepared.dataset, split, _folds(prepared.dataset, split, seed))
 
 
 def _check_classes(dataset: Dataset, split: Split) -> None:

@@ -73,7 +73,7 @@ def sweep(
     asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
     dataset, folds, metric = prepared.dataset, prepared.folds, plan.metric
-    timing.keep_for(len(dataset.columns), int(dataset.typed.memory_usage(deep=True).sum()))
+    timing.keep_for(len(dataset.columns))
     if metric == "cost" and not plan.cost:
         raise BadInput("metric=cost needs the costs; give them with cost")
     costs = read_costs(plan.cost, dataset.labels, download) if plan.cost else None

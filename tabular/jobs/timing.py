@@ -15,7 +15,6 @@ from tabular.search.stopping import Deadline
 IMPORTS_SECONDS = 3.0  # where this process is no command, and nothing was measured
 FINISH_IMPORTS = 1.5  # for the model's file, its proof, the report
 COLUMN_IMPORTS = 0.0012  # for each column of a wide table
-MEGABYTE_IMPORTS = 0.02  # for each megabyte of a large one
 EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of the process
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
@@ -42,10 +41,9 @@ class Timing:
         after = self.imports * (EXIT_IMPORTS + PROMOTION_IMPORTS * promotes)
         self.deadline = Deadline(began + self.timeout - min(after, self.timeout / 3))
 
-    def keep_for(self, n_columns: int, n_bytes: int) -> None:
-        """Keeps time for the file, the proof and the report of a table of this size."""
-        size = COLUMN_IMPORTS * n_columns + MEGABYTE_IMPORTS * n_bytes / 1e6
-        self.finish += size * self.imports
+    def keep_for(self, n_columns: int) -> None:
+        """Keeps time for the file, the proof and the report of a table of so many columns."""
+        self.finish += COLUMN_IMPORTS * self.imports * n_columns
 
     def recipes(self, finish: Callable[[], list[Recipe]], plain: list[Recipe]) -> list[Recipe]:
         """What `finish` makes of the trials, or what there is without it."""

@@ -125,16 +125,6 @@ def test_a_sample_has_rows_of_every_class(medium: str, monkeypatch: pytest.Monke
     assert few.dataset is table.dataset
 
 
-def test_the_folds_of_a_sample_have_the_beginnings_of_long_texts(tmp_path: Path) -> None:
-    texts = [f"{'good' if n % 2 else 'bad'} {n} " + "word " * 30_000 for n in range(80)]
-    table = pd.DataFrame({"text": texts, "label": [n % 2 for n in range(80)]})
-    table.to_parquet(tmp_path / "long.parquet")
-    whole = prepare(str(tmp_path / "long.parquet"), "label", seed=0, say=lambda line: None)
-    few = sampled(whole, seed=0)
-    assert few.folds.features["text"].str.len().max() == 10_000
-    assert whole.folds.features["text"].str.len().min() > 150_000
-
-
 def test_where_the_last_fit_is_late_the_best_that_is_sure_to_be_in_time_is_registered(
     medium: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
