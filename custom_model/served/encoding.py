@@ -15,6 +15,7 @@ from sklearn.preprocessing import (
     OneHotEncoder,
     OrdinalEncoder,
     StandardScaler,
+    TargetEncoder,
 )
 
 from .words import Blocks, Words, weigh_text
@@ -65,12 +66,14 @@ def _side_by_side(parts: Sequence[Encode], table: Table) -> np.ndarray:
 
 def _part(fitted: Any, names: list[str]) -> Encode:
     kind = type(fitted)
-    if kind in (OneHotEncoder, OrdinalEncoder):
-        return _categories(fitted, names)
+    if kind in (OneHotEncoder, OrdinalEncoder, TargetEncoder):
+        return _categories(fitted, fitted, names)
     if fitted == "passthrough" or (kind is FunctionTransformer and fitted.func is None):
         return lambda table: _numbers(table, names)
     if kind is Pipeline and [type(s) for _, s in fitted.steps] == [SimpleImputer, StandardScaler]:
         return _scaled(fitted.steps[0][1], fitted.steps[1][1], names)
+    if kind is Pipeline and [type(s) for _, s in fitted.steps] == [TargetEncoder, StandardScaler]:
+        return _categories(fitted.steps[0][1], fitted, names)
     raise Uncompiled(f"preprocessing by {kind.__name__}")
 
 
@@ -96,8 +99,8 @@ def _numbers(table: Table, names: list[str]) -> np.ndarray:
     return np.array([table[name] for name in names], dtype=np.float64).T
 
 
-def _categories(encoder: Any, names: list[str]) -> Encode:
-    """One table per column, found by asking the encoder itself for every category that it knows."""
+def _categories(encoder: Any, step: Any, names: list[str]) -> Encode:
+    """One table per column, found by asking the step itself for every category that it knows."""
     known = [[c for c in column if isinstance(c, str)] for column in encoder.categories_]
     unseen = "unseen"
     while any(unseen in column for column in known):
@@ -107,9 +110,11 @@ def _categories(encoder: Any, names: list[str]) -> Encode:
         name: pd.Series([unseen, None, *column, *[unseen] * (longest - len(column))], dtype="str")
         for name, column in zip(names, known, strict=True)
     }
-    encoded = encoder.transform(pd.DataFrame(asked))
+    encoded = step.transform(pd.DataFrame(asked))
     if type(encoder) is OrdinalEncoder:
         widths = [1] * len(names)
+    elif type(encoder) is TargetEncoder:
+        widths = [encoded.shape[1] // len(names)] * len(names)
     else:
         rare = encoder.infrequent_categories_
         widths = [

@@ -5,18 +5,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from custom_model.served.columns import Column, expanded_names
 from tabular.families.classifiers import CLASSIFIERS, Form, make_classifier
 from tabular.families.texts import compact, few_words, has_many_words, many_words
 
 MOST_CATEGORIES_ONE_HOT = 50
+SHARES = "shares of classes"  # the name of the step
 MOST_CATEGORIES_ORDINAL = 200  # histogram gradient boosting takes at most 255
+MOST_SHARES = 10  # classes
 
 
 def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransformer:
@@ -63,18 +67,34 @@ def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransforme
 
 
 def fit_preprocessor(
-    preprocessor: ColumnTransformer, features: pd.DataFrame, sample_weight: np.ndarray | None
+    preprocessor: ColumnTransformer,
+    features: pd.DataFrame,
+    sample_weight: np.ndarray | None,
+    y: np.ndarray | None = None,
 ) -> Any:
     """Fits a preprocessor of `make_preprocessor`; returns the rows as it transforms them.
 
-    Medians, means and variances of numbers are weighted. Which categories are frequent, and how
-    rare a word is, are counted in rows: scikit-learn's encoders take no weights.
+    More than two hundred categories also become the share of each class in their rows, and in the
+    rows that are returned its share in other rows (Micci-Barreca 2001,
+    https://doi.org/10.1145/507533.507538). Medians, means and variances of numbers are weighted.
+    These shares, which categories are frequent and how rare a word is are counted in rows:
+    scikit-learn's encoders take no weights.
 
     Args:
         preprocessor: unfitted.
         features: (n_rows, n_expanded) expanded columns.
         sample_weight: (n_rows,) how often each row counts; None for once.
+        y: (n_rows,) classes; None to do without their shares.
     """
+    categories = [names for step, _, names in preprocessor.transformers if step == "categories"]
+    levels = [
+        n for names in categories for n in names if features[n].nunique() > MOST_CATEGORIES_ORDINAL
+    ]
+    if levels and y is not None and len(np.unique(y)) <= MOST_SHARES:
+        encode = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0))
+        trees = isinstance(preprocessor.transformers[0][1], OrdinalEncoder)
+        step = encode if trees else make_pipeline(encode, StandardScaler())
+        preprocessor.transformers.insert(1, (SHARES, step, levels))
     texts = [(step, name) for step, _, name in preprocessor.transformers if isinstance(name, str)]
     many = [step for step, name in texts if has_many_words(features[name])]
     if many:
@@ -84,9 +104,13 @@ def fit_preprocessor(
         )
     else:
         preprocessor.set_params(sparse_threshold=0)
-    matrix = preprocessor.fit_transform(features)
+    matrix = preprocessor.fit_transform(features, y)
     for step, _ in texts:
         compact(preprocessor.named_transformers_[step])
+    shares = preprocessor.named_transformers_.get(SHARES)
+    if shares:  # a KFold is no type that a file may have
+        for encode in (preprocessor.transformers[1][1], shares):
+            (encode[0] if isinstance(encode, Pipeline) else encode).set_params(cv=5)
     scale = preprocessor.named_transformers_.get("numbers")
     if sample_weight is None or not isinstance(scale, Pipeline):
         return matrix
@@ -97,7 +121,12 @@ def fit_preprocessor(
     values = numbers.to_numpy(np.float64, na_value=np.nan)
     imputer.statistics_ = np.array([_median(column, sample_weight) for column in values.T])
     scaler.fit(imputer.transform(numbers), sample_weight=sample_weight)
-    return preprocessor.transform(features)
+    again = preprocessor.transform(features)
+    if not shares:
+        return again
+    place = preprocessor.output_indices_[SHARES]
+    parts = again[:, : place.start], matrix[:, place], again[:, place.stop :]
+    return sparse.hstack(parts, format="csr") if sparse.issparse(again) else np.hstack(parts)
 
 
 def _median(values: np.ndarray, sample_weight: np.ndarray) -> float:
@@ -113,7 +142,12 @@ def _median(values: np.ndarray, sample_weight: np.ndarray) -> float:
 
 
 def fit_model(
-    model: Pipeline, features: pd.DataFrame, y: np.ndarray, sample_weight: np.ndarray | None
+    model: Pipeline,
+    features: pd.DataFrame,
+    y: np.ndarray,
+    sample_weight: np.ndarray | None,
+    *,
+    grouped: bool = False,
 ) -> Pipeline:
     """Fits a pipeline of `make_model`.
 
@@ -122,9 +156,11 @@ def fit_model(
         features: (n_rows, n_expanded) expanded columns.
         y: (n_rows,) classes.
         sample_weight: (n_rows,) how often each row counts; None for once.
+        grouped: whether rows belong together; categories do without shares of classes then, as
+            other rows of a group would give them away.
     """
     preprocessor, classifier = (step for _, step in model.steps)
-    matrix = fit_preprocessor(preprocessor, features, sample_weight)
+    matrix = fit_preprocessor(preprocessor, features, sample_weight, None if grouped else y)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     classifier.fit(matrix, y, **weights)
     return model

@@ -114,7 +114,10 @@ def _folds(dataset: Dataset, split: Split, seed: int) -> Folds:
     hashes = dataset.row_hashes[split.train]
     positions = make_folds(hashes, y, seed=seed, groups=roles.groups, moments=roles.moments)
     rows = dataset.expanded[split.train]
-    return Folds(rows, y, dataset.columns, positions, roles.sample_weight)
+    return Folds(
+        rows, y, dataset.columns, positions, roles.sample_weight,
+        grouped=bool(dataset.structure.group),
+    )  # fmt: skip
 
 
 def sampled(prepared: Prepared, *, seed: int) -> Prepared:

@@ -47,10 +47,13 @@ def fit(dataset: Dataset, split: Split, recipe: Recipe, *, seed: int, jobs: int 
     members = [_unfitted(dataset, trial, seed) for trial in recipe.members]
     weights = dataset.roles[split.train].sample_weight
     rows = dataset.expanded[split.train], dataset.codes[split.train], weights
+    grouped = bool(dataset.structure.group)
     try:
         # threads, as trees and boosting let go of Python's lock and processes take long to start
         with joblib.parallel_config("threading"), quiet_fits():
-            fitted = Parallel(jobs)(delayed(fit_model)(one, *rows) for one in members)
+            fitted = Parallel(jobs)(
+                delayed(fit_model)(one, *rows, grouped=grouped) for one in members
+            )
     except TimeUp:
         raise
     except Exception as error:  # scikit-learn's own checks and numpy's errors alike
@@ -95,7 +98,8 @@ def fit_members(
             form = form_of(CLASSIFIERS[trial.classifier].form, texts)
             if form not in prepared:
                 preprocessor = model[0]
-                matrix = fit_preprocessor(preprocessor, features, sample_weight)
+                classes = None if dataset.structure.group else y
+                matrix = fit_preprocessor(preprocessor, features, sample_weight, classes)
                 save_matrix(workers.folder / f"all-{form}.npy", matrix)
                 prepared[form] = preprocessor
             works[trial.number] = functools.partial(

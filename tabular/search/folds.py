@@ -26,6 +26,7 @@ class Folds:
         columns: the features.
         positions: of the rows fitted on and validated on, for each fold.
         weights: (n_rows,) how often each row counts; None for once.
+        grouped: whether rows belong together, see `fit_model`.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class Folds:
         columns: Sequence[Column],
         positions: Sequence[Fold],
         weights: np.ndarray | None = None,
+        *,
+        grouped: bool = False,
     ) -> None:
         self.features, self.y, self.columns, self.positions = features, y, columns, positions
-        self.weights = weights
+        self.weights, self.grouped = weights, grouped
         self.n_classes = int(y.max()) + 1
         self.n_categories = sum(column.kind == "category" for column in columns)
         texts = [column.name for column in columns if column.kind == "text"]
@@ -93,7 +96,8 @@ class Folds:
                 blocks = [self._weigh(name, fold, form) for name in self.texts]
                 if self._others:
                     step = make_preprocessor(self._others, form)
-                    inside = fit_preprocessor(step, self.features.iloc[fitted], weights)
+                    y = None if self.grouped else self.y[fitted]
+                    inside = fit_preprocessor(step, self.features.iloc[fitted], weights, y)
                     blocks.insert(0, (inside, step.transform(self.features.iloc[validated])))
         except ValueError as error:
             raise BadInput(f"the columns cannot be prepared: {first_line(error)}") from None

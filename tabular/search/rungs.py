@@ -68,6 +68,7 @@ def sample(folds: Folds, n_rows: int, seed: int) -> Folds:
         folds.columns,
         [(new[a[taken[a]]], new[b[taken[b]]]) for a, b in folds.positions],
         None if folds.weights is None else folds.weights[taken],
+        grouped=folds.grouped,
     )
 
 
