@@ -96,9 +96,9 @@ RUNS, VERSIONS = "/#/experiments/{experiment}/runs", f"/#/models/{MODEL}"
 CHARTS = "?compareRunsMode=CHART&searchFilter=tags.rank LIKE '%25'&orderByKey=metrics.`cv_f1_macro`"
 COMPARE = '/#/compare-runs?runs=[{trials}]&experiments=["{experiment}"]'
 VIEWS = {
-    "runs.png": View(RUNS, ("t000 logistic_regression", "best: "), 1010),
+    "runs.png": View(RUNS, ("t000 k_neighbors", "best: "), 1010),
     "compare.png": View(COMPARE, ("Parallel Coordinates Plot",), 874, choose_axes),
-    "charts.png": View(RUNS + CHARTS, ("cv_f1_macro", "cv_log_loss"), 1062, widen_list),
+    "charts.png": View(RUNS + CHARTS, ("cv_f1_macro", "cv_ks"), 1062, widen_list),
     "run.png": View(RUNS + "/{best}", ("holdout_f1_macro", "Registered models"), 900),
     "artifacts.png": View(RUNS + "/{best}/artifacts/confusion_matrix.png", ("Path: ",)),
     "history.png": View(RUNS + "/{sweep}/artifacts/optimization_history.png", ("Path: ",)),
