@@ -240,8 +240,8 @@ def photograph(folder: Path, made: Path) -> None:
     """Runs the story and saves pictures of it in `made`."""
 
     def save(png: bytes, name: str) -> None:
-        image = Image.open(BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, 1)
-        image.save(made / name, optimize=True)  # with 256 colours a third of the size
+        image = Image.open(BytesIO(png)).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, 1)
+        image.save(made / name, optimize=True)  # with 128 colours a third of the size
         print(f"docs/pictures/{name}", flush=True)
 
     screens, ids = tell_story(folder), look_up()
