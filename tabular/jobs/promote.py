@@ -91,8 +91,8 @@ def promote(
         tell(f"nothing is in production; version {champion}, the last one there, would be put back")
     _show(candidates, champion, rule.metric, tell)
     for move in production.history(model_name):
-        path = f"{move.action} {move.source} to {move.target}"
-        tell(f"{move.at[:19]}  {path}, {move.by}: {move.reason}")
+        origin = f"{move.source} to " if move.source else ""
+        tell(f"{move.at[:19]}  {move.action} {origin}{move.target}, {move.by}: {move.reason}")
     for key in production.unreadable(model_name):
         tell(f"the tag {key} of model {model_name!r} cannot be read and is passed over")
     pool, ranked, reason = _challengers(candidates, champion, version, rule, tell)
