@@ -32,6 +32,8 @@ from tests.stack import (
     recorded,
 )
 
+pytestmark = pytest.mark.container
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
@@ -53,7 +55,6 @@ def stack() -> Iterator[Stack]:
     stack.run("down", "-v")
 
 
-@pytest.mark.container
 def test_a_request_is_scored_by_the_version_in_production(stack: Stack) -> None:
     answer = stack.score()
     assert answer.status == 200, answer.text
@@ -63,13 +64,11 @@ def test_a_request_is_scored_by_the_version_in_production(stack: Stack) -> None:
     assert (version.status, version.version) == (200, "iris/1")
 
 
-@pytest.mark.container
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_healthy_by_its_own_check(stack: Stack, service: str) -> None:
     stack.inside(service, SERVICES[service]["healthcheck"]["test"])
 
 
-@pytest.mark.container
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_runs_without_root_capabilities_or_a_writable_image(
     stack: Stack, service: str
@@ -83,13 +82,11 @@ def test_a_service_runs_without_root_capabilities_or_a_writable_image(
     assert "Read-only file system" in written
 
 
-@pytest.mark.container
 def test_health_needs_no_token_and_all_else_is_unknown(stack: Stack) -> None:
     assert ask(f"{SERVING}/health").status == 200
     assert stack.ask("/ui").status == 404
 
 
-@pytest.mark.container
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
@@ -111,7 +108,6 @@ def test_what_cannot_be_scored_is_refused_in_one_form(
     assert stack.score().status == 200
 
 
-@pytest.mark.container
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_may_use_no_more_memory_than_its_limit(stack: Stack, service: str) -> None:
     units = {"m": 2**20, "g": 2**30}
@@ -120,7 +116,6 @@ def test_a_service_may_use_no_more_memory_than_its_limit(stack: Stack, service: 
     assert int(stack.inspect(service, "{{.HostConfig.Memory}}")) == expected
 
 
-@pytest.mark.container
 def test_the_access_log_has_status_time_and_version_but_neither_token_nor_data(
     stack: Stack,
 ) -> None:
@@ -134,19 +129,16 @@ def test_the_access_log_has_status_time_and_version_but_neither_token_nor_data(
     assert "inputs" not in log
 
 
-@pytest.mark.container
 def test_nginx_counts_its_requests(stack: Stack) -> None:
     assert "server accepts handled requests" in ask(STATUS).text
 
 
-@pytest.mark.container
 def test_the_tracking_server_answers_to_its_own_names_only(stack: Stack) -> None:
     experiments = f"{TRACKING}/api/2.0/mlflow/experiments/search?max_results=1"
     assert ask(experiments).status == 200
     assert ask(experiments, headers={"Host": "elsewhere.example:5000"}).status == 403
 
 
-@pytest.mark.container
 def test_no_secret_is_in_an_image(stack: Stack) -> None:
     for service in SERVICES:
         image = stack.inspect(service, "{{.Image}}")
@@ -155,14 +147,12 @@ def test_no_secret_is_in_an_image(stack: Stack) -> None:
         assert not [secret for secret in stack.secrets if secret in described]
 
 
-@pytest.mark.container
 def test_no_secret_is_an_argument_of_a_process(stack: Stack) -> None:
     for service in SERVICES:
         arguments = stack.inside(service, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         assert not [secret for secret in stack.secrets if secret in arguments]
 
 
-@pytest.mark.container
 def test_a_promotion_and_a_rollback_are_rolled_over_without_a_failed_request(stack: Stack) -> None:
     stack.step("train", "-P", "C=0.5")
     stack.step("promote", "-P", "version=2", "-P", "force=true")
@@ -179,7 +169,6 @@ def test_a_promotion_and_a_rollback_are_rolled_over_without_a_failed_request(sta
         assert stack.score().version == after == stack.in_production()
 
 
-@pytest.mark.container
 def test_servers_that_follow_change_over_without_a_failed_request(stack: Stack) -> None:
     following = replace(stack, settings=(*stack.settings, ("FOLLOW", "true")))
     following.call(str(ROOT / "docker" / "rollover.sh"))
@@ -197,7 +186,6 @@ def test_servers_that_follow_change_over_without_a_failed_request(stack: Stack) 
     stack.call(str(ROOT / "docker" / "rollover.sh"))
 
 
-@pytest.mark.container
 def test_a_model_server_told_to_stop_loses_no_request(stack: Stack) -> None:
     with stack.load() as found:
         stack.run("stop", "model-1")
@@ -207,7 +195,6 @@ def test_a_model_server_told_to_stop_loses_no_request(stack: Stack) -> None:
     assert set(found["answers"]) == {"200 iris/1"}
 
 
-@pytest.mark.container
 def test_model_servers_killed_in_turn_are_back_by_themselves_and_requests_go_to_the_other(
     stack: Stack,
 ) -> None:
@@ -219,7 +206,6 @@ def test_model_servers_killed_in_turn_are_back_by_themselves_and_requests_go_to_
     assert set(found["answers"]) == {"200 iris/1"}
 
 
-@pytest.mark.container
 def test_model_servers_killed_at_once_are_back_by_themselves(stack: Stack) -> None:
     with stack.load() as found:
         stack.kill(*MODELS)
@@ -229,7 +215,6 @@ def test_model_servers_killed_at_once_are_back_by_themselves(stack: Stack) -> No
     assert stack.score().status == 200
 
 
-@pytest.mark.container
 def test_a_model_server_that_starts_without_a_registry_waits_for_it(stack: Stack) -> None:
     with stack.load() as found:
         stack.run("stop", "tracking")
@@ -243,7 +228,6 @@ def test_a_model_server_that_starts_without_a_registry_waits_for_it(stack: Stack
     assert set(found["answers"]) == {"200 iris/1"}
 
 
-@pytest.mark.container
 def test_a_killed_worker_is_replaced_and_requests_go_to_the_other_server(stack: Stack) -> None:
     two = replace(stack, settings=(("MODEL_WORKERS", "2"),))
     two.run("up", "-d", "--no-deps", "model-1")
@@ -269,7 +253,6 @@ def test_a_killed_worker_is_replaced_and_requests_go_to_the_other_server(stack: 
     assert set(found["answers"]) == {"200 iris/1"}
 
 
-@pytest.mark.container
 def test_a_stack_that_is_killed_and_started_again_has_lost_nothing(stack: Stack) -> None:
     before, answer = recorded(), stack.score()
     assert len(before[1]) == 2
@@ -283,7 +266,6 @@ def test_a_stack_that_is_killed_and_started_again_has_lost_nothing(stack: Stack)
     assert (again.text, again.version) == (answer.text, answer.version)
 
 
-@pytest.mark.container
 def test_every_service_ends_by_itself_when_told_to(stack: Stack) -> None:
     stack.run("stop")
     codes = {service: stack.inspect(service, "{{.State.ExitCode}}") for service in SERVICES}
@@ -292,7 +274,6 @@ def test_every_service_ends_by_itself_when_told_to(stack: Stack) -> None:
     assert "137" not in codes.values(), codes  # killed after the grace period
 
 
-@pytest.mark.container
 def test_with_users_the_tracking_server_asks_who_is_there_and_models_are_still_served(
     stack: Stack,
 ) -> None:
