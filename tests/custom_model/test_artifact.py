@@ -17,6 +17,20 @@ from tests.conftest import Store
 from tests.custom_model.conftest import local
 
 
+def register(packed: packaging.Packed) -> None:
+    mlflow.register_model(packed.info.model_uri, "iris")
+    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
+
+
+def plant_bytecode(beside: Path, folder: Path) -> None:
+    """Puts bytecode that Python would run in the place of a file, whatever is in it."""
+    planted = folder / "planted.py"
+    planted.write_text("raise SystemExit('the planted bytecode has run')")
+    place = importlib.util.cache_from_source(str(beside))
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(planted), place, invalidation_mode=unchecked)
+
+
 def test_the_artifact_holds_no_pickle(packed: packaging.Packed) -> None:
     names = sorted(p.relative_to(local(packed)).as_posix() for p in local(packed).rglob("*.*"))
     assert "bundle.py" in names
@@ -63,14 +77,8 @@ def test_what_mlflow_writes_beside_a_version_does_not_change_its_hash(
 def test_bytecode_that_was_left_in_the_store_is_never_run(
     packed: packaging.Packed, store: Store, tmp_path: Path
 ) -> None:
-    mlflow.register_model(packed.info.model_uri, "iris")
-    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
-    planted = tmp_path / "planted.py"
-    planted.write_text("raise SystemExit('the planted bytecode has run')")
-    place = Path(importlib.util.cache_from_source(str(local(packed) / "bundle.py")))
-    place.parent.mkdir(exist_ok=True)
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(str(planted), str(place), invalidation_mode=unchecked)
+    register(packed)
+    plant_bytecode(local(packed) / "bundle.py", tmp_path)
     with pytest.raises(SystemExit, match="planted"):
         mlflow.pyfunc.load_model(str(local(packed)))
     assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"
@@ -91,13 +99,8 @@ def test_a_version_that_is_loaded_where_it_lies_stays_what_was_registered(
 def test_bytecode_beside_the_served_package_is_neither_run_nor_a_change(
     packed: packaging.Packed, store: Store, tmp_path: Path
 ) -> None:
-    mlflow.register_model(packed.info.model_uri, "iris")
-    mlflow.MlflowClient().set_model_version_tag("iris", "1", "bundle_sha256", packed.sha256)
-    planted = tmp_path / "planted.py"
-    planted.write_text("raise SystemExit('the planted bytecode has run')")
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    register(packed)
     for file in (local(packed) / "artifacts" / "served").glob("*.py"):
-        place = importlib.util.cache_from_source(str(file))
-        py_compile.compile(str(planted), place, invalidation_mode=unchecked)
+        plant_bytecode(file, tmp_path)
     subprocess.run([sys.executable, "-c", LOAD, local(packed)], check=True)
     assert load_model("models:/iris/1", str(tmp_path)).classes[0] == "setosa"
