@@ -20,7 +20,7 @@ from tabular.families.space import shape_of
 from tabular.jobs.preparation import prepare
 from tabular.recipe.fit import fit
 from tabular.recipe.recipe import finish
-from tabular.search.loop import Budget, pool, search
+from tabular.search.loop import Budget, Goal, pool, search
 from tabular.search.workers import InProcess
 from tabular.stats.compute import predicted
 from tabular.stats.costs import PER, alternatives
@@ -44,11 +44,8 @@ def line(table: str, later: float, earlier: float) -> str:
     budget = Budget(TRIALS, math.inf, lambda: False, lambda _: 0.0)
     families = affordable(shape_of(folds.y, len(folds.y)))
     trials = list(
-        search(
-            InProcess(folds), folds.shape, budget,
-            classifiers=families, metric="cost", seed=SEED, costs=costs,
-        )
-    )  # fmt: skip
+        search(InProcess(folds), folds.shape, budget, Goal(families, "cost", SEED, costs))
+    )
     recipe = finish(pool(trials, "cost"), folds, "cost", seed=SEED, costs=costs)[0]
     model = fit(dataset, split, recipe, seed=SEED)
     proba = model.predict_proba(dataset.expanded[split.holdout])

@@ -21,7 +21,7 @@ import numpy as np
 
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.search.cross_validation import Trial
-from tabular.search.loop import Budget, ranked, search
+from tabular.search.loop import Budget, Goal, ranked, search
 from tabular.search.spark import SparkEngine
 from tabular.search.workers import Engine, Processes
 from tests.spark_cluster import forget_the_jvm, standalone_cluster
@@ -33,9 +33,8 @@ METRIC = "f1_macro"
 def searched(engine: Engine, table: Prepared, trials: int) -> tuple[list[Trial], float, float]:
     """The trials, how many a minute, and how many fits were under way on average."""
     found, ends = [], []
-    for trial in search(
-        engine, table.folds.shape, Budget(trials), classifiers=FAMILIES, metric=METRIC, seed=42
-    ):
+    goal = Goal(FAMILIES, METRIC, seed=42)
+    for trial in search(engine, table.folds.shape, Budget(trials), goal):
         found.append(trial)
         ends.append(time.monotonic())
     passed = ends[-1] - ends[1]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
-import numpy as np
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
@@ -24,7 +23,7 @@ from tabular.recipe.recipe import Recipe
 from tabular.report import leaderboard
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, evaluate_again, pool, ranked
+from tabular.search.loop import Budget, Goal, evaluate_again, pool, ranked
 from tabular.search.progress import Progress, line
 from tabular.search.rungs import reached, rungs_of, search_rungs
 from tabular.search.stopping import stop_on_signal
@@ -115,15 +114,12 @@ def sweep(
         log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
             budget = Budget(plan.trials, timing.deadline.at, stopped, timing.reserve)
+            goal = Goal(families, metric, plan.seed, costs)
             trials = list(earlier.values())
             before = rungs[reached(rungs, trials)]
             engine.use(before)
-            trials = _with_oof(trials, before, engine, budget, plan, costs)
-            new_trials = search_rungs(
-                rungs, engine, budget,
-                classifiers=families, metric=metric, seed=plan.seed, done=list(trials),
-                first=first, costs=costs,
-            )  # fmt: skip
+            trials = _with_oof(trials, before, engine, budget, plan.resume, goal)
+            new_trials = search_rungs(rungs, engine, budget, goal, done=list(trials), first=first)
             with Progress(say, budget, metric, trials) as progress:
                 for trial in new_trials:
                     children[trial.number] = log_trial(run, trial, metric)
@@ -211,8 +207,8 @@ def _with_oof(
     folds: Folds,
     engine: Engine,
     budget: Budget,
-    plan: Plan,
-    costs: np.ndarray | None,
+    resume: str,
+    goal: Goal,
 ) -> list[Trial]:
     """The trials of a resumed sweep; those that a recipe may need with their probabilities.
 
@@ -221,18 +217,18 @@ def _with_oof(
     """
     if not trials:
         return []
-    kept = read_oof(plan.resume)
+    kept = read_oof(resume)
     best = []
-    for trial in pool(trials, plan.metric):
+    for trial in pool(trials, goal.metric):
         oof = kept.get(trial.number)
         if oof is not None and oof.shape == (len(folds.y_true), folds.n_classes):
             again = compute_metric(
-                plan.metric, folds.y_true, oof, costs=costs, sample_weight=folds.sample_weight
+                goal.metric, folds.y_true, oof, costs=goal.costs, sample_weight=folds.sample_weight
             )
-            if math.isclose(again, trial.metrics[plan.metric], rel_tol=1e-9):
+            if math.isclose(again, trial.metrics[goal.metric], rel_tol=1e-9):
                 trial = dataclasses.replace(trial, oof=oof)
         best.append(trial)
-    best = evaluate_again(engine, best, budget, metric=plan.metric, seed=plan.seed, costs=costs)
+    best = evaluate_again(engine, best, budget, goal)
     by_number = {trial.number: trial for trial in [*trials, *best]}
     return list(by_number.values())
 

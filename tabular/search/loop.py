@@ -32,6 +32,23 @@ PATIENCE = 0.5  # seconds between looks at the clock
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What a search looks for.
+
+    Args:
+        classifiers: families to search.
+        metric: the objective, a key of `METRICS`.
+        seed: of the sampler and of every fit.
+        costs: by which trials decide, see `Task`.
+    """
+
+    classifiers: Sequence[str]
+    metric: str
+    seed: int
+    costs: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Budget:
     """When a search ends.
 
@@ -69,13 +86,10 @@ def search(
     engine: Engine,
     shape: Shape,
     budget: Budget,
+    goal: Goal,
     *,
-    classifiers: Sequence[str],
-    metric: str,
-    seed: int,
     done: Sequence[Trial] = (),
     first: Sequence[tuple[str, Mapping[str, Any]]] = (),
-    costs: np.ndarray | None = None,
 ) -> Iterator[Trial]:
     """Searches; the first trials are those that are given, then each family's defaults.
 
@@ -87,17 +101,15 @@ def search(
         engine: evaluates.
         shape: of the table.
         budget: when to end.
-        classifiers: families to search.
-        metric: the objective, a key of `METRICS`.
-        seed: of the sampler and of every fit.
+        goal: what to look for.
         done: trials of an earlier search to go on from; they count among `budget.trials`.
         first: families and hyperparameters to begin with, as near as the spaces come to them.
-        costs: by which trials decide, see `Task`.
 
     Yields:
         Each trial in the order of asking. Those that the time runs out for have failed.
     """
-    study = make_study(metric, seed + len(done))
+    classifiers, metric = goal.classifiers, goal.metric
+    study = make_study(metric, goal.seed + len(done))
     finished = list(done)
     for trial in done:
         recall(study, trial, classifiers, shape, metric)
@@ -122,7 +134,7 @@ def search(
             number = len(finished) + len(asked)
             suggested, classifier, params = _ask(study, classifiers, shape, tried)
             beyond = bounds(finished, metric)
-            task = Task(number, classifier, params, metric, seed, beyond, costs)
+            task = Task(number, classifier, params, metric, goal.seed, beyond, goal.costs)
             asked.append((task, suggested))
             engine.submit(task, min(limit, budget.left()))
         if not asked:
@@ -150,10 +162,7 @@ def evaluate_again(
     engine: Engine,
     trials: Sequence[Trial],
     budget: Budget,
-    *,
-    metric: str,
-    seed: int,
-    costs: np.ndarray | None = None,
+    goal: Goal,
 ) -> list[Trial]:
     """Trials with their out-of-fold probabilities; those that lack them are evaluated once more.
 
@@ -161,9 +170,7 @@ def evaluate_again(
         engine: evaluates.
         trials: of an earlier search, each evaluated on every fold.
         budget: when to end.
-        metric: the objective.
-        seed: of every fit.
-        costs: by which trials decide, see `Task`.
+        goal: what the search looks for.
 
     Returns:
         The trials; those that the time ran out for, or that failed this time, as they were.
@@ -172,7 +179,9 @@ def evaluate_again(
     missing = {trial.number for trial in trials if trial.oof is None}
     for number in missing:
         known = again[number]
-        task = Task(number, known.classifier, known.params, metric, seed, costs=costs)
+        task = Task(
+            number, known.classifier, known.params, goal.metric, goal.seed, costs=goal.costs
+        )
         engine.submit(task, budget.limit())
     while missing and not budget.over(trials):
         for trial in engine.finished(max(0.0, min(PATIENCE, budget.left(trials)))):

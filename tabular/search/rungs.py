@@ -17,7 +17,7 @@ import numpy as np
 
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, ranked, search
+from tabular.search.loop import Budget, Goal, ranked, search
 from tabular.search.workers import Engine
 
 LARGE = 50_000  # rows to train on, from which rungs pay
@@ -76,13 +76,10 @@ def search_rungs(
     rungs: Sequence[Folds],
     engine: Engine,
     budget: Budget,
+    goal: Goal,
     *,
-    classifiers: Sequence[str],
-    metric: str,
-    seed: int,
     done: Sequence[Trial] = (),
     first: Sequence[tuple[str, Mapping[str, Any]]] = (),
-    costs: np.ndarray | None = None,
 ) -> Iterator[Trial]:
     """Searches on the first rung, and evaluates the best again on the others; see `search`.
 
@@ -94,33 +91,29 @@ def search_rungs(
         rungs: from `rungs_of`.
         engine: evaluates.
         budget: when to end; `trials` are those of the first rung.
-        classifiers: families to search.
-        metric: the objective.
-        seed: of the sampler and of every fit.
+        goal: what to look for.
         done: trials of an earlier search of the same rungs.
         first: families and hyperparameters to begin with.
-        costs: by which trials decide.
 
     Yields:
         Each trial, with the rows of its rung.
     """
     shape = rungs[-1].shape  # on each rung, so that a configuration is everywhere the same
-    options: dict[str, Any] = {"classifiers": classifiers, "metric": metric, "seed": seed}
-    options["costs"] = costs
+    n_families = len(goal.classifiers)
     if len(rungs) == 1:
-        yield from search(engine, shape, budget, done=done, first=first, **options)
+        yield from search(engine, shape, budget, goal, done=done, first=first)
         return
     number, below = itertools.count(len(done)), list[Trial]()
     tried = places = 0
     for place, folds in enumerate(rungs):
         rows, leads = len(folds.y), False
         of_rung = [trial for trial in done if trial.rows == rows and not (place and trial.error)]
-        promoted, turns = 0, len(first) + len(classifiers)
-        part = _part(rungs[place:], below, budget, metric, turns if not place else 1)
+        promoted, turns = 0, len(first) + n_families
+        part = _part(rungs[place:], below, budget, goal.metric, turns if not place else 1)
         if place:
-            best = _promoted(below, max(len(classifiers), places), metric)
-            known = {_key(trial) for trial in of_rung}
-            new = [one for one in best if _key(one) not in known]
+            best = _promoted(below, max(n_families, places), goal.metric)
+            known = [(trial.classifier, trial.params) for trial in of_rung]
+            new = [one for one in best if (one.classifier, one.params) not in known]
             quick = [one for one in new if on_rows(one, rows).seconds <= part.left()]
             leads = best[0] in new
             if leads and best[0] not in quick:
@@ -131,7 +124,7 @@ def search_rungs(
         before = [dataclasses.replace(one, number=i, rows=0) for i, one in enumerate(of_rung)]
         # what there was no time for on the rungs below is tried here
         part = dataclasses.replace(part, trials=promoted + budget.trials - tried)
-        for trial in search(engine, shape, part, done=before, first=first, **options):
+        for trial in search(engine, shape, part, goal, done=before, first=first):
             of_rung.append(dataclasses.replace(trial, number=next(number), rows=rows))
             yield of_rung[-1]
             if leads and trial.error:
@@ -180,10 +173,6 @@ def _promoted(trials: Sequence[Trial], places: int, metric: str) -> list[Trial]:
     best = {trial.classifier: trial for trial in reversed(order)}
     of_family = [trial for trial in order if best[trial.classifier] is trial]
     return [*of_family, *(trial for trial in order if trial not in of_family)][:places]
-
-
-def _key(trial: Trial) -> str:
-    return f"{trial.classifier} {sorted(trial.params.items())}"
 
 
 def on_rows(trial: Trial, n_rows: int) -> Trial:

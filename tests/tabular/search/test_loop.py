@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from tabular.families.space import shape_of
 from tabular.jobs.preparation import Prepared
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, evaluate_again, ranked, search
+from tabular.search.loop import Budget, Goal, evaluate_again, ranked, search
 from tabular.search.workers import InProcess, Processes
 
 
 def run(
-    table: Prepared, *, trials: int = 4, jobs: int = 1, seconds: float = math.inf, **options: Any
-) -> list[Trial]:
+    table: Prepared, *, trials: int = 4, jobs: int = 1, seconds: float = math.inf,
+    done: Sequence[Trial] = (), first: Any = (), **options: Any,
+) -> list[Trial]:  # fmt: skip
     defaults: dict[str, Any] = {
         "classifiers": ["logistic_regression", "k_neighbors"],
         "metric": "f1_macro",
@@ -31,7 +33,8 @@ def run(
     folds = table.folds
     with InProcess(folds) if jobs == 1 else Processes(folds, jobs) as engine:
         budget = Budget(trials, time.monotonic() + seconds)
-        return list(search(engine, folds.shape, budget, **(defaults | options)))
+        goal = Goal(**(defaults | options))
+        return list(search(engine, folds.shape, budget, goal, done=done, first=first))
 
 
 def with_few_rows(table: Prepared, n_rows: int) -> Prepared:
@@ -95,7 +98,7 @@ def test_it_makes_no_difference_which_trials_end_together(iris: Prepared) -> Non
             list(
                 search(
                     InBunches(iris.folds, order), shape, Budget(16),
-                    classifiers=families, metric="log_loss", seed=7,
+                    Goal(families, "log_loss", seed=7),
                 )
             )
         )
@@ -234,9 +237,7 @@ def test_when_trials_end_does_not_decide_what_is_tried(iris: Prepared) -> None:
                 InPairs(iris.folds, at_once),
                 shape,
                 Budget(16),
-                classifiers=["naive_bayes", "logistic_regression"],
-                metric="f1_macro",
-                seed=0,
+                Goal(["naive_bayes", "logistic_regression"], "f1_macro", seed=0),
             )
         ]
         for at_once in (True, False)
@@ -291,7 +292,7 @@ def test_what_a_resumed_sweep_lacks_is_evaluated_again_within_its_time(iris: Pre
     }
     for name, budget in budgets.items():
         with InProcess(iris.folds) as engine:
-            again = evaluate_again(engine, bare, budget, metric="f1_macro", seed=7)
+            again = evaluate_again(engine, bare, budget, Goal([], "f1_macro", seed=7))
         assert again == trials
         for trial, before in zip(again, trials, strict=True):
             assert (trial.oof is None) == (name != "in time")

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tabular.jobs.preparation import Prepared
 from tabular.search import rungs as module
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, pool, ranked, search
+from tabular.search.loop import Budget, Goal, pool, ranked, search
 from tabular.search.rungs import reached, rungs_of, sample, search_rungs
 from tabular.search.workers import InProcess
 
@@ -40,11 +40,16 @@ def breast_cancer() -> Prepared:
     return prepare("breast_cancer", "", seed=0, say=lambda _: None)
 
 
-def run(rungs: list[Folds], seconds: float = math.inf, **options: Any) -> list[Trial]:
+def run(
+    rungs: list[Folds],
+    seconds: float = math.inf,
+    done: Sequence[Trial] = (),
+    classifiers: Sequence[str] = FAMILIES,
+) -> list[Trial]:
     budget = Budget(6, time.monotonic() + seconds)
-    asked: dict[str, Any] = {"classifiers": FAMILIES, "metric": "log_loss", "seed": 1} | options
+    goal = Goal(classifiers, "log_loss", seed=1)
     with InProcess(rungs[-1]) as engine:
-        return list(search_rungs(rungs, engine, budget, **asked))
+        return list(search_rungs(rungs, engine, budget, goal, done=done))
 
 
 def test_a_small_table_has_one_rung_and_the_same_trials_as_ever(folds: Folds) -> None:
@@ -53,8 +58,7 @@ def test_a_small_table_has_one_rung_and_the_same_trials_as_ever(folds: Folds) ->
     trials = run([folds], classifiers=FAMILIES[:2])
     with InProcess(folds) as engine:
         before = search(
-            engine, folds.shape, Budget(6),
-            classifiers=FAMILIES[:2], metric="log_loss", seed=1,
+            engine, folds.shape, Budget(6), Goal(FAMILIES[:2], "log_loss", seed=1),
         )  # fmt: skip
         assert [dataclasses.replace(one, seconds=0) for one in before] == [
             dataclasses.replace(one, seconds=0) for one in trials
@@ -113,9 +117,7 @@ def test_a_search_goes_on_where_it_stopped_on_its_rung(rungs: list[Folds]) -> No
 def test_where_time_is_short_the_highest_rung_that_was_reached_counts(rungs: list[Folds]) -> None:
     budget = Budget(6, time.monotonic() + 60, reserve=lambda trials: 1e9 * bool(trials))
     with InProcess(rungs[-1]) as engine:
-        trials = list(
-            search_rungs(rungs, engine, budget, classifiers=FAMILIES, metric="log_loss", seed=1)
-        )
+        trials = list(search_rungs(rungs, engine, budget, Goal(FAMILIES, "log_loss", seed=1)))
     assert {trial.rows for trial in trials} == {len(rungs[0].y)}
     assert reached(rungs, trials) == 0
     assert any(trial.metrics for trial in trials)

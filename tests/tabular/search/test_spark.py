@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.folds import Folds
-from tabular.search.loop import Budget, ranked, search
+from tabular.search.loop import Budget, Goal, ranked, search
 from tabular.search.spark import SparkEngine
 from tabular.search.workers import Engine, Processes
 from tests.conftest import ROOT, Store
@@ -57,9 +57,7 @@ def folds(iris: Prepared) -> Folds:
 
 def searched(engine: Engine, table: Prepared, trials: int = 12) -> "Iterator[Trial]":
     budget = Budget(trials)
-    return search(
-        engine, table.folds.shape, budget, classifiers=FAMILIES, metric="log_loss", seed=7
-    )
+    return search(engine, table.folds.shape, budget, Goal(FAMILIES, "log_loss", seed=7))
 
 
 @pytest.fixture(scope="module")
