@@ -86,31 +86,11 @@ def fit_preprocessor(
         sample_weight: (n_rows,) how often each row counts; None for once.
         y: (n_rows,) classes; None to do without their shares.
     """
-    categories = [names for step, _, names in preprocessor.transformers if step == "categories"]
-    levels = [
-        n for names in categories for n in names if features[n].nunique() > MOST_CATEGORIES_ORDINAL
-    ]
-    if levels and y is not None and len(np.unique(y)) <= MOST_SHARES:
-        encode = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0))
-        trees = isinstance(preprocessor.transformers[0][1], OrdinalEncoder)
-        step = encode if trees else make_pipeline(encode, StandardScaler())
-        preprocessor.transformers.insert(1, (SHARES, step, levels))
-    texts = [(step, name) for step, _, name in preprocessor.transformers if isinstance(name, str)]
-    many = [step for step, name in texts if has_many_words(features[name])]
-    if many:
-        words, weight = many_words(sparse=preprocessor.sparse_threshold > 0)
-        preprocessor.set_params(
-            **{step: clone(words) for step in many}, transformer_weights=dict.fromkeys(many, weight)
-        )
-    else:
-        preprocessor.set_params(sparse_threshold=0)
+    if y is not None and len(np.unique(y)) <= MOST_SHARES:
+        _add_shares(preprocessor, features)
+    _choose_words(preprocessor, features)
     matrix = preprocessor.fit_transform(features, y)
-    for step, _ in texts:
-        compact(preprocessor.named_transformers_[step])
-    shares = preprocessor.named_transformers_.get(SHARES)
-    if shares:  # a KFold is no type that a file may have
-        for encode in (preprocessor.transformers[1][1], shares):
-            (encode[0] if isinstance(encode, Pipeline) else encode).set_params(cv=5)
+    _make_small(preprocessor)
     scale = preprocessor.named_transformers_.get("numbers")
     if sample_weight is None or not isinstance(scale, Pipeline):
         return matrix
@@ -122,11 +102,48 @@ def fit_preprocessor(
     imputer.statistics_ = np.array([_median(column, sample_weight) for column in values.T])
     scaler.fit(imputer.transform(numbers), sample_weight=sample_weight)
     again = preprocessor.transform(features)
-    if not shares:
+    if SHARES not in preprocessor.output_indices_:
         return again
     place = preprocessor.output_indices_[SHARES]
     parts = again[:, : place.start], matrix[:, place], again[:, place.stop :]
     return sparse.hstack(parts, format="csr") if sparse.issparse(again) else np.hstack(parts)
+
+
+def _add_shares(preprocessor: ColumnTransformer, features: pd.DataFrame) -> None:
+    """Adds a step for the categories of which there are many, if there are such."""
+    name, encoder, categories = preprocessor.transformers[0]
+    many = [
+        column
+        for column in (categories if name == "categories" else [])
+        if features[column].nunique() > MOST_CATEGORIES_ORDINAL
+    ]
+    if many:
+        encode = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0))
+        trees = isinstance(encoder, OrdinalEncoder)
+        step = encode if trees else make_pipeline(encode, StandardScaler())
+        preprocessor.transformers.insert(1, (SHARES, step, many))
+
+
+def _choose_words(preprocessor: ColumnTransformer, features: pd.DataFrame) -> None:
+    """Replaces the step of each text of many words; without one the matrix is not sparse."""
+    texts = [(step, name) for step, _, name in preprocessor.transformers if isinstance(name, str)]
+    many = [step for step, name in texts if has_many_words(features[name])]
+    if not many:
+        preprocessor.set_params(sparse_threshold=0)
+        return
+    words, weight = many_words(sparse=preprocessor.sparse_threshold > 0)
+    preprocessor.set_params(
+        **{step: clone(words) for step in many}, transformer_weights=dict.fromkeys(many, weight)
+    )
+
+
+def _make_small(preprocessor: ColumnTransformer) -> None:
+    """Removes from a fitted preprocessor what its file may not hold, or would be large in it."""
+    for name, step, columns in [*preprocessor.transformers, *preprocessor.transformers_]:
+        if name == SHARES:  # a KFold is no type that a file may have
+            (step[0] if isinstance(step, Pipeline) else step).set_params(cv=5)
+        elif isinstance(columns, str) and step is preprocessor.named_transformers_[name]:
+            compact(step)
 
 
 def _median(values: np.ndarray, sample_weight: np.ndarray) -> float:
