@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from custom_model.packaging import log_bundle
 from custom_model.served.reasons import shapley_values, typical_row
 from custom_model.served.sets import groups_for, in_sets
-from tabular.families.pipeline import make_model
+from tabular.families.pipeline import fit_model, make_model
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.jobs.score import write_scored
 from tabular.models.batches import added_columns
@@ -163,7 +163,7 @@ def against_shap() -> None:
     base = np.array([list(typical.values())], dtype=float)
     for family in FAMILIES:
         model = make_model(dataset.columns, family, {}, seed=0)
-        model.fit(dataset.expanded, dataset.codes)
+        fit_model(model, dataset.expanded, dataset.codes, None)
 
         def proba(x: Any, model: Any = model) -> np.ndarray:
             return np.asarray(model.predict_proba(pd.DataFrame(x, columns=list(rows))))
@@ -201,7 +201,7 @@ def cost() -> None:
         mlflow.set_experiment("answers")
         for family in FAMILIES:
             model = make_model(dataset.columns, family, {}, seed=0)
-            model.fit(dataset.expanded, dataset.codes)
+            fit_model(model, dataset.expanded, dataset.codes, None)
             with mlflow.start_run():
                 packed = log_bundle(
                     model, dataset.columns, dataset.labels, names, "label", dataset.typed[:3],

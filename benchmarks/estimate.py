@@ -23,7 +23,7 @@ from sklearn.datasets import make_classification
 
 from tabular.drift.density_ratio import density_ratio
 from tabular.drift.estimate import estimate_metrics, fit_calibration
-from tabular.families.pipeline import make_model
+from tabular.families.pipeline import fit_model, make_model
 from tabular.stats.compute import compute_metrics, predicted
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tabular.table.split import split_rows
@@ -78,7 +78,7 @@ def shifted(dataset: Dataset, classifier: str, shifts: int, seed: int) -> list[R
     split = split_rows(dataset.row_hashes[first], dataset.codes[first], seed=seed)
     train, holdout = first[split.train], first[split.holdout]
     model = make_model(dataset.columns, classifier, {}, seed=seed)
-    model.fit(dataset.expanded.iloc[train], dataset.codes[train])
+    fit_model(model, dataset.expanded.iloc[train], dataset.codes[train], None)
     proba = np.zeros((n_rows, n_classes))
     proba[:, model.classes_] = model.predict_proba(dataset.expanded)
     y_pred, y_true, typed = predicted(proba), dataset.codes, dataset.typed

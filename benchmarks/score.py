@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from custom_model.packaging import log_bundle
 from custom_model.served.columns import Column
-from tabular.families.pipeline import make_model
+from tabular.families.pipeline import fit_model, make_model
 from tabular.jobs.score import write_scored
 from tabular.models.batches import added_columns, score_batch
 from tabular.models.load import open_model
@@ -72,7 +72,7 @@ def log_linear(n_columns: int, folder: str) -> Any:
     frame = make_table(n_columns, 5000, seed=1)
     codes = (frame.sum(axis=1) > 0).to_numpy(int) + (frame["x0"] > 0.5).to_numpy(int)
     columns = [Column(str(name), "number") for name in frame.columns]
-    pipeline = make_model(columns, "logistic_regression", {}, seed=0).fit(frame, codes)
+    pipeline = fit_model(make_model(columns, "logistic_regression", {}, seed=0), frame, codes, None)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     if mlflow.get_experiment_by_name("score") is None:
         mlflow.create_experiment("score", artifact_location=f"{folder}/artifacts")
