@@ -59,7 +59,7 @@ def _inside(pyfunc: Any) -> Any:
     """The model of a library inside MLflow's, None where there is none or MLflow hides it."""
     try:
         return pyfunc.get_raw_model()
-    except NotImplementedError:
+    except NotImplementedError:  # how MLflow says that it hides it
         return None
 
 
