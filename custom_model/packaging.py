@@ -10,7 +10,8 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import skops.io
+import yaml
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -125,23 +127,32 @@ def log_bundle(
         if profile:
             profile_file.write_text(profile, encoding="utf-8")
             artifacts["profile"] = profile_file
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(BUNDLE_FILE),
-            artifacts={name: str(file) for name, file in artifacts.items()},
-            signature=make_signature(labels, threshold),
-            pip_requirements=requirements(),
-            metadata={
-                "input_columns": [
-                    {"name": c.name, "kind": c.kind, "required": c.required} for c in columns
-                ]
-            }
-            | dict(metadata or {}),
-            input_example=to_request(example),
-        )
+        input_columns = [{"name": c.name, "kind": c.kind, "required": c.required} for c in columns]
+        with _compiled_yaml():
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(BUNDLE_FILE),
+                artifacts={name: str(file) for name, file in artifacts.items()},
+                signature=make_signature(labels, threshold),
+                pip_requirements=requirements(),
+                metadata={"input_columns": input_columns} | dict(metadata or {}),
+                input_example=to_request(example),
+            )
         logged.mkdir()
         path = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(logged))
         return Packed(info, bundle_sha256(Path(path)))
+
+
+@contextmanager
+def _compiled_yaml() -> Iterator[None]:
+    """MLflow takes YAML's Python code, which needs seconds for the columns of a wide table."""
+    plain = yaml.SafeLoader, yaml.SafeDumper
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", plain[0])  # type: ignore[misc]
+    yaml.SafeDumper = getattr(yaml, "CSafeDumper", plain[1])  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        yaml.SafeLoader, yaml.SafeDumper = plain  # type: ignore[misc]
 
 
 def check_packable(pipeline: ClassifierMixin) -> None:
