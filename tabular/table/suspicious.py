@@ -115,14 +115,14 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
     numeric = cells.dtype.kind in "iuf"
     if numeric and not _are_whole(cells):
         return None
-    rows, n_rows = None, len(cells)
+    rows = None
     if isinstance(cells.dtype, pd.StringDtype):
-        rows, cells = pd.factorize(cells)
-    n_values = cells.nunique() if rows is None else len(cells)
-    if not FEWEST_VALUES <= n_values <= n_rows / FEWEST_OF_A_VALUE:
+        rows, distinct = pd.factorize(cells)
+    n_values = cells.nunique() if rows is None else len(distinct)
+    if not FEWEST_VALUES <= n_values <= len(cells) / FEWEST_OF_A_VALUE:
         return None
     if rows is not None:
-        cells = pd.Series([*cells, None], dtype="str")  # the last of rows without a text
+        cells = pd.Series([*distinct, None], dtype="str")  # the last of rows without a text
     if not numeric:
         cells = cells.where(cells.astype("str").str.strip() != "")
     number = pd.to_numeric(cells, errors="coerce")

@@ -16,9 +16,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tabular.jobs.preparation import Prepared, prepare
+from tabular.search import rungs as of_rows
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.folds import Folds
-from tabular.search import rungs as of_rows
 from tabular.search.loop import Budget, Goal, ranked, search
 from tabular.search.rungs import rungs_of, search_rungs
 from tabular.search.spark import SparkEngine
