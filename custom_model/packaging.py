@@ -42,7 +42,7 @@ SERVED_FOLDER = Path(__file__).with_name("served")
 _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
 
-MOST_PROVED = 2000
+MOST_PROVED, MOST_PROVED_CELLS = 2000, 500_000
 MOST_CELLS = 20_000  # asked one by one, of a wide table
 ONE_BY_ONE = 20
 BATCH = 100  # what is compiled for a few rows only must take part in the proof
@@ -178,25 +178,31 @@ def prove_compiled(
     """Compares the short way for a few rows with the pipeline.
 
     Besides the given rows, each of the first ones is asked with a value missing, where it may be,
-    and with a category that nobody has seen. Rows are asked one by one and many at once.
+    and with a category that nobody has seen; in some columns at once where there are hundreds.
+    Rows are asked one by one and many at once.
 
     Args:
         pipeline: as loaded from its file.
         columns: the features.
         table_columns: headings of the training table without the target.
         target: heading of the predicted column.
-        rows: (n_rows, n_columns) typed; the first 2,000 are asked.
+        rows: (n_rows, n_columns) typed; the first 2,000 are asked, fewer of a wide table.
 
     Returns:
         `proved`: whether all labels are the same and no probability differs by more than 1e-9;
         then `rows`, how many were compared, and the `largest_difference` of a probability; else
         the `reason`.
     """
-    records = to_request(rows[:MOST_PROVED])
-    for column in columns:
-        unusual: list[str | None] = [] if column.required else [None]
-        unusual += ["seen by nobody"] if column.kind == "category" else []
-        records += [{**record, column.name: v} for v in unusual for record in records[:3]]
+    records = to_request(
+        rows[: min(MOST_PROVED, max(ONE_BY_ONE, MOST_PROVED_CELLS // len(columns)))]
+    )
+    at_once = max(1, 6 * len(columns) ** 2 // MOST_PROVED_CELLS)
+    for place in range(0, len(columns), at_once):
+        some = columns[place : place + at_once]
+        absent = {column.name: None for column in some if not column.required}
+        unseen = {column.name: "seen by nobody" for column in some if column.kind == "category"}
+        for unusual in filter(None, (absent, unseen)):
+            records += [{**record, **unusual} for record in records[:3]]
     one_by_one = min(ONE_BY_ONE, max(2, MOST_CELLS // len(columns)), len(records))
     alone = [records[row : row + 1] for row in range(one_by_one)]
     together = [records[row : row + BATCH] for row in range(0, len(records), BATCH)]
