@@ -17,6 +17,15 @@ TABLES = {
     "satimage": "classes",
     "telco_churn": "Churn",
     "adult": "income-per-year",
+    "cmc": "Contraceptive_method",
+    "coil2000": "CARAVAN",
+    "fine_foods": "score",
+    "flights_late": "late",
+    "vehicle": "class",
+    "phoneme": "class",
+    "segment": "class",
+    "australian": "class",
+    "kr_vs_kp": "class",
 }
 SCORES = ("f1_macro", "log_loss", "roc_auc")
 OURS = "ours"

@@ -226,6 +226,12 @@ def references(task: Task) -> Iterator[Result]:
         yield Result(DEFAULT + classifier, "", task.name, task.seed, scores)
 
 
+def file_of(folder: Path, table: str) -> Path:
+    """Where a table lies: as Parquet, or as CSV."""
+    files = (folder.resolve() / f"{table}{suffix}" for suffix in (".parquet", ".csv"))
+    return next(file for file in files if file.exists())
+
+
 def measure(given: argparse.Namespace) -> None:
     """Adds to the results what they do not have yet; what failed is tried again."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # its CPU is counted by `run`
@@ -240,7 +246,7 @@ def measure(given: argparse.Namespace) -> None:
         print(*result.key, told, f"{result.wall:.0f} s", sep="  ", file=sys.stderr, flush=True)
 
     for seed, objective, table in product(given.seeds, given.objectives, given.tables):
-        source = (given.data / f"{table}.csv").resolve()
+        source = file_of(given.data, table)
         dataset = load_dataset(str(source), TABLES[table])
         split = split_rows(dataset.row_hashes, dataset.codes, seed=seed)
         task = Task(table, source, dataset, split, objective, seed, given.budget)

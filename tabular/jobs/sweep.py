@@ -10,7 +10,7 @@ import joblib
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
-from tabular.families.classifiers import affordable, can_weigh
+from tabular.families.classifiers import affordable, can_weigh, check_installed
 from tabular.families.space import shape_of
 from tabular.jobs.last_fits import LastFits
 from tabular.jobs.plan import Plan, default_metric
@@ -68,6 +68,7 @@ def sweep(
     Raises:
         BadInput: the table cannot be used, or no configuration could be evaluated.
     """
+    check_installed(plan.classifiers)
     timing = Timing(plan.timeout, promotes=promotes)
     asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
@@ -110,6 +111,15 @@ def sweep(
         _engine(plan, folds) as engine,
         start_run(f"sweep {dataset.name}", given, resume=plan.resume) as run,
     ):
+        if absent := [one for one in families if one not in engine.classifiers]:
+            say(f"  Left out, as the Spark executors lack its package: {', '.join(absent)}.")
+            families = [one for one in families if one not in absent]
+            if not families:
+                raise BadInput(
+                    f"the Spark executors lack the package of {absent[0]}; "
+                    "pip install -r requirements-boosting.txt there, or give other classifiers"
+                )
+            first = [one for one in first if one[0] not in absent]
         log_dataset(dataset)
         log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
