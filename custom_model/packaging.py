@@ -199,8 +199,10 @@ def prove_compiled(
     at_once = max(1, 6 * len(columns) ** 2 // MOST_PROVED_CELLS)
     for place in range(0, len(columns), at_once):
         some = columns[place : place + at_once]
-        absent = {column.name: None for column in some if not column.required}
-        unseen = {column.name: "seen by nobody" for column in some if column.kind == "category"}
+        absent: dict[str, Any] = {column.name: None for column in some if not column.required}
+        unseen: dict[str, Any] = {
+            column.name: "seen by nobody" for column in some if column.kind == "category"
+        }
         for unusual in filter(None, (absent, unseen)):
             records += [{**record, **unusual} for record in records[:3]]
     one_by_one = min(ONE_BY_ONE, max(2, MOST_CELLS // len(columns)), len(records))

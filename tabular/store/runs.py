@@ -177,9 +177,9 @@ def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
 def log_inputs_of(run: Run) -> None:
     """Logs the data set of another run as that of the active one."""
     client, active = MlflowClient(), mlflow.active_run()
-    assert active, "a run is open"
-    inputs = client.get_run(run.info.run_id).inputs.dataset_inputs
-    with_retry(client.log_inputs, active.info.run_id, inputs)
+    inputs = client.get_run(run.info.run_id).inputs
+    if active and inputs:
+        with_retry(client.log_inputs, active.info.run_id, inputs.dataset_inputs)
 
 
 def _few_rows(frame: pd.DataFrame) -> pd.DataFrame:

@@ -254,7 +254,7 @@ def _category(name: str, counts: pd.Series, required: bool, markers: frozenset[s
     null_words = counts[counts.index.isin(NULL_SPELLINGS)]
     levels = sorted((-n_rows, word) for word, n_rows in null_words.items() if word not in markers)
     if levels:
-        return Column(name, "category", required, null_level=levels[0][1])
+        return Column(name, "category", required, null_level=str(levels[0][1]))
     return Column(name, "category", required and null_words.empty)
 
 
