@@ -45,6 +45,7 @@ _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
 MOST_PROVED, MOST_PROVED_CELLS = 2000, 500_000
 MOST_CELLS = 20_000  # asked one by one, of a wide table
 ONE_BY_ONE = 20
+MOST_INDENTED = 1000  # columns
 BATCH = 100  # what is compiled for a few rows only must take part in the proof
 TOLERANCE = 1e-9
 
@@ -121,7 +122,8 @@ def log_bundle(
         loaded = load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
         spec["example_proba"] = _proba(loaded, columns, to_request(example)).tolist()
-        spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
+        indent = 1 if len(columns) <= MOST_INDENTED else None  # with it Python writes, not C
+        spec_file.write_text(json.dumps(spec, indent=indent, ensure_ascii=False), encoding="utf-8")
         shutil.copytree(SERVED_FOLDER, served, ignore=shutil.ignore_patterns("__pycache__"))
         artifacts = {"pipeline": pipeline_file, "bundle": spec_file, "served": served}
         if profile:
