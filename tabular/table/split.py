@@ -90,9 +90,8 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     ]
     read = read_cells(frame, noted, as_text=True)
     values = {c.name: read.typed[c.name] for c in noted if not read.unreadable[c.name].all()}
-    cells: dict[str, np.ndarray] = {}
+    cells, waiting = dict[str, np.ndarray](), 0
     texts: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # codes and distinct ones of each column
-    waiting = 0
     for name in sorted(frame.columns, key=str):
         column = values.get(name, frame[name])
         if not isinstance(column.dtype, pd.StringDtype):
