@@ -18,7 +18,8 @@ from tabular.jobs.preparation import prepare
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.cross_fitting import cross_fitted
 from tabular.recipe.ensemble import MEMBERS
-from tabular.recipe.recipe import as_it_is, finish
+from tabular.recipe.finish import finish
+from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.loop import pool
 from tabular.stats.compute import compute_metric, compute_metrics
