@@ -64,7 +64,7 @@ class Judge:
         """
         if new.oof is old.oof:
             return self._gain(new, old) > 0
-        lower = log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+        lower = self._lower(new, old)
         if not surely_above(lower, self.weights, errors):
             if self.costs is None or surely_above(-lower, self.weights):
                 return False
@@ -76,19 +76,40 @@ class Judge:
         return bool(self._gain(new, old) >= -noise)
 
     def completed(self, candidate: Candidate) -> Candidate:
-        """The candidate with calibration and threshold where they make it better."""
-        plain, n_classes = candidate, candidate.oof.shape[1]
+        """The candidate with calibration and threshold where they make it better.
+
+        Where a threshold can be tuned, calibration is judged with it: what calibration does to the
+        probabilities of unbalanced classes, a threshold undoes in the decisions.
+        """
+        plain, likely, n_classes = candidate, candidate, candidate.oof.shape[1]
+        decided = self.costs is not None or self.constrains
+        tunable = n_classes == 2 and METRICS[self.metric].tunable and not decided
         if self._fewest_classes == n_classes:  # or a calibrator would not know one
             for method in calibration.methods(
                 len(self.y_true) if self.weights is None else int(self.weights.sum())
             ):
                 new = self._calibrated(plain, method)
-                candidate = new if self.better(new, candidate) else candidate
-        decided = self.costs is not None or self.constrains
-        if n_classes == 2 and METRICS[self.metric].tunable and not decided:
-            new = self._with_threshold(candidate)
-            candidate = new if self.better(new, candidate) else candidate
-        return candidate
+                if tunable:
+                    better = surely_above(self._lower(new, likely), self.weights)
+                else:
+                    better = self.better(new, likely)
+                likely = new if better else likely
+        if not tunable:
+            return likely
+        plain = self._tuned(plain)
+        if likely is candidate:
+            return plain
+        likely = self._tuned(likely)
+        return likely if self.better(likely, plain) else plain
+
+    def _lower(self, new: Candidate, old: Candidate) -> np.ndarray:
+        """(n_rows,) by how much the log loss is lower."""
+        return log_losses(self.y_true, old.oof) - log_losses(self.y_true, new.oof)
+
+    def _tuned(self, candidate: Candidate) -> Candidate:
+        """The candidate with a threshold where that makes it better."""
+        new = self._with_threshold(candidate)
+        return new if self.better(new, candidate) else candidate
 
     @cached_property
     def _fewest_classes(self) -> int:
