@@ -42,7 +42,7 @@ def test_sigterm_is_an_exit_that_one_right_after_it_does_not_disturb() -> None:
     assert (left.value.code, ended) == (143, ["closed"])
 
 
-@pytest.mark.parametrize("module", ["tabular.process", "mlflow.version", "sklearn", "optuna"])
+@pytest.mark.parametrize("module", ["tabular.process", "mlflow.version", "optuna"])
 def test_ctrl_c_during_the_imports_is_one_word(store: Store, module: str) -> None:
     environment = store.environment | {"PYTHONPROFILEIMPORTTIME": "1"}
     with subprocess.Popen(
