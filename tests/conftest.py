@@ -23,6 +23,7 @@ from urllib3 import Retry
 
 from steps import train
 from tabular.gate.prove import free_port
+from tabular.jobs import promote as promotion
 from tabular.store import production
 from tests.catalog import use_catalog
 from tests.tables import mixed_table
@@ -125,6 +126,12 @@ def use_registry(kind: str, store: Store, patch: pytest.MonkeyPatch) -> None:
     if kind == "aliases only":
         use_catalog()
         patch.setenv("MLFLOW_REGISTRY_URI", store.uri.replace("sqlite:", "catalog:", 1))
+
+
+@pytest.fixture
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the model server, whose proof has tests of its own."""
+    monkeypatch.setattr(promotion, "prove", lambda *_: None)
 
 
 @pytest.fixture(params=["stages", pytest.param("aliases only", marks=pytest.mark.slow)])

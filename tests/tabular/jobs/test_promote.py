@@ -82,7 +82,7 @@ def test_promotion_and_rollback_end_to_end_with_a_real_server(capsys: Any) -> No
 
 @pytest.mark.usefixtures("unproven")
 def test_rolling_back_twice_goes_back_two_and_then_says_that_there_is_no_more() -> None:
-    train_iris(0.001, 1.0, 0.01)
+    train_iris(0.001, 0.01, 1.0)
     for version in (1, 2, 3):
         go(version=version)
     assert [back().version, back().version] == [2, 1]
@@ -227,7 +227,7 @@ def test_a_newer_version_whose_run_was_purged_is_left_out() -> None:
 
 @pytest.mark.usefixtures("unproven")
 def test_a_version_that_was_deleted_in_production_gives_way_to_the_one_before() -> None:
-    train_iris(0.001, 1.0, 0.01)
+    train_iris(0.001, 0.01, 1.0)
     for version in (1, 2):
         go(version=version)
     MlflowClient().delete_model_version("iris", "2")

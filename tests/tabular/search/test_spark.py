@@ -26,6 +26,8 @@ from tabular.search.workers import Engine, Processes
 from tests.conftest import ROOT, Store
 from tests.spark_cluster import Cluster, children, forget_the_jvm, standalone_cluster
 
+pytestmark = pytest.mark.xdist_group("spark")
+
 ENDLESS = Task(0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0)
 FAMILIES = ["logistic_regression", "hist_gradient_boosting", "naive_bayes", "k_neighbors"]
 
