@@ -141,7 +141,12 @@ def with_or_without_stages(
     use_registry(request.param, store, monkeypatch)
 
 
-@pytest.fixture(params=["stages", "aliases only", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=[
+        "stages",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("aliases only", "server")),
+    ]
+)
 def each_registry(
     request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> str:
