@@ -35,15 +35,13 @@ def once(make: Callable[..., object], *arguments: Hashable) -> None:
 
 def _fill(store: Path, copy: Path, was: Path) -> None:
     """Copies files and rows into a store; what was kept in `was` is kept in it."""
-    database = "mlflow.db"
-    shutil.copytree(copy, store, dirs_exist_ok=True, ignore=shutil.ignore_patterns(database))
-    with closing(sqlite3.connect(store / database)) as link, link:
-        link.execute("ATTACH ? AS copy", [str(copy / database)])
-        tables = (
-            "SELECT name FROM copy.sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
-        )
-        for (table,) in link.execute(tables).fetchall():
-            link.execute(f'INSERT OR REPLACE INTO "{table}" SELECT * FROM copy."{table}"')
+    shutil.copytree(copy, store, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db"))
+    with (
+        closing(sqlite3.connect(copy / "mlflow.db")) as made,
+        closing(sqlite3.connect(store / "mlflow.db")) as link,
+    ):
+        made.backup(link)
         for table, column in PATHS:
             changed = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
             link.execute(changed, [str(was), str(store)])
+        link.commit()
