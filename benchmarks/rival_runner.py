@@ -121,12 +121,12 @@ RIVALS: dict[str, tuple[Callable[..., Fitted], str]] = {
 
 
 def read(file: Path) -> pd.DataFrame:
-    """Numbers as float64, all else as object, the dtypes that each rival documents."""
+    """Numbers as float64, dates as dates, texts as object: the dtypes that each rival documents."""
     frame = pd.read_parquet(file)
     for name, cells in frame.items():
-        if not pd.api.types.is_numeric_dtype(cells.dtype):
-            frame[name] = cells.astype(object)
-    return frame.where(frame.notna(), np.nan)
+        if pd.api.types.is_string_dtype(cells.dtype):
+            frame[name] = cells.astype(object).where(cells.notna(), np.nan)
+    return frame
 
 
 def main(rival: str, metric: str, folder: Path, budget: int, seed: int) -> None:

@@ -1,10 +1,11 @@
-"""The classifiers: scikit-learn's, one record each, by the names that users write.
+"""The classifiers, one record each, by the names that users write.
 
 A new classifier is one more record in `CLASSIFIERS`. Worker processes of a search import this file,
 so it needs scikit-learn alone.
 """
 
-from collections.abc import Callable, Mapping
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,12 +24,15 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 from sklearn.utils.validation import has_fit_parameter
 
+from tabular.errors import BadInput
+from tabular.families.boosting import CatBoost, LightGBM
 from tabular.families.space import OneOf, Range, Shape, Space
 
 SVC_ROWS = 3_000  # its time grows with the square of the rows, and calibration fits it five times
 NEIGHBORS_ROWS = 20_000  # it keeps every row and compares each new one with all of them
 MLP_ROW_PASSES = 600_000  # rows times epochs
 MANY_ROWS = 10_000  # below, the tenth that early stopping sets aside is missed in the fit
+SOME_ROWS = 2_000  # from here on the points that were best for LightGBM and CatBoost differ
 FEW_ROWS = 200  # below, 300 trees would be most of the time of a search
 
 Form = Literal["trees", "dense", "sparse"]
@@ -45,7 +49,7 @@ class Classifier:
     """What the project knows of a classifier.
 
     Args:
-        estimator: its class in scikit-learn.
+        estimator: its class.
         space: its hyperparameters for a table of a shape: their ranges, and the point tried first.
         defaults: hyperparameters whose default differs from scikit-learn's.
         fixed: hyperparameters that follow from the table and are not searched.
@@ -54,6 +58,7 @@ class Classifier:
             missing values: categories reach them as codes, and numbers as they are.
         takes_categories: it wants to know which columns hold codes of categories.
         calibrated: it has no probabilities of its own, and is calibrated to have some.
+        package: of `requirements-boosting.txt`, without which it cannot be fitted; "" for none.
     """
 
     estimator: type[BaseEstimator]
@@ -64,6 +69,7 @@ class Classifier:
     form: Form = "dense"
     takes_categories: bool = False
     calibrated: bool = False
+    package: str = ""
 
 
 def _forest(estimator: type[BaseEstimator]) -> Classifier:
@@ -101,6 +107,32 @@ def _boosting_space(shape: Shape) -> Space:
     return space
 
 
+def _lightgbm_space(shape: Shape) -> Space:
+    some, many = shape.n_rows >= SOME_ROWS, shape.n_classes > 10  # one tree per class and iteration
+    return {
+        "n_estimators": Range(40, 80 if many else 400, first=60 if many else 200 if some else 100),
+        "learning_rate": Range(0.02, 0.2, first=0.05),
+        "num_leaves": Range(4, 64, first=20 if some else 31),
+        "min_child_samples": Range(2, max(20, min(60, shape.n_rows // 5)), first=20),
+        "colsample_bytree": OneOf(0.5, 0.25, 1.0),
+        "reg_lambda": Range(1e-3, 10, first=1e-3),
+    }
+
+
+def _catboost_space(shape: Shape) -> Space:
+    some = shape.n_rows >= SOME_ROWS
+    space: Space = {
+        "learning_rate": Range(0.03, 0.3, first=0.1 if some else 0.06),
+        "depth": Range(3, 8, first=6 if some else 5),
+        "l2_leaf_reg": Range(0.5, 30, first=3.0),
+        "random_strength": OneOf(1.0, 0.0, 3.0),
+        "leaf_estimation_iterations": OneOf(1, 5),
+    }
+    if shape.imbalanced:
+        space["auto_class_weights"] = OneOf(None, "Balanced")
+    return space
+
+
 CLASSIFIERS: dict[str, Classifier] = {
     "logistic_regression": Classifier(
         LogisticRegression,
@@ -108,6 +140,7 @@ CLASSIFIERS: dict[str, Classifier] = {
         defaults={"max_iter": 1000},
         form="sparse",
     ),
+    "lightgbm": Classifier(LightGBM, space=_lightgbm_space, form="trees", package="lightgbm"),
     "hist_gradient_boosting": Classifier(
         HistGradientBoostingClassifier,
         space=_boosting_space,
@@ -120,6 +153,13 @@ CLASSIFIERS: dict[str, Classifier] = {
         ),
         form="trees",
         takes_categories=True,
+    ),
+    "catboost": Classifier(
+        CatBoost,
+        space=_catboost_space,
+        affordable=lambda shape: shape.n_classes <= 10,
+        form="trees",
+        package="catboost",
     ),
     "random_forest": _forest(RandomForestClassifier),
     "extra_trees": _forest(ExtraTreesClassifier),
@@ -174,9 +214,31 @@ def can_weigh(classifier: str) -> bool:
     return bool(has_fit_parameter(CLASSIFIERS[classifier].estimator, "sample_weight"))
 
 
+def installed() -> list[str]:
+    """The classifiers that can be fitted here."""
+    return [
+        name
+        for name, record in CLASSIFIERS.items()
+        if not record.package or importlib.util.find_spec(record.package)
+    ]
+
+
+def check_installed(classifiers: Sequence[str]) -> None:
+    """Sees whether classifiers can be fitted here.
+
+    Raises:
+        BadInput: one of them cannot.
+    """
+    if absent := [name for name in classifiers if name not in installed()]:
+        raise BadInput(
+            f"{absent[0]} needs the package {CLASSIFIERS[absent[0]].package}; "
+            "pip install -r requirements-boosting.txt installs it"
+        )
+
+
 def affordable(shape: Shape) -> list[str]:
     """The classifiers that a search of a table of this shape tries."""
-    return [name for name, record in CLASSIFIERS.items() if record.affordable(shape)]
+    return [name for name in installed() if CLASSIFIERS[name].affordable(shape)]
 
 
 def space_of(classifier: str, shape: Shape) -> Space:
@@ -205,7 +267,7 @@ def nearest_params(classifier: str, params: Mapping[str, Any], shape: Shape) -> 
 def make_classifier(
     classifier: str, params: dict[str, Any], *, seed: int, n_categories: int = 0
 ) -> BaseEstimator:
-    """Builds an unfitted classifier that predicts probabilities.
+    """Builds an unfitted classifier; what its `fit` returns predicts probabilities.
 
     Args:
         classifier: a key of `CLASSIFIERS`.
@@ -214,8 +276,10 @@ def make_classifier(
         n_categories: how many of the first columns hold ordinal codes of categories.
 
     Raises:
+        BadInput: its package is not installed.
         sklearn.utils.InvalidParameterError: a value that scikit-learn does not take.
     """
+    check_installed([classifier])
     record = CLASSIFIERS[classifier]
     estimator = record.estimator(**{**record.defaults, **params})
     if "random_state" in estimator.get_params():

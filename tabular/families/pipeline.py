@@ -176,10 +176,10 @@ def fit_model(
         grouped: whether rows belong together; categories do without shares of classes then, as
             other rows of a group would give them away.
     """
-    preprocessor, classifier = (step for _, step in model.steps)
+    (_, preprocessor), (name, classifier) = model.steps
     matrix = fit_preprocessor(preprocessor, features, sample_weight, None if grouped else y)
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-    classifier.fit(matrix, y, **weights)
+    model.steps[-1] = (name, classifier.fit(matrix, y, **weights))
     return model
 
 

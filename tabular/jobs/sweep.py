@@ -10,7 +10,7 @@ import joblib
 from mlflow.entities.run import Run
 
 from tabular.errors import BadInput
-from tabular.families.classifiers import affordable, can_weigh
+from tabular.families.classifiers import affordable, can_weigh, check_installed
 from tabular.families.space import shape_of
 from tabular.jobs.last_fits import LastFits
 from tabular.jobs.plan import Plan, default_metric
@@ -34,7 +34,7 @@ from tabular.stats.metrics import OF_RANKS
 from tabular.store import registry
 from tabular.store.artifacts import download
 from tabular.store.registry import Version
-from tabular.store.runs import log_dataset, log_results, start_run
+from tabular.store.runs import log_dataset, log_inputs_of, log_results, start_run
 from tabular.store.trials import (
     WARM_START,
     log_oof,
@@ -68,6 +68,7 @@ def sweep(
     Raises:
         BadInput: the table cannot be used, or no configuration could be evaluated.
     """
+    check_installed(plan.classifiers)
     timing = Timing(plan.timeout, promotes=promotes)
     asked = RoleColumns(plan.model_name, plan.group, plan.time, plan.weight)
     prepared = prepare(plan.data, plan.target, seed=plan.seed, say=say, asked=asked)
@@ -110,6 +111,15 @@ def sweep(
         _engine(plan, folds) as engine,
         start_run(f"sweep {dataset.name}", given, resume=plan.resume) as run,
     ):
+        if absent := [one for one in families if one not in engine.classifiers]:
+            say(f"  Left out, as the Spark executors lack its package: {', '.join(absent)}.")
+            families = [one for one in families if one not in absent]
+            if not families:
+                raise BadInput(
+                    f"the Spark executors lack the package of {absent[0]}; "
+                    "pip install -r requirements-boosting.txt there, or give other classifiers"
+                )
+            first = [one for one in first if one[0] not in absent]
         log_dataset(dataset)
         log_results(tags={WARM_START: begins_with} if begins_with else {})
         with stop_on_signal(lambda: say(STOPPING)) as stopped:
@@ -252,7 +262,7 @@ def _register(
     recipe, split, model = last.fit(recipe, best) if recipe else last.simplest()
     tags["recipe"] = recipe.key
     with recipe_run(run, recipe, plan.metric, children[recipe.members[0].number]) as child:
-        log_dataset(dataset)
+        log_inputs_of(run)
         log_results({f"cv_std_{plan.metric}": recipe.spread})
         fitted = Fitted(dataset, split, recipe, model, plan.seed)
         return recipe, register_version(

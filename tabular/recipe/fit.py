@@ -10,6 +10,7 @@ from typing import Any
 import joblib
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelEncoder
@@ -126,9 +127,11 @@ def assemble(
     """The classifier of a recipe, of its fitted members; see `fit`."""
     model: Any = fitted[0]
     if len(fitted) > 1 or recipe.calibrator:
-        members = [
-            (f"t{trial.number:03d}", _unfitted(dataset, trial, seed)) for trial in recipe.members
-        ]
+        members = []
+        for trial, one in zip(recipe.members, fitted, strict=True):
+            unfitted = _unfitted(dataset, trial, seed)
+            unfitted.steps[-1] = (one.steps[-1][0], clone(one[-1]))  # of the type that was fitted
+            members.append((f"t{trial.number:03d}", unfitted))
         model = VotingClassifier(members, voting="soft", weights=recipe.weights, n_jobs=jobs)
         model = _vote(model, fitted, fitted[0].classes_)
     return calibration.attach(recipe.calibrator, model) if recipe.calibrator else model

@@ -190,7 +190,8 @@ def evaluate_configuration(
                 model = make_classifier(
                     task.classifier, task.params, seed=task.seed, n_categories=n_categories
                 )
-                model.fit(inside, y_inside, **({"sample_weight": weights[0]} if weights else {}))
+                weighed = {"sample_weight": weights[0]} if weights else {}
+                model = model.fit(inside, y_inside, **weighed)
                 proba = np.zeros((outside.shape[0], folds.n_classes))
                 proba[:, model.classes_] = model.predict_proba(outside)
                 if not np.isfinite(proba).all():

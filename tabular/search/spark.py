@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sklearn
 
 from tabular.errors import BadInput
-from tabular.families.classifiers import Form
+from tabular.families.classifiers import Form, installed
 from tabular.search.cross_validation import FoldFiles, Task, Trial, evaluate_configuration
 from tabular.spark import pack_code, reason_of, session
 
@@ -76,7 +76,7 @@ class SparkEngine:
             # a session that was open before goes on to ask for what it was given
             atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
             self._context.addPyFile(str(pack_code(self._folder)))
-            _try_executors(self._context)
+            self.classifiers = _try_executors(self._context)
             self.slots = _cores(self._context) if jobs == -1 else jobs
             self._threads = ThreadPoolExecutor(self.slots, "spark-job")
             stack.callback(self._threads.shutdown, cancel_futures=True)
@@ -197,25 +197,29 @@ def _alive(context: "SparkContext") -> bool:
         return False
 
 
-def _version_there(_: int) -> str:
-    return str(sklearn.__version__)
+def _installed_there(_: int) -> tuple[str, list[str]]:
+    return str(sklearn.__version__), installed()
 
 
-def _try_executors(context: "SparkContext") -> None:
+def _try_executors(context: "SparkContext") -> list[str]:
     """Has a first task run, so that what is wrong with the cluster is said before a run is opened.
+
+    Returns:
+        The classifiers that can be fitted where it ran.
 
     Raises:
         BadInput: no executor came, or it lacks the packages.
     """
     group = f"sweep-{uuid.uuid4().hex}"
 
-    def first() -> str:
+    def first() -> tuple[str, list[str]]:
         context.setJobGroup(group, "first task", interruptOnCancel=True)
-        return str(context.parallelize([0], 1).map(_version_there).collect()[0])
+        (there,) = context.parallelize([0], 1).map(_installed_there).collect()
+        return there
 
     with ThreadPoolExecutor(1) as thread:
         try:
-            there = thread.submit(first).result(START_SECONDS)
+            version, classifiers = thread.submit(first).result(START_SECONDS)
         except FutureTimeout:
             raise BadInput(
                 f"the Spark cluster {context.master} ran no task within {START_SECONDS:.0f} s; "
@@ -228,11 +232,12 @@ def _try_executors(context: "SparkContext") -> None:
             ) from None
         finally:
             _cancel_group(context, group)  # after Ctrl-C, too, or its thread would be waited for
-    if there != sklearn.__version__:
+    if version != sklearn.__version__:
         raise BadInput(
-            f"the Spark executors have scikit-learn {there}, and this machine has "
+            f"the Spark executors have scikit-learn {version}, and this machine has "
             f"{sklearn.__version__}; install the same on both"
         )
+    return classifiers
 
 
 def _cores(context: "SparkContext") -> int:

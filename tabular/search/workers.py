@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from tabular.families.classifiers import Form
+from tabular.families.classifiers import Form, installed
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.stopping import TimeUp, time_limit, when_orphaned
 
@@ -36,6 +36,9 @@ class Engine(Protocol):
 
     slots: int
     """How many are evaluated side by side."""
+
+    classifiers: list[str]
+    """That can be fitted there."""
 
     def submit(self, task: Task, limit: float) -> None:
         """Takes a task; one that takes longer than `limit` seconds is ended and has failed."""
@@ -60,7 +63,7 @@ class InProcess:
     slots = 1
 
     def __init__(self, folds: "Folds") -> None:
-        self.folds = folds
+        self.folds, self.classifiers = folds, installed()
         self._waiting: deque[tuple[Task, float]] = deque()
 
     def use(self, folds: "Folds") -> None:
@@ -154,7 +157,7 @@ class Processes:
     """
 
     def __init__(self, folds: "Folds", n_workers: int) -> None:
-        self.slots = n_workers
+        self.slots, self.classifiers = n_workers, installed()
         _remove_orphans()
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")
         self.folder = Path(self._folder.name)

@@ -11,7 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
 from custom_model.served.trust import load_pipeline
-from tabular.families.classifiers import CLASSIFIERS, hyperparameters, make_classifier
+from tabular.families.classifiers import (
+    CLASSIFIERS,
+    hyperparameters,
+    installed,
+    make_classifier,
+)
 from tabular.families.pipeline import fit_model, make_model
 from tabular.table.dataset import Dataset, make_dataset
 from tests.tables import mixed_table
@@ -22,7 +27,7 @@ def dataset() -> Dataset:
     return make_dataset(mixed_table(), "label", name="mixed", source="mixed")
 
 
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("classifier", installed())
 def test_a_classifier_learns_and_survives_its_file(
     dataset: Dataset, classifier: str, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tabular.families.classifiers import CLASSIFIERS
+from tabular.families.classifiers import installed
 from tabular.jobs.preparation import Prepared
 from tabular.search.cross_validation import Task, evaluate_configuration
 from tabular.search.workers import InProcess, Processes
@@ -67,7 +67,7 @@ def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> N
 
 def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> None:
     tasks = [
-        Task(i, name, SMALL.get(name, {}), "log_loss", 3) for i, name in enumerate(CLASSIFIERS)
+        Task(i, name, SMALL.get(name, {}), "log_loss", 3) for i, name in enumerate(installed())
     ]
     folds = iris.folds
     with Processes(folds, 2) as engine:
