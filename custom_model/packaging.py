@@ -10,7 +10,8 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import skops.io
+import yaml
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -40,9 +42,10 @@ SERVED_FOLDER = Path(__file__).with_name("served")
 _REQUIREMENTS = ("mlflow", "scikit-learn", "numpy", "scipy", "pandas", "skops", "pyarrow")
 _FASTER_SERVER = ("uvloop", "httptools")  # uvicorn takes them where they are
 
-MOST_PROVED = 2000
+MOST_PROVED, MOST_PROVED_CELLS = 2000, 500_000
 MOST_CELLS = 20_000  # asked one by one, of a wide table
 ONE_BY_ONE = 20
+MOST_INDENTED = 1000  # columns
 BATCH = 100  # what is compiled for a few rows only must take part in the proof
 TOLERANCE = 1e-9
 
@@ -119,29 +122,39 @@ def log_bundle(
         loaded = load_pipeline(pipeline_file)  # what cannot be loaded must not be logged
         spec["compiled"] = prove_compiled(loaded, columns, table_columns, target, proof)
         spec["example_proba"] = _proba(loaded, columns, to_request(example)).tolist()
-        spec_file.write_text(json.dumps(spec, indent=1, ensure_ascii=False), encoding="utf-8")
+        indent = 1 if len(columns) <= MOST_INDENTED else None  # with it Python writes, not C
+        spec_file.write_text(json.dumps(spec, indent=indent, ensure_ascii=False), encoding="utf-8")
         shutil.copytree(SERVED_FOLDER, served, ignore=shutil.ignore_patterns("__pycache__"))
         artifacts = {"pipeline": pipeline_file, "bundle": spec_file, "served": served}
         if profile:
             profile_file.write_text(profile, encoding="utf-8")
             artifacts["profile"] = profile_file
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(BUNDLE_FILE),
-            artifacts={name: str(file) for name, file in artifacts.items()},
-            signature=make_signature(labels, threshold),
-            pip_requirements=requirements(),
-            metadata={
-                "input_columns": [
-                    {"name": c.name, "kind": c.kind, "required": c.required} for c in columns
-                ]
-            }
-            | dict(metadata or {}),
-            input_example=to_request(example),
-        )
+        input_columns = [{"name": c.name, "kind": c.kind, "required": c.required} for c in columns]
+        with _compiled_yaml():
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(BUNDLE_FILE),
+                artifacts={name: str(file) for name, file in artifacts.items()},
+                signature=make_signature(labels, threshold),
+                pip_requirements=requirements(),
+                metadata={"input_columns": input_columns} | dict(metadata or {}),
+                input_example=to_request(example),
+            )
         logged.mkdir()
         path = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(logged))
         return Packed(info, bundle_sha256(Path(path)))
+
+
+@contextmanager
+def _compiled_yaml() -> Iterator[None]:
+    """MLflow takes YAML's Python code, which needs seconds for the columns of a wide table."""
+    plain = yaml.SafeLoader, yaml.SafeDumper
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", plain[0])  # type: ignore[misc]
+    yaml.SafeDumper = getattr(yaml, "CSafeDumper", plain[1])  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        yaml.SafeLoader, yaml.SafeDumper = plain  # type: ignore[misc]
 
 
 def check_packable(pipeline: ClassifierMixin) -> None:
@@ -167,25 +180,33 @@ def prove_compiled(
     """Compares the short way for a few rows with the pipeline.
 
     Besides the given rows, each of the first ones is asked with a value missing, where it may be,
-    and with a category that nobody has seen. Rows are asked one by one and many at once.
+    and with a category that nobody has seen; in some columns at once where there are hundreds.
+    Rows are asked one by one and many at once.
 
     Args:
         pipeline: as loaded from its file.
         columns: the features.
         table_columns: headings of the training table without the target.
         target: heading of the predicted column.
-        rows: (n_rows, n_columns) typed; the first 2,000 are asked.
+        rows: (n_rows, n_columns) typed; the first 2,000 are asked, fewer of a wide table.
 
     Returns:
         `proved`: whether all labels are the same and no probability differs by more than 1e-9;
         then `rows`, how many were compared, and the `largest_difference` of a probability; else
         the `reason`.
     """
-    records = to_request(rows[:MOST_PROVED])
-    for column in columns:
-        unusual: list[str | None] = [] if column.required else [None]
-        unusual += ["seen by nobody"] if column.kind == "category" else []
-        records += [{**record, column.name: v} for v in unusual for record in records[:3]]
+    records = to_request(
+        rows[: min(MOST_PROVED, max(ONE_BY_ONE, MOST_PROVED_CELLS // len(columns)))]
+    )
+    at_once = max(1, 6 * len(columns) ** 2 // MOST_PROVED_CELLS)
+    for place in range(0, len(columns), at_once):
+        some = columns[place : place + at_once]
+        absent: dict[str, Any] = {column.name: None for column in some if not column.required}
+        unseen: dict[str, Any] = {
+            column.name: "seen by nobody" for column in some if column.kind == "category"
+        }
+        for unusual in filter(None, (absent, unseen)):
+            records += [{**record, **unusual} for record in records[:3]]
     one_by_one = min(ONE_BY_ONE, max(2, MOST_CELLS // len(columns)), len(records))
     alone = [records[row : row + 1] for row in range(one_by_one)]
     together = [records[row : row + BATCH] for row in range(0, len(records), BATCH)]

@@ -140,12 +140,14 @@ def _read_categories(cells: pd.Series, column: Column, as_text: bool) -> Read:
     if plain:  # all cells of one type: read each distinct one once, and a missing one
         codes, distinct = pd.factorize(cells, use_na_sentinel=True)
         cells = pd.Series([*distinct, None], dtype=object)
-    listed, bad = each(cells, canonical, None)
-    values = pd.Series(listed, dtype=object)
-    values = values.mask(values.isin(NULL_SPELLINGS) | (values == ""))
-    if column.null_level is not None:
-        values = values.where(values.notna() | bad, column.null_level)
-    read = values.astype("str").array
+    values, bad = each(cells, canonical, None)
+    values = [None if value in NULL_SPELLINGS else value for value in values]
+    if (level := column.null_level) is not None:
+        values = [
+            level if value is None and not wrong else value
+            for value, wrong in zip(values, bad, strict=True)
+        ]
+    read = pd.array(values, dtype="str")
     return (read, bad) if codes is None else (read.take(codes), bad[codes])
 
 

@@ -111,6 +111,8 @@ def expand(typed: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
         (n_rows, at least n_columns), float64 and str; missing values are NaN, in texts "".
         Of a text the first 5,000 characters.
     """
+    if all(column.kind in ("number", "category") for column in columns):
+        return typed[[column.name for column in columns]]
     parts: dict[str, Any] = {}
     for column in columns:
         cells = typed[column.name]

@@ -40,13 +40,16 @@ def read_numbers(cells: pd.Series, column: Column, as_text: bool) -> Read:
         is_text = cells.notna().to_numpy(dtype=bool)
     else:
         is_text = np.array([isinstance(cell, str) for cell in cells.array], dtype=bool)
-    texts = cells[is_text].astype("str").str.strip()
-    absent = texts.isin(column.missing) | ((texts == "") & (as_text or not column.required))
+    texts = (cells if is_text.all() else cells[is_text]).astype("str").str.strip()
+    blank = [""] if as_text or not column.required else []
+    absent = texts.isin([*column.missing, *blank]).to_numpy(dtype=bool)
     values, bad = np.full(len(cells), np.nan), is_text.copy()
     bad[is_text] = ~absent
     if as_text or column.text:
-        values[is_text] = parse_numbers(texts.mask(absent), column.notation)
-        bad[is_text] = np.isnan(values[is_text]) & ~absent.to_numpy(dtype=bool)
+        values[is_text] = np.where(absent, np.nan, parse_numbers(texts, column.notation))
+        bad[is_text] &= np.isnan(values[is_text])
+    if isinstance(dtype, pd.StringDtype) or is_text.all():
+        return _bounded(values, bad, column)
 
     def read(cell: Any) -> float:
         if column.notation == CLOCK and isinstance(cell, (datetime.time, datetime.timedelta)):

@@ -40,7 +40,7 @@ def typical_row(typed: pd.DataFrame, columns: Sequence[Column]) -> dict[str, Any
         elif column.kind in ("category", "boolean"):
             typical = present.mode().iloc[0]
         else:
-            typical = present.sort_values(ignore_index=True).iloc[(len(present) - 1) // 2]
+            typical = np.sort(present.to_numpy())[(len(present) - 1) // 2]
         middle[column.name] = pd.Series([typical], dtype=cells.dtype)
     row = expand(pd.DataFrame(middle), columns).iloc[0]
     return {str(name): None if pd.isna(value) else value for name, value in row.items()}

@@ -200,7 +200,7 @@ def count_confidence(
 
 
 def count(
-    profile: ColumnProfile, cells: pd.Series, sample_weight: np.ndarray | None = None
+    profile: ColumnProfile, cells: pd.Series | np.ndarray, sample_weight: np.ndarray | None = None
 ) -> np.ndarray:
     """Rows of a typed column in each bin of a profile, (n_bins,); missing ones are in none.
 
@@ -209,13 +209,13 @@ def count(
         cells: (n_rows,) typed.
         sample_weight: (n_rows,) how often each row counts; None for once.
     """
-    known = cells.notna().to_numpy(dtype=bool)
+    known = np.asarray(pd.notna(cells), dtype=bool)
     present, n_bins = cells[known], profile.n_bins
     weights = None if sample_weight is None else sample_weight[known]
     if profile.levels:
         codes = dict.fromkeys(profile.listed, n_bins - 2)
         codes |= {level: code for code, level in enumerate(profile.levels)}
-        of_rows, levels = pd.factorize(present.astype("str"))
+        of_rows, levels = pd.factorize(pd.Series(present).astype("str"))
         bins = np.array([codes.get(str(level), n_bins - 1) for level in levels], dtype=np.int64)
         return np.bincount(bins[of_rows], weights, n_bins)
     bins = np.searchsorted(profile.edges, as_numbers(present, profile.kind), side="left")
@@ -239,12 +239,13 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _profile(
-    cells: pd.Series, column: Column, binned: np.ndarray, units: Units | None = None
+    typed: pd.Series, column: Column, binned: np.ndarray, units: Units | None = None
 ) -> ColumnProfile:
-    present = cells.notna().to_numpy(dtype=bool)
+    cells: Any = typed.to_numpy(np.float64) if column.kind == "number" else typed
+    present = np.asarray(pd.notna(cells), dtype=bool)
     choosing, counted = cells[binned & present], cells[~binned]
     weights = None if units is None else units.sample_weight[~binned]
-    missing = counted.isna().to_numpy()
+    missing = ~present[~binned]
     sizes: tuple[float, float] = len(counted), int(missing.sum())
     if weights is not None:
         sizes = float(weights.sum()), float(weights[missing].sum())
@@ -266,8 +267,10 @@ def _profile(
     return replace(profile, counts=tuple(count(profile, counted, weights).tolist()))
 
 
-def as_numbers(cells: pd.Series, kind: str) -> np.ndarray:
+def as_numbers(cells: pd.Series | np.ndarray, kind: str) -> np.ndarray:
     """Values of a column that is no category, (n_rows,) float: itself, days, or words."""
+    if isinstance(cells, np.ndarray):
+        return cells
     if kind == "date":
         return cells.to_numpy("datetime64[us]").astype(np.int64) / 86.4e9
     if kind == "text":

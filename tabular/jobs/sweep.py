@@ -34,7 +34,7 @@ from tabular.stats.metrics import OF_RANKS
 from tabular.store import registry
 from tabular.store.artifacts import download
 from tabular.store.registry import Version
-from tabular.store.runs import log_dataset, log_results, start_run
+from tabular.store.runs import log_dataset, log_inputs_of, log_results, start_run
 from tabular.store.trials import (
     WARM_START,
     log_oof,
@@ -262,7 +262,7 @@ def _register(
     recipe, split, model = last.fit(recipe, best) if recipe else last.simplest()
     tags["recipe"] = recipe.key
     with recipe_run(run, recipe, plan.metric, children[recipe.members[0].number]) as child:
-        log_dataset(dataset)
+        log_inputs_of(run)
         log_results({f"cv_std_{plan.metric}": recipe.spread})
         fitted = Fitted(dataset, split, recipe, model, plan.seed)
         return recipe, register_version(

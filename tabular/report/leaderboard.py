@@ -1,6 +1,7 @@
 """The results of a sweep, as `leaderboard.csv`, `leaderboard.html` and two pictures."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,11 @@ def hyperparameter_importance(
         study = make_study(metric, seed=0)
         for trial in whole:
             recall(study, trial, classifiers, shape, metric)
-        importances = optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-        )
+        with warnings.catch_warnings():  # of trials that are all as good, which are equal then
+            warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
+            importances = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+            )
         values |= {name: value for name, value in importances.items() if name != "classifier"}
     if not values:
         return None

@@ -41,7 +41,7 @@ def parts_of(cells: pd.Series, column: Column) -> Iterator[tuple[str, np.ndarray
         for number in range(len(cuts) + 1):
             inside = band == number
             if inside.any():
-                yield _between(values[inside].min(), values[inside].max(), column), inside
+                yield _between(numbers[inside].min(), numbers[inside].max(), column), inside
 
 
 def _between(low: object, high: object, column: Column) -> str:

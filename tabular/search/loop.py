@@ -59,6 +59,7 @@ class Budget:
         reserve: seconds before the deadline that are needed for what comes after the search, by
             the trials so far.
         longest: the share of the time that one configuration may take.
+        what: is up at the end, in words.
     """
 
     trials: int
@@ -66,6 +67,7 @@ class Budget:
     stopped: Callable[[], bool] = lambda: False
     reserve: Callable[[Sequence[Trial]], float] = lambda _: 0.0
     longest: float = LONGEST_SHARE
+    what: str = "the sweep's time"
 
     def left(self, finished: Sequence[Trial] = ()) -> float:
         """Seconds that the search has left."""
@@ -75,7 +77,7 @@ class Budget:
         """Why no further configuration is begun, in words; "" while one may be."""
         if self.stopped():
             return "stopped"
-        return "" if self.left(finished) > 0 else "ended when the sweep's time was up"
+        return "" if self.left(finished) > 0 else f"ended when {self.what} was up"
 
     def limit(self) -> float:
         """Seconds that one configuration may take."""

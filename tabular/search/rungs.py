@@ -164,7 +164,9 @@ def _part(
 
     if math.isinf(budget.deadline):
         return budget
-    return dataclasses.replace(budget, reserve=reserve, longest=1.0 if below else budget.longest)
+    what = f"the time for {sizes[0]} rows" if len(rungs) > 1 else budget.what
+    longest = 1.0 if below else budget.longest
+    return dataclasses.replace(budget, reserve=reserve, longest=longest, what=what)
 
 
 def _promoted(trials: Sequence[Trial], places: int, metric: str) -> list[Trial]:

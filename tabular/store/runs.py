@@ -29,7 +29,7 @@ from tabular.errors import BadInput
 from tabular.table.addresses import BUILT_IN
 from tabular.table.dataset import Dataset
 
-SCHEMA_ROWS = 1000
+SCHEMA_ROWS, SCHEMA_CELLS = 1000, 100_000  # at most, by which a schema is inferred
 TRIES = 5  # of a write that another one of the same moment refuses
 
 
@@ -169,12 +169,21 @@ def log_dataset(dataset: Dataset, *, context: str = "training") -> None:
             digest=dataset.digest,
         )
         # MLflow looks at each cell; those of a few rows have the same schema as all of them
-        logged.schema = mlflow.data.from_pandas(_few_rows(frame)).schema  # type: ignore[attr-defined]
+        few = mlflow.data.from_pandas(_few_rows(frame), digest=dataset.digest)  # type: ignore[attr-defined]
+        logged.schema = few.schema
         with_retry(mlflow.log_input, logged, context)
+
+
+def log_inputs_of(run: Run) -> None:
+    """Logs the data set of another run as that of the active one."""
+    client, active = MlflowClient(), mlflow.active_run()
+    inputs = client.get_run(run.info.run_id).inputs
+    if active and inputs:
+        with_retry(client.log_inputs, active.info.run_id, inputs.dataset_inputs)
 
 
 def _few_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The first rows of a table, and of each column the first row where it is missing."""
-    missing = frame.isna()
-    rows = {int(missing[name].to_numpy().argmax()) for name in frame}
-    return frame.iloc[sorted(rows | set(range(min(SCHEMA_ROWS, len(frame)))))]
+    n_rows = min(len(frame), max(1, min(SCHEMA_ROWS, SCHEMA_CELLS // frame.shape[1])))
+    rows = np.union1d(np.arange(n_rows), frame.isna().to_numpy().argmax(axis=0))
+    return frame.iloc[rows]

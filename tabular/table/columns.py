@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from custom_model.served.columns import LARGEST, NULL_SPELLINGS, Column, expanded_names
 from custom_model.served.dates import CLOCK, read_dates
@@ -37,7 +39,6 @@ _OF_ROWS = re.compile(
     r".*(?:^|[^a-z])id|.*Id|row[._ ]?names?|row[._ ]?(?:no|nr|number|index)|index|idx|obs",
     re.IGNORECASE,
 )
-_LEADING_ZERO = r"0\d+"
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,32 @@ class _Texts:
 
     Args:
         counts: rows of each, stripped.
+        blank: a cell holds nothing but spaces.
+        digits: there are any; without them no text is a number or a date.
         numbers: what they are as plain numbers, see `read_plain`.
     """
 
     counts: pd.Series
+    blank: bool
+    digits: bool
     numbers: Reading | str | None
 
 
 def _texts(cells: pd.Series) -> _Texts:
-    counts = cells.value_counts()
-    texts = counts.index.astype("str").str.strip()
-    if not texts.equals(counts.index):
-        counts = counts.groupby(texts, sort=False).sum()
-    counts = counts[counts.index != ""]
-    return _Texts(counts, read_plain(counts))
+    values, n_rows = pc.value_counts(pa.array(cells, pa.large_string(), from_pandas=True)).flatten()
+    known = pc.and_(pc.is_valid(values), pc.not_equal(values, ""))
+    values, n_rows = values.filter(known), n_rows.filter(known).to_numpy()
+    order = np.argsort(-n_rows, kind="stable")
+    values = values.take(pa.array(order))
+    texts = pc.utf8_trim_whitespace(values)
+    counts = pd.Series(n_rows[order], index=pd.Index(texts, dtype="str"))
+    blank = False
+    if not texts.equals(values):
+        counts = counts.groupby(counts.index, sort=False).sum()
+        blank = "" in counts.index
+        counts = counts.drop("") if blank else counts
+    digits = bool(pc.any(pc.match_substring_regex(texts, r"\p{Nd}")).as_py())
+    return _Texts(counts, blank, digits, read_plain(counts) if digits else None)
 
 
 def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | LeftOut:
@@ -143,7 +156,8 @@ def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | Lef
     ):
         return Column(name, "number", required, text=True, notation=CLOCK)
     if isinstance(dtype, pd.CategoricalDtype) or len(types) > 1:
-        return _category(name, cells.astype(object).where(cells.notna(), ""), markers)
+        counts = _texts(cells.dropna().astype(object).astype("str")).counts
+        return _category(name, counts, int(counts.sum()) == len(cells), markers)
     if pd.api.types.is_bool_dtype(dtype) or types == {bool}:
         return Column(name, "boolean", required)
     if pd.api.types.is_datetime64_any_dtype(dtype) or (
@@ -151,14 +165,15 @@ def _infer(name: str, cells: pd.Series, markers: frozenset[str]) -> Column | Lef
     ):
         return _date(name, required, pd.to_datetime(cells, utc=True).dropna())
     if pd.api.types.is_numeric_dtype(dtype) or (types and types <= _NUMBERS):
-        values = cells.dropna().astype(np.float64)
+        values = cells.to_numpy(np.float64, na_value=np.nan)
+        values = values if required else values[~np.isnan(values)]
         infinite = np.unique(values[np.abs(values) > LARGEST])
         if len(infinite) > STRAY_SPELLINGS:
             return LeftOut(name, TOO_LARGE)
         if len(infinite):
             return Column(name, "number", False, tuple(str(value) for value in infinite))
         whole = pd.api.types.is_integer_dtype(dtype) or (
-            types == {decimal.Decimal} and bool((values == values.round()).all())
+            types == {decimal.Decimal} and bool((values == np.round(values)).all())
         )
         return _infer_numbers(name, values, required, whole=whole)
     return LeftOut(name, f"holds values of type {dtype}, which is not supported")
@@ -182,26 +197,26 @@ def _infer_text(
         return LeftOut(name, f"has one value only ({counts.index[0]!r})")
     if isinstance(numbers, Reading):
         known = ~counts.index.isin(numbers.missing)
-        values = pd.Series(numbers.values[known].repeat(counts[known]))
+        values = numbers.values[known].repeat(counts.to_numpy()[known])
         whole = bool(counts.index[known].str.fullmatch(r"[+-]?\d+").all())
         found = _infer_numbers(name, values, required and not numbers.missing, whole=whole)
         if not isinstance(found, Column) or found.kind == "category":
             return found
         # what a CSV reader does not take for a missing number makes it read the column as text
-        odd = not numbers.missing <= NULL_SPELLINGS or bool(cells.astype("str").str.isspace().any())
+        odd = texts.blank or not numbers.missing <= NULL_SPELLINGS
         return replace(found, missing=tuple(sorted(numbers.missing)), text=odd or typed)
-    return _infer_words(name, cells, texts, required, markers)
+    return _infer_words(name, texts, required, markers)
 
 
 def _infer_words(
-    name: str, cells: pd.Series, texts: _Texts, required: bool, markers: frozenset[str]
+    name: str, texts: _Texts, required: bool, markers: frozenset[str]
 ) -> Column | LeftOut:
     """The kind of a column of texts that are not plain numbers."""
-    counts = texts.counts
-    words = pd.Series(counts.index, dtype="str")
-    if set(words.str.lower()) == {"true", "false"}:
+    counts, found = texts.counts, texts.numbers
+    if len(counts) <= _HEAD and {word.lower() for word in counts.index} == {"true", "false"}:
         return Column(name, "boolean", required)
-    found = texts.numbers or read_format(counts) or read_seconds(counts) or read_notation(counts)
+    if texts.digits:
+        found = found or read_format(counts) or read_seconds(counts) or read_notation(counts)
     if isinstance(found, str):
         return LeftOut(name, found)
     if isinstance(found, Reading):
@@ -215,22 +230,32 @@ def _infer_words(
     distinct = len(counts) / n_cells
     if NO_HEADING.fullmatch(name) and distinct > ROW_SHARE:
         return LeftOut(name, "has no heading and names the rows")
-    length = float((words.str.count(r"\s+") + 1).mean())
-    written = words.str.contains(r"\w").all()
-    if length >= WORDS_OF_TEXT and len(counts) > CODES_AT_MOST and distinct > 0.1 and written:
-        return Column(name, "text", required and not words.isin(NULL_SPELLINGS).any())
+    if len(counts) > CODES_AT_MOST and distinct > 0.1 and _are_sentences(counts.index):
+        return Column(name, "text", required and not counts.index.isin(NULL_SPELLINGS).any())
     if distinct > UNIQUE_SHARE and len(counts) > CODES_AT_MOST:
         return LeftOut(name, f"is an identifier ({len(counts)} values in {n_cells} rows)")
-    return _category(name, cells.fillna(""), markers)
+    return _category(name, counts, required, markers)
 
 
-def _category(name: str, cells: pd.Series, markers: Iterable[str]) -> Column:
-    """A category; the most frequent word that a CSV request cannot tell from "no value" is one."""
-    texts = cells.astype("str").str.strip()
-    words = texts[texts.isin(NULL_SPELLINGS - set(markers) - {""})]
-    level = str(words.mode()[0]) if len(words) else None
-    absent = texts.isin({""} if level else NULL_SPELLINGS & {"", *markers})
-    return Column(name, "category", not absent.any(), null_level=level)
+def _are_sentences(texts: pd.Index) -> bool:
+    words = texts.str.count(r"\s+") + 1
+    return bool(words.to_numpy().mean() >= WORDS_OF_TEXT and texts.str.contains(r"\w").all())
+
+
+def _category(name: str, counts: pd.Series, required: bool, markers: frozenset[str]) -> Column:
+    """A category; the most frequent word that a CSV request cannot tell from "no value" is one.
+
+    Args:
+        name: heading.
+        counts: rows of each text, stripped, but for the empty one.
+        required: no cell is empty.
+        markers: see `missing_markers`.
+    """
+    null_words = counts[counts.index.isin(NULL_SPELLINGS)]
+    levels = sorted((-n_rows, word) for word, n_rows in null_words.items() if word not in markers)
+    if levels:
+        return Column(name, "category", required, null_level=str(levels[0][1]))
+    return Column(name, "category", required and null_words.empty)
 
 
 def _date(name: str, required: bool, moments: pd.Series) -> Column:
@@ -239,32 +264,31 @@ def _date(name: str, required: bool, moments: pd.Series) -> Column:
 
 
 def _infer_numbers(
-    name: str, values: pd.Series, required: bool, *, whole: bool
+    name: str, values: np.ndarray, required: bool, *, whole: bool
 ) -> Column | LeftOut:
     """Numbers, unless they are dates, or whole and row numbers, identifiers or codes."""
     if required and values.min() == values.max():
         return LeftOut(name, f"has one value only ({values.min():g})")
-    if notation := number_format(name, values.to_numpy()):
-        dates = pd.Series(np.unique(values.to_numpy()))
+    if notation := number_format(name, values):
+        dates = pd.Series(np.unique(values))
         moments = np.unique(read_dates(dates, Column("", "date", notation=notation), False)[0])
         return replace(_date(name, required, pd.Series(moments)), notation=notation)
     if not whole:
         return Column(name, "number", required)
-    distinct = np.unique(values.to_numpy())
+    distinct, n_rows = np.unique(values, return_counts=True)
     if NO_HEADING.fullmatch(name) and len(distinct) > ROW_SHARE * len(values):
         return LeftOut(name, "has no heading and numbers the rows")
     if len(distinct) == len(values) > CODES_AT_MOST:
         counted = distinct[-1] - distinct[0] == len(values) - 1
         if counted or _OF_ROWS.fullmatch(name):
             return LeftOut(name, f"is an identifier ({len(values)} values in {len(values)} rows)")
-    return Column(name, "category" if _are_codes(values, distinct) else "number", required)
+    return Column(name, "category" if _are_codes(distinct, n_rows) else "number", required)
 
 
-def _are_codes(values: pd.Series, distinct: np.ndarray) -> bool:
+def _are_codes(distinct: np.ndarray, n_rows: np.ndarray) -> bool:
     """Few integers, each in many rows, none of them zero, far apart: codes, not counts."""
     if not 3 <= len(distinct) <= CODES_AT_MOST or distinct[0] <= 0:
         return False
     step = math.gcd(*(int(value) for value in distinct))
     span = (distinct[-1] - distinct[0]) / step + 1
-    frequent = values.value_counts().min() >= ROWS_PER_CODE
-    return bool(frequent and span > 3 * len(distinct))
+    return bool(n_rows.min() >= ROWS_PER_CODE and span > 3 * len(distinct))

@@ -21,6 +21,7 @@ from tabular.table.notations.words import NULL_WORDS
 
 HOLDOUT_SHARE = 0.2
 MOST_TEXTS = 100_000  # hashed at once
+_OF_NOTHING = pd.util.hash_array(np.array([""], dtype=object))[0]
 
 ROW_HASH = "__row_hash__"
 """Index of `holdout.parquet` and column of `training_rows.parquet`: tells what was seen."""
@@ -89,7 +90,7 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
     ]
     read = read_cells(frame, noted, as_text=True)
     values = {c.name: read.typed[c.name] for c in noted if not read.unreadable[c.name].all()}
-    cells: dict[str, np.ndarray] = {}
+    cells, waiting = dict[str, np.ndarray](), 0
     texts: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # codes and distinct ones of each column
     for name in sorted(frame.columns, key=str):
         column = values.get(name, frame[name])
@@ -98,8 +99,9 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[Column] = ()) -> Hashes:
             continue
         codes, distinct = pd.factorize(column, use_na_sentinel=False)
         texts[str(name)] = codes, np.asarray(distinct, dtype=object)
-        if sum(len(distinct) for _, distinct in texts.values()) > MOST_TEXTS:
-            cells, texts = cells | _hash_texts(texts), {}
+        waiting += len(distinct)
+        if waiting > MOST_TEXTS:
+            cells, texts, waiting = cells | _hash_texts(texts), {}, 0
     in_order = dict(sorted((cells | _hash_texts(texts)).items()))
     rows = pd.util.hash_pandas_object(pd.DataFrame(in_order, frame.index, copy=False), index=False)
     return rows.to_numpy()
@@ -128,7 +130,7 @@ def _hash_cells(cells: pd.Series) -> np.ndarray:
             moments = _hash_moments(pd.Series(texts.where(dates)))
             hashes = np.where(dates, moments, hashes)
     else:
-        numeric, hashes = cells, np.repeat(pd.util.hash_array(np.array([""], object)), len(cells))
+        numeric, hashes = cells, _OF_NOTHING
     values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
     of_values = pd.util.hash_array(values + 0.0)  # -0.0 is 0.0
     return np.where(np.isnan(values), hashes, of_values)
@@ -136,9 +138,8 @@ def _hash_cells(cells: pd.Series) -> np.ndarray:
 
 def _hash_moments(cells: pd.Series) -> np.ndarray:
     moments = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce").dt.as_unit("us")
-    empty = pd.util.hash_array(np.array([""], dtype=object))[0]
     hashes = pd.util.hash_array(moments.astype("int64").to_numpy())
-    return np.where(moments.isna(), empty, hashes)
+    return np.where(moments.isna(), _OF_NOTHING, hashes)
 
 
 def split_rows(

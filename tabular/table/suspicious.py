@@ -115,12 +115,14 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
     numeric = cells.dtype.kind in "iuf"
     if numeric and not _are_whole(cells):
         return None
-    rows, n_rows = None, len(cells)
+    rows = None
     if isinstance(cells.dtype, pd.StringDtype):
         rows, distinct = pd.factorize(cells)
-        cells = pd.Series([*distinct, None], dtype="str")  # the last of rows without a text
-    if not FEWEST_VALUES <= cells.nunique() <= n_rows / FEWEST_OF_A_VALUE:
+    n_values = cells.nunique() if rows is None else len(distinct)
+    if not FEWEST_VALUES <= n_values <= len(cells) / FEWEST_OF_A_VALUE:
         return None
+    if rows is not None:
+        cells = pd.Series([*distinct, None], dtype="str")  # the last of rows without a text
     if not numeric:
         cells = cells.where(cells.astype("str").str.strip() != "")
     number = pd.to_numeric(cells, errors="coerce")
@@ -153,7 +155,9 @@ def _pairs(cells: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None
 
 def _are_whole(numbers: pd.Series) -> bool:
     """Whether all numbers that are there are whole; most others are known by the first."""
-    return all(bool((some.dropna() % 1 == 0).all()) for some in (numbers[:100], numbers))
+    values = numbers.to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):  # of infinity
+        return all(((some % 1 == 0) | np.isnan(some)).all() for some in (values[:100], values))
 
 
 def _alike(

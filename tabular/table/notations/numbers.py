@@ -28,7 +28,7 @@ _LIKE_ENOUGH = 0.8  # of the distinct texts
 _HEAD = 200
 _MARKED = 10  # different numbers with a mark between thousands, beside others without one
 _ONE_MARK_IN_THREES = r"^[1-9]\d{0,2}[.,]\d{3}$"
-_LEADING_ZERO = r"^0[0-9]"
+_LEADING_ZERO, _CODE = r"^0[0-9]", r"^0[0-9]+$"
 TOO_LARGE = f"holds numbers beyond {LARGEST:.2g}, with which no model computes"
 
 
@@ -40,18 +40,18 @@ def read_plain(counts: pd.Series) -> Reading | str | None:
     """
     if counts.empty:
         return None
-    texts = pd.Series(counts.index, dtype="str")
-    values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    texts = pa.array(counts.index, pa.string())
+    values = parse_numbers(counts.index.to_series(), "")
     missing = strays(counts, np.isnan(values))
-    if missing is None or texts.str.fullmatch(r"0[0-9]+").any():
+    if missing is None or pc.any(pc.match_substring_regex(texts, _CODE)).as_py():
         return None  # words, or written like codes
     infinite = np.abs(values) > LARGEST
     if len(np.unique(np.abs(values[infinite]))) > STRAY_SPELLINGS:
         return TOO_LARGE
-    missing |= {*texts[infinite]}
-    if missing == {*texts}:
+    missing |= {*counts.index[infinite]}
+    if len(missing) == len(counts):
         return None
-    written = pa.array(texts[~texts.isin(missing)], pa.string())
+    written = texts.filter(pa.array(~(np.isnan(values) | infinite)))
     if are_grouped(written[:_HEAD]) and are_grouped(written):
         return None  # by a point, see `read_notation`
     return Reading("", values, missing)

@@ -1,5 +1,6 @@
 """Words among numbers or dates that mean "no value"."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ NULL_WORDS = frozenset(
 )
 """Words that mean "no value", in lower case."""
 
-_NO_DATE = r"nat|never|0+[-/.]0+[-/.]0+(?:[ t]00:00(?::00)?(?:\.0+)?)?"
+_NO_DATE = re.compile(r"nat|never|0+[-/.]0+[-/.]0+(?:[ t]00:00(?::00)?(?:\.0+)?)?")
 
 STRAY_SHARE = 0.05  # other words are read as missing if they are at most so many of the cells
 STRAY_SPELLINGS = 3
@@ -43,9 +44,12 @@ def strays(counts: pd.Series, unread: np.ndarray) -> frozenset[str] | None:
         return frozenset()
     if unread.all():
         return None
-    spelled = counts[unread]
-    words = spelled.index.str.lower()
-    others = spelled[~(words.isin(NULL_WORDS) | words.str.fullmatch(_NO_DATE))]
-    if len(others) > STRAY_SPELLINGS or others.sum() > STRAY_SHARE * counts.sum():
-        return None
-    return frozenset(spelled.index)
+    spelled = counts.index[unread]
+    others = list[int]()
+    for text, n_rows in zip(spelled, counts.to_numpy()[unread], strict=True):
+        word = text.lower()
+        if word not in NULL_WORDS and not _NO_DATE.fullmatch(word):
+            others.append(n_rows)
+            if len(others) > STRAY_SPELLINGS:
+                return None
+    return None if sum(others) > STRAY_SHARE * counts.sum() else frozenset(spelled)

@@ -16,9 +16,11 @@ import pytest
 from mlflow import MlflowClient
 
 from tabular.jobs.preparation import Prepared, prepare
+from tabular.search import rungs as of_rows
 from tabular.search.cross_validation import Task, Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, Goal, ranked, search
+from tabular.search.rungs import rungs_of, search_rungs
 from tabular.search.spark import SparkEngine
 from tabular.search.workers import Engine, Processes
 from tests.conftest import ROOT, Store
@@ -91,6 +93,22 @@ def test_the_trials_are_those_of_worker_processes(
     with SparkEngine(folds, 2) as engine:
         assert engine._context.master == cluster.url
         assert_identical(list(searched(engine, iris)), local)
+
+
+@pytest.mark.spark
+def test_on_rungs_too_the_trials_are_those_of_worker_processes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LARGE": 300, "FEWEST_ROWS": 20, "FEWEST_OF_CLASS": 1}.items():
+        monkeypatch.setattr(of_rows, name, value)
+    table = prepare("breast_cancer", "", seed=0, say=lambda line: None)
+    rungs, goal = rungs_of(table.folds, seed=3), Goal(FAMILIES[2:], "log_loss", seed=7)
+    trials = []
+    for engine in (SparkEngine(rungs[-1], 2), Processes(rungs[-1], 2)):
+        with engine:
+            trials.append(list(search_rungs(rungs, engine, Budget(4), goal)))
+    assert {trial.rows for trial in trials[0]} == {len(rung.y) for rung in rungs}
+    assert_identical(*trials)
 
 
 @pytest.mark.spark
