@@ -255,7 +255,8 @@ def test_a_sweep_on_the_cluster_ends_with_a_registered_version(
 def test_without_pyspark_the_command_that_installs_it_is_named(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pyspark", None)  # as if it were not installed
+    for name in ("pyspark", "pyspark.sql"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     with pytest.raises(BadInput, match=r"pip install -r requirements-spark\.txt"):
         sweep.main(["--engine", "spark"])
     assert not MlflowClient().search_runs([experiment_of(store)])
