@@ -23,6 +23,7 @@ from urllib3 import Retry
 
 from steps import train
 from tabular.gate.prove import free_port
+from tabular.jobs import promote as promotion
 from tabular.store import production
 from tests.catalog import use_catalog
 from tests.tables import mixed_table
@@ -127,6 +128,12 @@ def use_registry(kind: str, store: Store, patch: pytest.MonkeyPatch) -> None:
         patch.setenv("MLFLOW_REGISTRY_URI", store.uri.replace("sqlite:", "catalog:", 1))
 
 
+@pytest.fixture
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the model server, whose proof has tests of its own."""
+    monkeypatch.setattr(promotion, "prove", lambda *_: None)
+
+
 @pytest.fixture(params=["stages", pytest.param("aliases only", marks=pytest.mark.slow)])
 def with_or_without_stages(
     request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -134,7 +141,12 @@ def with_or_without_stages(
     use_registry(request.param, store, monkeypatch)
 
 
-@pytest.fixture(params=["stages", "aliases only", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=[
+        "stages",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("aliases only", "server")),
+    ]
+)
 def each_registry(
     request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> str:

@@ -258,6 +258,7 @@ def test_a_document_s_commands_do_what_it_says(
 
 
 @pytest.mark.spark
+@pytest.mark.xdist_group("spark")
 @pytest.mark.parametrize("document", having("spark"))
 def test_its_commands_on_a_cluster(
     document: Path, clones: Clones, reader: Reader, tmp_path: Path

@@ -35,10 +35,12 @@ from tests.random_requests import ANYTHING, NUMERIC, PLAIN, documents, rows
 from tests.serving_requests import CSV, IRIS_ROW, JSON, PARQUET, clean
 from tests.tables import MIXED_ROW, mixed_table
 
+pytestmark = pytest.mark.xdist_group("servers")  # of iris and of mixed, started once
+
 FEW = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-MANY = settings(FEW, max_examples=4000)
+MANY = settings(FEW, max_examples=2000)
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))  # to all models of several together
 CLOSE = 1e-12
 

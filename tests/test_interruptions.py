@@ -26,7 +26,7 @@ from tests.conftest import ROOT, Store, tracking_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-KILLS, ROUNDS, AT_ONCE = 50, 20, 8
+KILLS, ROUNDS, AT_ONCE = 30, 10, 8
 
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__, "psycopg"])

@@ -42,6 +42,9 @@ VERSION = "### What a version's run carries"
 SIDE_FILE = "Rows that could not be scored go to a side file, `<output>.rejected.<ending>`:"
 
 
+pytestmark = pytest.mark.xdist_group("life")  # one life, in one process
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of run.

@@ -42,7 +42,7 @@ def test_sigterm_is_an_exit_that_one_right_after_it_does_not_disturb() -> None:
     assert (left.value.code, ended) == (143, ["closed"])
 
 
-@pytest.mark.parametrize("module", ["tabular.process", "mlflow.version", "sklearn", "optuna"])
+@pytest.mark.parametrize("module", ["tabular.process", "mlflow.version", "optuna"])
 def test_ctrl_c_during_the_imports_is_one_word(store: Store, module: str) -> None:
     environment = store.environment | {"PYTHONPROFILEIMPORTTIME": "1"}
     with subprocess.Popen(
@@ -97,8 +97,15 @@ def test_commands_that_begin_together_in_an_empty_folder_all_succeed(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["the step begins", "  t003", "iris version"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGTERM, "the step begins"),
+        (signal.SIGKILL, "  t003"),
+        (signal.SIGTERM, "  t003"),
+        (signal.SIGKILL, "iris version"),
+    ],
+)
 def test_with_mlflow_run_its_step_and_workers_end_and_the_run_is_closed(
     store: Store, moment: str, number: signal.Signals
 ) -> None:

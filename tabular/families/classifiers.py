@@ -33,6 +33,7 @@ NEIGHBORS_ROWS = 20_000  # it keeps every row and compares each new one with all
 MLP_ROW_PASSES = 600_000  # rows times epochs
 MANY_ROWS = 10_000  # below, the tenth that early stopping sets aside is missed in the fit
 SOME_ROWS = 2_000  # from here on the points that were best for LightGBM and CatBoost differ
+FEW_CLASSES = 3  # above, CatBoost grows half as many trees: it takes a time for each class
 FEW_ROWS = 200  # below, 300 trees would be most of the time of a search
 
 Form = Literal["trees", "dense", "sparse"]
@@ -120,9 +121,9 @@ def _lightgbm_space(shape: Shape) -> Space:
 
 
 def _catboost_space(shape: Shape) -> Space:
-    some = shape.n_rows >= SOME_ROWS
+    some, several = shape.n_rows >= SOME_ROWS, shape.n_classes > FEW_CLASSES
     space: Space = {
-        "learning_rate": Range(0.03, 0.3, first=0.1 if some else 0.06),
+        "learning_rate": Range(0.03, 0.3, first=0.12 if several else 0.1 if some else 0.06),
         "depth": Range(3, 8, first=6 if some else 5),
         "l2_leaf_reg": Range(0.5, 30, first=3.0),
         "random_strength": OneOf(1.0, 0.0, 3.0),
@@ -157,6 +158,7 @@ CLASSIFIERS: dict[str, Classifier] = {
     "catboost": Classifier(
         CatBoost,
         space=_catboost_space,
+        fixed=lambda shape: {"iterations": 150 if shape.n_classes > FEW_CLASSES else 300},
         affordable=lambda shape: shape.n_classes <= 10,
         form="trees",
         package="catboost",

@@ -231,6 +231,16 @@ def test_the_proof_is_of_given_rows_and_of_missing_and_unseen_values(rare: Datas
     assert proof == {"proved": True, "rows": rows + 20, "largest_difference": 0.0}
 
 
+def test_the_proof_of_a_wide_table_changes_many_columns_at_once(
+    rare: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaging, "MOST_PROVED_CELLS", 2 * len(rare.columns))
+    proof = prove(fitted(rare, "logistic_regression"), rare)
+    given = packaging.ONE_BY_ONE
+    assert proof["proved"]
+    assert proof["rows"] == given + 6 + packaging.ONE_BY_ONE
+
+
 def test_what_answers_differently_is_not_proved(
     rare: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

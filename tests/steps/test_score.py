@@ -19,7 +19,7 @@ from steps import run_step, score
 from tabular.jobs.score import side_path
 from tests.conftest import ROOT, Store
 
-KILLS = 20
+KILLS = 12
 ROWS = 1_000_000
 OUTPUTS = ("scored.csv", "scored")  # a file and a folder are moved in place differently
 

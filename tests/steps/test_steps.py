@@ -11,7 +11,6 @@ import pytest
 from mlflow import MlflowClient
 
 from steps import main, promote, rollback, train
-from tabular.jobs import promote as promotion
 from tests.conftest import Store
 from tests.tables import mixed_table
 
@@ -88,6 +87,7 @@ def test_the_holdout_can_be_read_again_and_scores_as_logged(store: Store, mixed:
     assert hits == pytest.approx(metrics["holdout_accuracy"])
 
 
+@pytest.mark.usefixtures("unproven")
 def test_main_goes_from_nothing_to_production(store: Store, mixed: str, capsys: Any) -> None:
     main.main(["--data", mixed, "--target", "label", "--trials", "2", "--jobs", "1"])
     assert MlflowClient().get_model_version_by_alias("mixed", "champion").version == 1
@@ -96,10 +96,8 @@ def test_main_goes_from_nothing_to_production(store: Store, mixed: str, capsys: 
     assert set(answer["prediction"]) <= {"yes", "no"}
 
 
-def test_promote_is_a_cycle_that_ends_where_it_is(
-    store: Store, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(promotion, "prove", lambda *_: None)  # it has tests of its own
+@pytest.mark.usefixtures("unproven")
+def test_promote_is_a_cycle_that_ends_where_it_is(store: Store, capsys: Any) -> None:
     for cost in ("0.0001", "10"):
         train.main(["--C", cost])
     promote.main(["--version", "1"])

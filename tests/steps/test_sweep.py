@@ -15,6 +15,7 @@ from tabular.errors import BadInput
 from tabular.jobs import sweep as sweeping
 from tabular.store import trials as tracking
 from tests.conftest import Store
+from tests.snapshots import once
 from tests.tables import mixed_table
 
 
@@ -93,7 +94,7 @@ def test_a_sweep_of_something_else_is_not_continued(
     store: Store, changed: list[str], words: str, capfd: Any
 ) -> None:
     options = ["--classifiers", "k_neighbors", "--jobs", "1"]
-    sweep.main(["--trials", "1", *options])
+    once(sweep.main, ("--trials", "1", *options))
     [parent] = [
         r for r in mlflow.search_runs(output_format="list") if "best_child_run_id" in r.data.tags
     ]

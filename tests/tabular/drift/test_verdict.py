@@ -223,10 +223,10 @@ def test_the_detectable_shift_is_found_at_least_four_times_in_five() -> None:
         DriftRule(level=0.05 / 20, min_psi=0),
         CurrentPredictions(np.empty(0, dtype=int), None, None),
     )
-    hits = 0
+    hits, answers = 0, reference().answers
     for repetition in range(100):
         typed = pd.DataFrame({"x": rng.normal(size=2500)})
-        profile = Profile(profile_columns(typed, columns, seed=repetition), reference().answers)
+        profile = Profile(profile_columns(typed, columns, seed=repetition), answers)
         now = pd.DataFrame({"x": rng.normal(shift, 1, 200)})
         readable = pd.DataFrame({"x": np.zeros(200, dtype=bool)})
         hits += compare_with_profile(profile, now, readable, none, rule).verdict == "drift"

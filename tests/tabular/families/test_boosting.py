@@ -13,7 +13,7 @@ import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from custom_model.served.trust import load_pipeline
-from steps import train
+from steps import sweep, train
 from tabular.errors import BadInput
 from tabular.families import boosting
 from tabular.families.classifiers import (
@@ -30,6 +30,7 @@ from tabular.models.load import load_model
 from tabular.recipe.calibration import learn
 from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe
+from tabular.search import workers
 from tabular.search.cross_validation import Task, evaluate_configuration
 from tabular.search.workers import Processes
 from tests.conftest import Store
@@ -170,3 +171,16 @@ def test_an_absent_package_is_one_sentence_and_no_family(
         f"{classifier} needs the package absent_package; "
         "pip install -r requirements-boosting.txt installs it"
     )
+
+
+def test_what_cannot_be_fitted_where_a_search_evaluates_is_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(workers, "installed", lambda: ["naive_bayes"])
+    options = ["--trials", "2", "--jobs", "1", "--classifiers"]
+    sweep.main([*options, "k_neighbors,naive_bayes"])
+    printed = capsys.readouterr().out
+    assert "Left out, as the Spark executors lack its package: k_neighbors." in printed
+    assert "t001 naive_bayes" in printed
+    with pytest.raises(BadInput, match="the Spark executors lack the package of k_neighbors"):
+        sweep.main([*options, "k_neighbors"])

@@ -58,9 +58,11 @@ def test_words_are_many_where_texts_are_long_and_two_hundred_words_recur() -> No
     assert many == {"many words", "many words, in a fold few", "only texts", "two texts"}
 
 
-@pytest.mark.parametrize("most", [texts.MOST_WORDS, 500])
 @pytest.mark.parametrize("form", ["trees", "dense", "sparse"])
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    ("table", "most"),
+    [*((table, texts.MOST_WORDS) for table in TABLES), ("only texts", 500), ("two texts", 500)],
+)
 def test_a_fold_is_what_the_preprocessor_of_its_rows_makes(
     table: str, form: Form, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

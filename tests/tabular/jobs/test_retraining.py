@@ -21,12 +21,18 @@ from tabular.store import production
 from tabular.store.trials import WARM_START, read_members, read_trials
 from tabular.table.dataset import Dataset, load_dataset, make_dataset
 from tests.conftest import Store
+from tests.snapshots import once
 
 SEARCH = ["--classifiers", "logistic_regression,naive_bayes", "--jobs", "1"]
 
 
 def to_production(version: int) -> None:
     production.put_forward("iris", version, reason="a test", by="a test")
+
+
+def make_champion() -> None:
+    train.main([])
+    to_production(1)
 
 
 def sweeps() -> list[mlflow.entities.Run]:
@@ -130,8 +136,7 @@ def with_another_column(_: Dataset) -> Dataset:
 def test_a_champion_whose_recipe_cannot_be_taken_is_one_line(
     store: Store, change: Callable[[Dataset], Dataset], reason: str
 ) -> None:
-    train.main([])
-    to_production(1)
+    once(make_champion)
     champion = champion_of("iris")
     lines: list[str] = []
     dataset = change(load_dataset("iris"))

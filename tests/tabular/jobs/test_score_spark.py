@@ -24,6 +24,7 @@ from tests.tables import mixed_table
 
 pytestmark = [
     pytest.mark.spark,
+    pytest.mark.xdist_group("spark"),
     pytest.mark.skipif(not importlib.util.find_spec("pyspark"), reason="no PySpark"),
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:pyspark.*"),

@@ -32,7 +32,7 @@ def test_a_wide_table_is_measured_on_its_most_telling_columns() -> None:
     dataset = make_dataset(
         frame.assign(y=np.where(frame["c7"] > 0, "a", "b")), "y", name="t", source="t"
     )
-    pipeline = make_model(dataset.columns, "random_forest", {"n_estimators": 50}, seed=0)
+    pipeline = make_model(dataset.columns, "random_forest", {"n_estimators": 10}, seed=0)
     pipeline.fit(dataset.expanded, dataset.codes)
     importance = column_importance(
         lambda typed: pipeline.predict_proba(expand(typed, dataset.columns)),

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from steps import sweep
+from tabular.errors import BadInput
 from tabular.jobs.preparation import Prepared, prepare
 from tabular.search import rungs as of_rows
 from tabular.search.cross_validation import Task, Trial
@@ -26,8 +28,7 @@ from tabular.search.workers import Engine, Processes
 from tests.conftest import ROOT, Store
 from tests.spark_cluster import Cluster, children, forget_the_jvm, standalone_cluster
 
-if TYPE_CHECKING:
-    from pathlib import Path
+pytestmark = pytest.mark.xdist_group("spark")
 
 ENDLESS = Task(0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0)
 FAMILIES = ["logistic_regression", "hist_gradient_boosting", "naive_bayes", "k_neighbors"]
@@ -252,19 +253,10 @@ def test_a_sweep_on_the_cluster_ends_with_a_registered_version(
 
 
 def test_without_pyspark_the_command_that_installs_it_is_named(
-    store: Store, tmp_path: "Path"
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pyspark.py").write_text("raise ImportError('as if it were not installed')")
-    env = store.environment | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "steps.sweep", "--engine", "spark"],
-        cwd=store.folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert "pip install -r requirements-spark.txt" in ended.stderr
+    for name in ("pyspark", "pyspark.sql"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    with pytest.raises(BadInput, match=r"pip install -r requirements-spark\.txt"):
+        sweep.main(["--engine", "spark"])
     assert not MlflowClient().search_runs([experiment_of(store)])
