@@ -17,7 +17,15 @@ from tabular.jobs.promote import promote
 from tabular.store import production
 from tests.conftest import Store
 from tests.tables import mixed_table
-from tests.tabular.jobs.test_promote import BEST, back, go, refused, state, train_iris
+from tests.tabular.jobs.test_promote import (
+    BEST,
+    back,
+    go,
+    refused,
+    state,
+    train_iris,
+    train_versions,
+)
 
 pytestmark = pytest.mark.usefixtures("with_or_without_stages")
 
@@ -83,7 +91,7 @@ def test_a_champion_of_another_maker_is_compared_kept_and_gone_back_to(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     register_foreign()
-    train_iris(1.0)
+    train_versions(1.0)
     said: list[str] = []
     options: dict[str, Any] = {"version": 0, "force": False, "dry_run": True}
     outcome = promote(model_name="iris", rule=BEST, say=said.append, **options)
@@ -123,7 +131,7 @@ def test_versions_of_other_classes_are_promoted_by_force_alone(store: Store) -> 
 @pytest.mark.usefixtures("unproven")
 def test_a_champion_of_another_maker_with_other_classes_is_not_compared() -> None:
     register_foreign(spelled="Iris-{}")
-    train_iris(1.0)
+    train_versions(1.0)
     with pytest.raises(BadInput, match="their classes differ"):
         go()
 
