@@ -38,8 +38,9 @@ from tabular.jobs.preparation import Prepared, prepare
 from tabular.jobs.score import write_scored
 from tabular.models.batches import added_columns
 from tabular.models.load import open_model
+from tabular.recipe.finish import finish
 from tabular.recipe.fit import fit
-from tabular.recipe.recipe import as_it_is, finish
+from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.table.dataset import Dataset, make_dataset
 from tabular.table.files import open_table

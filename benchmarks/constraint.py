@@ -17,8 +17,8 @@ from joblib import Parallel, delayed
 
 from custom_model.served.columns import Column
 from tabular.errors import BadInput
+from tabular.recipe.finish import finish
 from tabular.recipe.fit import fit
-from tabular.recipe.recipe import finish
 from tabular.search.cross_validation import Task, evaluate_configuration
 from tabular.search.folds import Folds
 from tabular.stats.constraint import read_constraint

@@ -18,8 +18,8 @@ import numpy as np
 from tabular.families.classifiers import affordable
 from tabular.families.space import shape_of
 from tabular.jobs.preparation import prepare
+from tabular.recipe.finish import finish
 from tabular.recipe.fit import fit
-from tabular.recipe.recipe import finish
 from tabular.search.loop import Budget, Goal, pool, search
 from tabular.search.workers import InProcess
 from tabular.stats.compute import predicted

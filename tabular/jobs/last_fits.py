@@ -17,8 +17,9 @@ from tabular.families.classifiers import CLASSIFIERS
 from tabular.jobs.plan import Plan
 from tabular.jobs.preparation import Prepared, sampled
 from tabular.jobs.timing import Timing
+from tabular.recipe.finish import finish
 from tabular.recipe.fit import assemble, fit, fit_members
-from tabular.recipe.recipe import Recipe, as_it_is, finish
+from tabular.recipe.recipe import Recipe, as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
 from tabular.search.stopping import TimeUp, time_limit

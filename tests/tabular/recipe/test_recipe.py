@@ -18,7 +18,8 @@ from tabular.jobs.preparation import prepare
 from tabular.recipe import calibration, ensemble, threshold
 from tabular.recipe.cross_fitting import cross_fitted
 from tabular.recipe.ensemble import MEMBERS
-from tabular.recipe.recipe import as_it_is, finish
+from tabular.recipe.finish import finish
+from tabular.recipe.recipe import as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.loop import pool
 from tabular.stats.compute import compute_metric, compute_metrics
@@ -140,6 +141,18 @@ def test_overconfident_proba_are_calibrated_and_right_ones_are_not() -> None:
     right = np.clip(recipe.calibrator.predict_proba(wrong), 1e-6, 1)
     (again,) = finished([trial(0, right, "log_loss")], "log_loss")
     assert not again.method
+
+
+def test_weighted_classes_are_calibrated_where_a_threshold_undoes_the_weights() -> None:
+    right = proba_with(3.0, 3)
+    weighted = right * np.array([1, 9])  # as a classifier with balanced class weights has them
+    weighted /= weighted.sum(axis=1, keepdims=True)
+    (recipe,) = finished([trial(0, weighted)])
+    (alone,) = finished([trial(0, right)])
+    assert recipe.method
+    assert recipe.threshold != 0.5
+    assert recipe.metrics["log_loss"] < alone.metrics["log_loss"] + 0.01
+    assert recipe.metrics["f1_macro"] > alone.metrics["f1_macro"] - 0.01
 
 
 def test_sets_of_a_calibrated_recipe_are_made_from_what_it_will_answer() -> None:

@@ -10,7 +10,7 @@ from custom_model.served.columns import Column
 from tabular.families.classifiers import CLASSIFIERS, can_weigh
 from tabular.families.pipeline import fit_model, make_model
 from tabular.recipe import calibration, ensemble, threshold
-from tabular.recipe.recipe import finish
+from tabular.recipe.finish import finish
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
 from tabular.stats.compute import compute_metrics
