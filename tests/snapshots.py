@@ -23,6 +23,7 @@ _made: dict[tuple[Hashable, ...], tuple[Path, Path]] = {}
 def once(make: Callable[..., object], *arguments: Hashable) -> None:
     """Calls `make` to fill the empty store of a test, or does again what its first call left."""
     store = Path(mlflow.get_tracking_uri().removeprefix("sqlite:///")).parent
+    assert not (store / "artifacts").exists(), "what was there before would be kept with it"
     key = (make, *arguments)
     if key in _made:
         _fill(store, *_made[key])

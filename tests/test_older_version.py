@@ -98,9 +98,10 @@ def test_it_is_compared_and_rolled_back_to(expected: dict[str, Any]) -> None:
     train.main(["--data", "mixed.csv", "--target", "label", "--C", "0.5"])
     said: list[str] = []
     outcome = promote(
-        model_name="mixed", rule=Rule(), version=2, force=True, dry_run=False, say=said.append
+        model_name="mixed", rule=Rule(), version=2, force=True, dry_run=True, say=said.append
     )
     assert (outcome.version, outcome.moved) == (2, True)
+    production.put_forward("mixed", 2, reason=outcome.reason, by="tests")
     value = expected["metrics"]["holdout_f1_macro"]
     assert f"against {value:.4f} on 48 rows" in outcome.reason
     assert rollback(model_name="mixed", say=said.append).version == 1

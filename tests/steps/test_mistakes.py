@@ -1,8 +1,6 @@
 """One line for every mistake, and nothing left behind."""
 
 import importlib
-import subprocess
-import sys
 from typing import Any
 
 import mlflow
@@ -47,18 +45,6 @@ MISTAKES: list[tuple[str, list[str], list[str]]] = [
 ]
 
 
-def run_module(store: Store, step: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as MLproject has it."""
-    return subprocess.run(
-        [sys.executable, "-m", f"steps.{step}", *arguments],
-        cwd=ROOT,
-        env=store.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def mistaken(store: Store, step: str, arguments: list[str], capfd: Any) -> str:
     """What a command that ends with exit code 2 and leaves nothing behind says."""
     module = importlib.import_module(f"steps.{step}")
@@ -99,13 +85,6 @@ def test_a_table_that_cannot_be_learned_from_ends_in_one_line(
     (store.folder / "t.csv").write_text(content)
     arguments = ["--data", str(store.folder / "t.csv"), "--target", "y"]
     assert words in mistaken(store, "train", arguments, capfd)
-
-
-def test_a_mistake_ends_the_process_with_exit_code_2(store: Store) -> None:
-    ended = run_module(store, "train", "--data", "irs")
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: data 'irs' not found")
-    assert ended.stderr.count("\n") == 1
 
 
 def test_a_run_that_fails_midway_is_closed_and_registers_nothing(

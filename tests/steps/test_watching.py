@@ -1,13 +1,14 @@
 """`evaluate` and `monitor` as commands: what they print, and their exit codes."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steps import evaluate, monitor, run_step
-from tests.conftest import Store
-from tests.steps.test_mistakes import run_module
+from tests.conftest import ROOT, Store
 from tests.tables import mixed_table
 
 
@@ -40,8 +41,10 @@ def test_monitor_tells_by_its_exit_code(served: Store, tmp_path: Path, capsys: A
 
 def test_the_exit_code_is_that_of_the_process(served: Store, tmp_path: Path) -> None:
     mixed_table(400, seed=9).assign(amount=9.5).to_csv(tmp_path / "t.csv", index=False)
-    ended = run_module(
-        served, "monitor", "--model", "models:/mixed/Production", "--data", str(tmp_path / "t.csv")
-    )
+    command = [sys.executable, "-m", "steps.monitor", "--data", str(tmp_path / "t.csv")]
+    ended = subprocess.run(
+        [*command, "--model", "models:/mixed/Production"],
+        cwd=ROOT, env=served.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert ended.returncode == 3, ended.stderr
     assert ended.stderr == ""

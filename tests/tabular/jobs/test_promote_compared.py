@@ -14,9 +14,18 @@ from steps import train
 from tabular.errors import BadInput
 from tabular.gate.rules import Rule
 from tabular.jobs.promote import promote
+from tabular.store import production
 from tests.conftest import Store
 from tests.tables import mixed_table
-from tests.tabular.jobs.test_promote import BEST, back, go, refused, state, train_iris
+from tests.tabular.jobs.test_promote import (
+    BEST,
+    back,
+    go,
+    refused,
+    state,
+    train_iris,
+    train_versions,
+)
 
 pytestmark = pytest.mark.usefixtures("with_or_without_stages")
 
@@ -82,12 +91,13 @@ def test_a_champion_of_another_maker_is_compared_kept_and_gone_back_to(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     register_foreign()
-    train_iris(1.0)
+    train_versions(1.0)
     said: list[str] = []
-    options: dict[str, Any] = {"version": 0, "force": False, "dry_run": False}
+    options: dict[str, Any] = {"version": 0, "force": False, "dry_run": True}
     outcome = promote(model_name="iris", rule=BEST, say=said.append, **options)
     assert outcome.version == 2 and "against" in outcome.reason
     assert any("version 1 was trained on are not known" in line for line in said)
+    production.put_forward("iris", 2, reason=outcome.reason, by="tests")
     assert state() == ({"champion": 2, "previous": 1}, {1: "Archived", 2: "Production"})
     assert back().version == 1
     assert state()[0] == {"champion": 1}
@@ -121,7 +131,7 @@ def test_versions_of_other_classes_are_promoted_by_force_alone(store: Store) -> 
 @pytest.mark.usefixtures("unproven")
 def test_a_champion_of_another_maker_with_other_classes_is_not_compared() -> None:
     register_foreign(spelled="Iris-{}")
-    train_iris(1.0)
+    train_versions(1.0)
     with pytest.raises(BadInput, match="their classes differ"):
         go()
 

@@ -9,7 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.datasets import load_iris
 
 from steps import main, sweep, train
 from tabular.families.classifiers import CLASSIFIERS, nearest_params, space_of
@@ -179,19 +179,21 @@ def test_main_does_nothing_for_the_table_in_production_unless_it_is_forced(
 
 
 def test_another_table_or_purpose_is_a_reason_to_sweep(store: Store) -> None:
-    sweep.main(["--data", "breast_cancer", "--trials", "1", "--classifiers", "naive_bayes"])
-    train.main(["--data", "breast_cancer", "--classifier", "naive_bayes"])
-    dataset = load_dataset("breast_cancer")
+    frame = load_iris(as_frame=True).frame[:100]  # two classes
+    frame.to_csv("two.csv", index=False)
+    data = ["--data", "two.csv", "--target", "target"]
+    sweep.main([*data, "--trials", "1", "--classifiers", "naive_bayes"])
+    train.main([*data, "--classifier", "naive_bayes"])
+    dataset = load_dataset("two.csv", "target")
     usual = (["", "f1_macro"], None, None)
-    made = "models:/breast_cancer/1"
+    made = "models:/two/1"
     assert is_made_of(made, dataset, *usual)
-    assert not is_made_of("models:/breast_cancer/2", dataset, *usual)  # of no sweep
-    assert not is_made_of("models:/breast_cancer/3", dataset, *usual)  # that is not there
+    assert not is_made_of("models:/two/2", dataset, *usual)  # of no sweep
+    assert not is_made_of("models:/two/3", dataset, *usual)  # that is not there
     assert not is_made_of("", dataset, *usual)
     assert not is_made_of(made, dataset, ["log_loss"], None, None)
     assert not is_made_of(made, dataset, usual[0], np.array([[0.0, 1.0], [2.0, 0.0]]), None)
     constraint = read_constraint("recall:0.8", dataset.labels)
     assert not is_made_of(made, dataset, usual[0], None, constraint)
-    frame = load_breast_cancer(as_frame=True).frame.rename(columns={"target": dataset.target})
-    fewer = make_dataset(frame[1:], dataset.target, name="breast_cancer", source="")
+    fewer = make_dataset(frame[1:], "target", name="two", source="")
     assert not is_made_of(made, fewer, *usual)

@@ -19,6 +19,13 @@ from tabular.search.cross_validation import Task, evaluate_configuration
 from tabular.search.workers import InProcess, Processes
 from tests.conftest import ROOT
 
+SMALL: dict[str, dict[str, Any]] = {
+    "random_forest": {"n_estimators": 10},
+    "extra_trees": {"n_estimators": 10},
+    "hist_gradient_boosting": {"max_iter": 10},
+    "mlp": {"max_iter": 20},
+}
+
 
 def test_a_configuration_that_takes_too_long_is_ended_and_the_others_go_on(iris: Prepared) -> None:
     folds = iris.folds
@@ -59,7 +66,9 @@ def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> N
 
 
 def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> None:
-    tasks = [Task(i, name, {}, "log_loss", 3) for i, name in enumerate(installed())]
+    tasks = [
+        Task(i, name, SMALL.get(name, {}), "log_loss", 3) for i, name in enumerate(installed())
+    ]
     folds = iris.folds
     with Processes(folds, 2) as engine:
         for task in tasks:
