@@ -145,7 +145,7 @@ def free_port() -> int:
 def _server(path: Path, folder: str) -> Iterator[str]:
     """What `mlflow models serve` runs, in a folder of its own and with nothing of this project."""
     port = free_port()
-    command, environment = scoring_server.get_cmd(str(path), port, "127.0.0.1", nworkers=1)
+    command, environment = scoring_server.get_cmd(str(path), port, nworkers=1)
     ours = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
     env = {key: value for key, value in environment.items() if key not in ours}
     env["PYTHONPATH"] = str(Path(folder, "hook"))
