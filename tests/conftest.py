@@ -18,6 +18,7 @@ import mlflow
 import pytest
 import requests
 from hypothesis import settings
+from mlflow.pyfunc import scoring_server
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
@@ -241,17 +242,24 @@ def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+@contextmanager
+def serving_model(uri: str, store: Store) -> Iterator[Server]:
+    """Runs what `mlflow models serve` runs, until the block ends."""
+    mlflow.set_tracking_uri(store.uri)
+    command, env = scoring_server.get_cmd(mlflow.artifacts.download_artifacts(uri))
+    with serving(f"{command} --port $MLFLOW_PORT", store.folder, env | store.environment) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def iris_server(served: Store) -> Iterator[Server]:
-    command = "mlflow models serve -m models:/iris/Production --env-manager local"
-    with serving(command, served.folder, served.environment) as server:
+    with serving_model("models:/iris/Production", served) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mixed_server(served: Store) -> Iterator[Server]:
-    command = "mlflow models serve -m models:/mixed/Production --env-manager local"
-    with serving(command, served.folder, served.environment) as server:
+    with serving_model("models:/mixed/Production", served) as server:
         yield server
 
 

@@ -73,6 +73,7 @@ def test_costs_decide_and_judge_everywhere(
     assert "1000 rows cost " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_weighted_table_counts_each_row_as_often_as_it_weighs(
     store: Store,
 ) -> None:

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.xdist_group("servers")  # of iris and of mixed, started
 FEW = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-MANY = settings(FEW, max_examples=2000)
+MANY = settings(FEW, max_examples=1000)
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))  # to all models of several together
 CLOSE = 1e-12
 

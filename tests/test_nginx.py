@@ -190,8 +190,10 @@ HALF_OPEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"], ids=["its address", "another"])
-@pytest.mark.parametrize("kind", HALF_OPEN)
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [*((kind, "127.0.0.1") for kind in HALF_OPEN), ("half a body, wrong token", "127.0.0.2")],
+)
 def test_a_crowd_without_a_token_costs_a_client_no_request(
     front: Front, kind: str, source: str
 ) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import ROOT, Store, tracking_server
 
 pytestmark = pytest.mark.slow
 
-TRIALS, KILLS = 8, 10
+TRIALS, KILLS = 8, 5
 SWEEP = [
     sys.executable, "-m", "steps.sweep", "--classifiers", "naive_bayes,k_neighbors",
     "--trials", str(TRIALS), "--register", "2",

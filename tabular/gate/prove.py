@@ -7,6 +7,7 @@ unpickled, and asked the same rows in every input format.
 import io
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import requests
+from mlflow.pyfunc import scoring_server
 
 from custom_model.packaging import to_request
 from tabular.errors import BadInput
@@ -141,20 +143,19 @@ def free_port() -> int:
 
 @contextmanager
 def _server(path: Path, folder: str) -> Iterator[str]:
-    """`mlflow models serve` in a folder of its own, with nothing of this repository but a hook."""
+    """What `mlflow models serve` runs, in a folder of its own and with nothing of this project."""
     port = free_port()
+    command, environment = scoring_server.get_cmd(str(path), port, nworkers=1)
     ours = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
-    env = {key: value for key, value in os.environ.items() if key not in ours}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
+    env = {key: value for key, value in environment.items() if key not in ours}
     env["PYTHONPATH"] = str(Path(folder, "hook"))
     log = Path(folder, "server.log")
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(path)]
-    command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "-w", "1"]
     started = time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=folder, env=env, stdout=out, stderr=out, start_new_session=True
-        )
+            [sys.executable, "-m", *shlex.split(command)],
+            cwd=folder, env=env, stdout=out, stderr=out, start_new_session=True,
+        )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
         while not _is_up(url):

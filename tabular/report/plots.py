@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn.calibration import CalibrationDisplay
@@ -27,7 +28,8 @@ BLUE, RED, ORANGE = "#3b6ea8", "#c44e52", "#e08214"
 def png(figure: Figure) -> bytes:
     """The picture as a PNG file."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.set_dpi(100)
+    FigureCanvasAgg(figure).print_png(buffer)  # `savefig` draws it twice
     return buffer.getvalue()
 
 

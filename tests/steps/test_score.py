@@ -20,7 +20,7 @@ from tabular.jobs.score import side_path
 from tests.conftest import ROOT, Store
 
 KILLS = 12
-ROWS = 1_000_000
+ROWS = 400_000
 OUTPUTS = ("scored.csv", "scored")  # a file and a folder are moved in place differently
 
 

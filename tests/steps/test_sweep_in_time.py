@@ -67,6 +67,7 @@ def test_a_sweep_whose_configurations_never_end_registers_a_simple_model(
     assert "on a sample of the rows" in swept(capsys, data=medium, target="label")
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_last_fit_never_ends_registers_what_was_fitted_on_a_sample(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_sweep_whose_last_fit_never_ends_registers_what_was_fitted_on_a_sample
     assert "on a sample of the rows" in printed
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_importance_never_ends_leaves_it_out(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_sample_has_rows_of_every_class(medium: str, monkeypatch: pytest.Monke
     assert few.dataset is table.dataset
 
 
+@pytest.mark.slow
 def test_where_the_last_fit_is_late_the_best_that_is_sure_to_be_in_time_is_registered(
     medium: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,9 +31,6 @@ def test_monitor_tells_by_its_exit_code(served: Store, tmp_path: Path, capsys: A
     mixed_table(400, seed=9).to_csv(tmp_path / "t.csv", index=False)
     assert code_of(model) == 0
     assert "fine: no drift in" in capsys.readouterr().out
-    mixed_table(400, seed=9).assign(amount=9.5).to_csv(tmp_path / "t.csv", index=False)
-    assert code_of(model) == 3
-    assert "drift: amount (values)" in capsys.readouterr().out
     mixed_table(12, seed=9).to_csv(tmp_path / "t.csv", index=False)
     assert code_of(model) == 4
     assert code_of(["--data", "irs"]) == 2
@@ -47,4 +44,5 @@ def test_the_exit_code_is_that_of_the_process(served: Store, tmp_path: Path) -> 
         cwd=ROOT, env=served.environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 3, ended.stderr
+    assert "drift: amount (values)" in ended.stdout
     assert ended.stderr == ""

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tabular.families.classifiers import installed
 from tabular.jobs.preparation import Prepared
@@ -27,20 +29,26 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def test_a_configuration_that_takes_too_long_is_ended_and_the_others_go_on(iris: Prepared) -> None:
-    folds = iris.folds
+@pytest.fixture(scope="module")
+def engine(iris: Prepared) -> Iterator[Processes]:
+    with Processes(iris.folds, 2) as engine:
+        yield engine
+
+
+def test_a_configuration_that_takes_too_long_is_ended_and_the_others_go_on(
+    engine: Processes,
+) -> None:
     endless = Task(
         0, "mlp", {"max_iter": 10**9, "n_iter_no_change": 10**9, "tol": 0.0}, "accuracy", 0
     )
     quick = Task(1, "naive_bayes", {}, "accuracy", 0)
-    with Processes(folds, 2) as engine:
-        engine.submit(endless, limit=3.0)
-        engine.submit(quick, limit=math.inf)
-        started = time.monotonic()
-        trials = list(itertools.islice(_every(engine), 2))
-        assert time.monotonic() - started < 60
-        engine.submit(dataclasses.replace(quick, number=2), limit=math.inf)
-        trials += list(itertools.islice(_every(engine), 1))
+    engine.submit(endless, limit=3.0)
+    engine.submit(quick, limit=math.inf)
+    started = time.monotonic()
+    trials = list(itertools.islice(_every(engine), 2))
+    assert time.monotonic() - started < 60
+    engine.submit(dataclasses.replace(quick, number=2), limit=math.inf)
+    trials += list(itertools.islice(_every(engine), 1))
     by_number = {trial.number: trial for trial in trials}
     assert by_number[0].error.startswith("took too long (3.")
     assert by_number[1].metrics == by_number[2].metrics
@@ -65,17 +73,16 @@ def test_a_killed_worker_costs_its_trial_and_not_the_search(iris: Prepared) -> N
     assert next_one.metrics["accuracy"] > 0.9
 
 
-def test_worker_processes_give_the_trials_of_this_process(iris: Prepared) -> None:
+def test_worker_processes_give_the_trials_of_this_process(
+    engine: Processes, iris: Prepared
+) -> None:
     tasks = [
         Task(i, name, SMALL.get(name, {}), "log_loss", 3) for i, name in enumerate(installed())
     ]
-    folds = iris.folds
-    with Processes(folds, 2) as engine:
-        for task in tasks:
-            engine.submit(task, limit=math.inf)
-        trials = list(itertools.islice(_every(engine), len(tasks)))
-    for trial in trials:
-        here = evaluate_configuration(tasks[trial.number], folds)
+    for task in tasks:
+        engine.submit(task, limit=math.inf)
+    for trial in itertools.islice(_every(engine), len(tasks)):
+        here = evaluate_configuration(tasks[trial.number], iris.folds)
         assert here.metrics == trial.metrics
         assert np.array_equal(here.oof, trial.oof)
 
