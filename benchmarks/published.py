@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from benchmarks.rival_results import TABLES, markdown
-from benchmarks.rivals import ROOT, file_of, run
+from benchmarks.rival_results import TABLES, file_of, markdown
+from benchmarks.rivals import ROOT, run
 from tabular.stats.compute import compute_metric
 
 BEST = {

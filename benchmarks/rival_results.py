@@ -67,6 +67,12 @@ class Result:
         return self.tool, self.objective, self.table, self.seed
 
 
+def file_of(folder: Path, table: str) -> Path:
+    """Where a table lies: as Parquet, or as CSV."""
+    files = (folder.resolve() / f"{table}{suffix}" for suffix in (".parquet", ".csv"))
+    return next(file for file in files if file.exists())
+
+
 def read(file: Path) -> list[Result]:
     """The results, the last of each key."""
     if not file.exists():

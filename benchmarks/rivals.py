@@ -40,6 +40,7 @@ from benchmarks.rival_results import (
     SCORES,
     TABLES,
     Result,
+    file_of,
     ranks_table,
     read,
     scores_table,
@@ -224,12 +225,6 @@ def references(task: Task) -> Iterator[Result]:
     for classifier, found in models.items():
         scores = {name: found[name] for name in SCORES}
         yield Result(DEFAULT + classifier, "", task.name, task.seed, scores)
-
-
-def file_of(folder: Path, table: str) -> Path:
-    """Where a table lies: as Parquet, or as CSV."""
-    files = (folder.resolve() / f"{table}{suffix}" for suffix in (".parquet", ".csv"))
-    return next(file for file in files if file.exists())
 
 
 def measure(given: argparse.Namespace) -> None:

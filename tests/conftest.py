@@ -18,7 +18,6 @@ import mlflow
 import pytest
 import requests
 from hypothesis import settings
-from mlflow.pyfunc import scoring_server
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
@@ -135,19 +134,17 @@ def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promotion, "prove", lambda *_: None)
 
 
-@pytest.fixture(params=["stages", pytest.param("aliases only", marks=pytest.mark.slow)])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("aliases only", "server")]
+
+
+@pytest.fixture(params=["stages", SLOW[0]])
 def with_or_without_stages(
     request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_registry(request.param, store, monkeypatch)
 
 
-@pytest.fixture(
-    params=[
-        "stages",
-        *(pytest.param(p, marks=pytest.mark.slow) for p in ("aliases only", "server")),
-    ]
-)
+@pytest.fixture(params=["stages", *SLOW])
 def each_registry(
     request: pytest.FixtureRequest, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> str:
@@ -242,24 +239,17 @@ def folder(served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-@contextmanager
-def serving_model(uri: str, store: Store) -> Iterator[Server]:
-    """Runs what `mlflow models serve` runs, until the block ends."""
-    mlflow.set_tracking_uri(store.uri)
-    command, env = scoring_server.get_cmd(mlflow.artifacts.download_artifacts(uri))
-    with serving(f"{command} --port $MLFLOW_PORT", store.folder, env | store.environment) as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def iris_server(served: Store) -> Iterator[Server]:
-    with serving_model("models:/iris/Production", served) as server:
+    command = "mlflow models serve -m models:/iris/Production --env-manager local"
+    with serving(command, served.folder, served.environment) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mixed_server(served: Store) -> Iterator[Server]:
-    with serving_model("models:/mixed/Production", served) as server:
+    command = "mlflow models serve -m models:/mixed/Production --env-manager local"
+    with serving(command, served.folder, served.environment) as server:
         yield server
 
 

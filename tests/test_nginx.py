@@ -188,12 +188,10 @@ HALF_OPEN = {
     "half a body, wrong token": request("POST /invocations", FLOWER, token="x")[:-10],
     "idle after a check": request("GET /ping", token=""),
 }  # fmt: skip
+CROWDS = [*((kind, "127.0.0.1") for kind in HALF_OPEN), ("half a body, wrong token", "127.0.0.2")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "source"),
-    [*((kind, "127.0.0.1") for kind in HALF_OPEN), ("half a body, wrong token", "127.0.0.2")],
-)
+@pytest.mark.parametrize(("kind", "source"), CROWDS)
 def test_a_crowd_without_a_token_costs_a_client_no_request(
     front: Front, kind: str, source: str
 ) -> None:

@@ -37,10 +37,8 @@ PLACES = {
     "<time>": r"[0-9T:.Z-]+",
 }
 """What may stand where a name has angle brackets, as a regular expression."""
-
 VERSION = "### What a version's run carries"
 SIDE_FILE = "Rows that could not be scored go to a side file, `<output>.rejected.<ending>`:"
-
 
 pytestmark = pytest.mark.xdist_group("life")  # one life, in one process
 
