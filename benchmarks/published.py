@@ -63,9 +63,9 @@ def score_fold(table: pd.DataFrame, target: str, test: np.ndarray, seconds: int)
         spent = run(command, 10 * seconds, cwd=folder, env=environment)
         if spent.error:
             raise RuntimeError(spent.error)
-        predictions = mlflow.pyfunc.load_model("models:/published/1").predict(
-            table.loc[test].drop(columns=target)
-        )
+        model = mlflow.pyfunc.load_model("models:/published/1")
+        table.loc[test].drop(columns=target).to_csv(f"{folder}/test.csv", index=False)
+        predictions = model.predict(pd.read_csv(f"{folder}/test.csv"))
     labels = sorted(set(table[target]))
     proba = predictions[[f"probability_{label}" for label in labels]].to_numpy(np.float64)
     codes = pd.Index(labels).get_indexer(table.loc[test, target])
