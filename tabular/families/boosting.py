@@ -11,6 +11,7 @@ fit.
 
 import json
 import tempfile
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,6 +33,7 @@ def _whole(low: int, high: int | None = None) -> Interval:
     return Interval(Integral, low, high, closed="left" if high is None else "both")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LightGBM(BaseEstimator):
     """LightGBM's trees, by the names of `lightgbm.LGBMClassifier`."""
 
@@ -51,36 +53,19 @@ class LightGBM(BaseEstimator):
         "random_state": [_whole(0)],
     }
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 100,
-        learning_rate: float = 0.05,
-        num_leaves: int = 31,
-        max_depth: int = -1,
-        min_child_samples: int = 20,
-        min_child_weight: float = 1e-3,
-        min_split_gain: float = 0.0,
-        subsample: float = 0.8,
-        colsample_bytree: float = 0.5,
-        reg_alpha: float = 0.0,
-        reg_lambda: float = 0.0,
-        class_weight: str | None = None,
-        random_state: int = 0,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.num_leaves = num_leaves
-        self.max_depth = max_depth
-        self.min_child_samples = min_child_samples
-        self.min_child_weight = min_child_weight
-        self.min_split_gain = min_split_gain
-        self.subsample = subsample
-        self.colsample_bytree = colsample_bytree
-        self.reg_alpha = reg_alpha
-        self.reg_lambda = reg_lambda
-        self.class_weight = class_weight
-        self.random_state = random_state
+    n_estimators: int = 100
+    learning_rate: float = 0.05
+    num_leaves: int = 31
+    max_depth: int = -1
+    min_child_samples: int = 20
+    min_child_weight: float = 1e-3
+    min_split_gain: float = 0.0
+    subsample: float = 0.8
+    colsample_bytree: float = 0.5
+    reg_alpha: float = 0.0
+    reg_lambda: float = 0.0
+    class_weight: str | None = None
+    random_state: int = 0
 
     def fit(
         self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
@@ -112,6 +97,7 @@ class LightGBM(BaseEstimator):
         return _compared(fitted, model, X)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CatBoost(BaseEstimator):
     """CatBoost's symmetric trees, by the names of `catboost.CatBoostClassifier`."""
 
@@ -129,32 +115,17 @@ class CatBoost(BaseEstimator):
         "random_state": [_whole(0)],
     }
 
-    def __init__(
-        self,
-        *,
-        iterations: int = 300,
-        learning_rate: float = 0.06,
-        depth: int = 5,
-        l2_leaf_reg: float = 3.0,
-        random_strength: float = 1.0,
-        subsample: float = 0.8,
-        rsm: float = 1.0,
-        max_bin: int = 128,
-        leaf_estimation_iterations: int = 1,
-        auto_class_weights: str | None = None,
-        random_state: int = 0,
-    ) -> None:
-        self.iterations = iterations
-        self.learning_rate = learning_rate
-        self.depth = depth
-        self.l2_leaf_reg = l2_leaf_reg
-        self.random_strength = random_strength
-        self.subsample = subsample
-        self.rsm = rsm
-        self.max_bin = max_bin
-        self.leaf_estimation_iterations = leaf_estimation_iterations
-        self.auto_class_weights = auto_class_weights
-        self.random_state = random_state
+    iterations: int = 300
+    learning_rate: float = 0.06
+    depth: int = 5
+    l2_leaf_reg: float = 3.0
+    random_strength: float = 1.0
+    subsample: float = 0.8
+    rsm: float = 1.0
+    max_bin: int = 128
+    leaf_estimation_iterations: int = 1
+    auto_class_weights: str | None = None
+    random_state: int = 0
 
     def fit(
         self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None

@@ -216,13 +216,14 @@ def can_weigh(classifier: str) -> bool:
     return bool(has_fit_parameter(CLASSIFIERS[classifier].estimator, "sample_weight"))
 
 
+def _is_installed(classifier: str) -> bool:
+    package = CLASSIFIERS[classifier].package
+    return not package or importlib.util.find_spec(package) is not None
+
+
 def installed() -> list[str]:
     """The classifiers that can be fitted here."""
-    return [
-        name
-        for name, record in CLASSIFIERS.items()
-        if not record.package or importlib.util.find_spec(record.package)
-    ]
+    return [name for name in CLASSIFIERS if _is_installed(name)]
 
 
 def check_installed(classifiers: Sequence[str]) -> None:
@@ -231,11 +232,12 @@ def check_installed(classifiers: Sequence[str]) -> None:
     Raises:
         BadInput: one of them cannot.
     """
-    if absent := [name for name in classifiers if name not in installed()]:
-        raise BadInput(
-            f"{absent[0]} needs the package {CLASSIFIERS[absent[0]].package}; "
-            "pip install -r requirements-boosting.txt installs it"
-        )
+    for name in classifiers:
+        if not _is_installed(name):
+            raise BadInput(
+                f"{name} needs the package {CLASSIFIERS[name].package}; "
+                "pip install -r requirements-boosting.txt installs it"
+            )
 
 
 def affordable(shape: Shape) -> list[str]:

@@ -143,7 +143,7 @@ def free_port() -> int:
 
 @contextmanager
 def _server(path: Path, folder: str) -> Iterator[str]:
-    """What `mlflow models serve` runs, in a folder of its own and with nothing of this project."""
+    """What `mlflow models serve` runs, in a folder of its own, with nothing of ours but a hook."""
     port = free_port()
     command, environment = scoring_server.get_cmd(str(path), port, nworkers=1)
     ours = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
