@@ -31,8 +31,14 @@ def typical_row(typed: pd.DataFrame, columns: Sequence[Column]) -> dict[str, Any
     Returns:
         JSON: the value of each expanded column; None is missing.
     """
+    numbers = [column.name for column in columns if column.kind == "number"]
+    values = np.sort(typed[numbers].to_numpy(np.float64), axis=0)  # what is missing comes last
+    n_present = (~np.isnan(values)).sum(axis=0)
+    middles = values[np.maximum(n_present - 1, 0) // 2, np.arange(len(numbers))]
+    middles[2 * n_present < len(values)] = np.nan
+    others = [column for column in columns if column.kind != "number"]
     middle = {}
-    for column in columns:
+    for column in others:
         cells = typed[column.name]
         present = cells.dropna()
         if column.kind == "text" or 2 * len(present) < len(cells):
@@ -42,8 +48,10 @@ def typical_row(typed: pd.DataFrame, columns: Sequence[Column]) -> dict[str, Any
         else:
             typical = np.sort(present.to_numpy())[(len(present) - 1) // 2]
         middle[column.name] = pd.Series([typical], dtype=cells.dtype)
-    row = expand(pd.DataFrame(middle), columns).iloc[0]
-    return {str(name): None if pd.isna(value) else value for name, value in row.items()}
+    row: dict[Any, Any] = dict(zip(numbers, middles.tolist(), strict=True))
+    row |= expand(pd.DataFrame(middle, index=[0]), others).iloc[0].to_dict()
+    names = [name for column in columns for name in expanded_names(column)]
+    return {name: None if pd.isna(row[name]) else row[name] for name in names}
 
 
 def shapley_values(

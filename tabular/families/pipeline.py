@@ -55,9 +55,9 @@ def make_preprocessor(columns: Sequence[Column], form: Form) -> ColumnTransforme
         )
     steps: list[tuple[str, Any, Any]] = []
     if categories:
-        steps.append(("categories", encode, categories))
+        steps.append(("categories", encode, _array(categories)))
     if others:
-        steps.append(("numbers", scale, others))
+        steps.append(("numbers", scale, _array(others)))
     steps += [(f"text {number}", few_words(), name) for number, name in enumerate(texts)]
     return ColumnTransformer(
         steps,
@@ -89,7 +89,7 @@ def fit_preprocessor(
     if y is not None and len(np.unique(y)) <= MOST_SHARES:
         _add_shares(preprocessor, features)
     _choose_words(preprocessor, features)
-    matrix = preprocessor.fit_transform(features, y)
+    matrix = _fit_by_place(preprocessor, features, y)
     _make_small(preprocessor)
     scale = preprocessor.named_transformers_.get("numbers")
     if sample_weight is None or not isinstance(scale, Pipeline):
@@ -107,6 +107,34 @@ def fit_preprocessor(
     place = preprocessor.output_indices_[SHARES]
     parts = again[:, : place.start], matrix[:, place], again[:, place.stop :]
     return sparse.hstack(parts, format="csr") if sparse.issparse(again) else np.hstack(parts)
+
+
+def _array(names: Sequence[str]) -> np.ndarray:
+    """Names in an array of letters, of which a model's file holds thousands in little room.
+
+    It would cut off a letter 0 at the end of a name; there it is an array of objects.
+    """
+    letters = np.array(names, dtype=np.str_)
+    return letters if letters.tolist() == list(names) else np.array(names, dtype=object)
+
+
+def _fit_by_place(
+    preprocessor: ColumnTransformer, features: pd.DataFrame, y: np.ndarray | None
+) -> Any:
+    """Fits with the places of columns: scikit-learn looks for each name among all of them."""
+    places = {name: place for place, name in enumerate(features.columns)}
+    named = preprocessor.transformers
+    preprocessor.transformers = [
+        (name, step, columns if isinstance(columns, str) else [places[one] for one in columns])
+        for name, step, columns in named
+    ]
+    matrix = preprocessor.fit_transform(features, y)
+    preprocessor.transformers = named
+    preprocessor.transformers_ = [
+        (name, step, columns)
+        for (name, step, _), (_, _, columns) in zip(preprocessor.transformers_, named, strict=False)
+    ]
+    return matrix
 
 
 def _add_shares(preprocessor: ColumnTransformer, features: pd.DataFrame) -> None:
@@ -138,12 +166,24 @@ def _choose_words(preprocessor: ColumnTransformer, features: pd.DataFrame) -> No
 
 
 def _make_small(preprocessor: ColumnTransformer) -> None:
-    """Removes from a fitted preprocessor what its file may not hold, or would be large in it."""
+    """Changes in a fitted preprocessor what its file may not hold, or would be large in it."""
     for name, step, columns in [*preprocessor.transformers, *preprocessor.transformers_]:
         if name == SHARES:  # a KFold is no type that a file may have
             (step[0] if isinstance(step, Pipeline) else step).set_params(cv=5)
         elif isinstance(columns, str) and step is preprocessor.named_transformers_[name]:
             compact(step)
+    places = preprocessor._transformer_to_input_indices
+    preprocessor._transformer_to_input_indices = {
+        name: np.array(of_step, dtype=np.intp) for name, of_step in places.items()
+    }
+    preprocessor._columns = [columns for _, _, columns in preprocessor.transformers_]
+    steps = [step for _, step, _ in preprocessor.transformers_]
+    steps += [one for step in steps if isinstance(step, Pipeline) for _, one in step.steps]
+    if not any(isinstance(columns, str) for columns in preprocessor._columns):
+        steps.append(preprocessor)  # else it gives the name on, of which there is no array
+    for step in steps:
+        if "feature_names_in_" in vars(step):
+            step.feature_names_in_ = _array(step.feature_names_in_)
 
 
 def _median(values: np.ndarray, sample_weight: np.ndarray) -> float:

@@ -1,23 +1,28 @@
 """Every classifier fits, predicts and survives its file on a table of every kind of column."""
 
+import json
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
+from custom_model.served.columns import Column
 from custom_model.served.trust import load_pipeline
 from tabular.families.classifiers import (
     CLASSIFIERS,
+    Form,
     hyperparameters,
     installed,
     make_classifier,
 )
-from tabular.families.pipeline import fit_model, make_model
+from tabular.families.pipeline import fit_model, fit_preprocessor, make_model, make_preprocessor
 from tabular.table.dataset import Dataset, make_dataset
 from tests.tables import mixed_table
 
@@ -66,3 +71,26 @@ def test_a_value_that_scikit_learn_refuses_is_refused_before_fitting() -> None:
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_the_seed_is_no_hyperparameter(classifier: str) -> None:
     assert not {"random_state", "n_jobs"} & set(hyperparameters(classifier))
+
+
+@pytest.mark.parametrize("form", ["trees", "dense"])
+def test_names_of_columns_are_found_again_in_any_order_and_take_little_room(
+    form: Form, tmp_path: Path
+) -> None:
+    names = [f"x{number}" for number in range(200)] + ["ends in a letter 0\0", "Größe"]
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(20, len(names))), columns=names).assign(
+        word=["a", "b"] * 10
+    )
+    columns = [*(Column(name, "number") for name in names), Column("word", "category")]
+    sizes = []
+    for some in (columns[:50], columns[:200], columns):
+        step = make_preprocessor(some, form)
+        matrix = fit_preprocessor(step, rows, None)
+        np.testing.assert_array_equal(step.transform(rows[rows.columns[::-1]]), matrix)
+        skops.io.dump(step, tmp_path / "step.skops")
+        again = load_pipeline(tmp_path / "step.skops")
+        np.testing.assert_array_equal(again.transform(rows), matrix)
+        with zipfile.ZipFile(tmp_path / "step.skops") as archive:
+            sizes.append(len(json.dumps(json.loads(archive.read("schema.json")))))
+    assert sizes[1] < 1.1 * sizes[0]
