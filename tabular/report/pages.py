@@ -3,7 +3,7 @@
 import base64
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 
 from custom_model.served.cells import expected
+from custom_model.served.columns import Column
 from tabular.report.assessment import Assessment
 from tabular.report.explained import SetSizes
 from tabular.report.groups import Groups
@@ -22,6 +23,7 @@ from tabular.table.dataset import Dataset
 from tabular.table.split import Split
 
 MOST_CLASSES = 100
+MOST_ALIKE = 5  # columns of which the same is said, a sentence each
 
 
 @dataclass(frozen=True)
@@ -70,21 +72,10 @@ class Page:
 def notes(dataset: Dataset, split: Split) -> list[str]:
     """What was left out or moved, a sentence each."""
     sentences = [*dataset.notes]
-    sentences += [f"Column {left.name!r} {left.reason}: left out." for left in dataset.left_out]
+    sentences += _of_columns((left.name, f" {left.reason}: left out.") for left in dataset.left_out)
     if dataset.unlabelled:
         sentences.append(f"{dataset.unlabelled} rows have no {dataset.target!r}: left out.")
-    for column in dataset.columns:
-        if column.notation:
-            sentences.append(f"Column {column.name!r}: each cell is {expected(column)}.")
-        if column.missing:
-            words = ", ".join(repr(word) for word in column.missing)
-            kind = f"{column.name!r} is a {column.kind}"
-            sentences.append(f"Column {kind}; {words} in it means a missing value.")
-        if column.null_level is not None:
-            sentences.append(
-                f"Column {column.name!r} has the value {column.null_level!r}, which CSV readers "
-                "take for a missing one: the two count as one value."
-            )
+    sentences += _of_columns((c.name, told) for c in dataset.columns for told in _readings(c))
     if split.cut is not None:
         sentences.append(
             f"Held out: rows from {split.first_moment} on, by {dataset.structure.time!r}."
@@ -100,6 +91,35 @@ def notes(dataset: Dataset, split: Split) -> list[str]:
     if split.one_sided:
         names = ", ".join(repr(dataset.labels[code]) for code in split.one_sided[:10])
         sentences.append(f"Classes with too few rows for both sides, not in the holdout: {names}.")
+    return sentences
+
+
+def _readings(column: Column) -> Iterator[str]:
+    """What is said of how a column is read, each the end of a sentence."""
+    if column.notation:
+        yield f": each cell is {expected(column)}."
+    if column.missing:
+        words = ", ".join(repr(word) for word in column.missing)
+        yield f" is a {column.kind}; {words} in it means a missing value."
+    if column.null_level is not None:
+        yield (
+            f" has the value {column.null_level!r}, which CSV readers take for a missing one: the "
+            "two count as one value."
+        )
+
+
+def _of_columns(told: Iterable[tuple[str, str]]) -> list[str]:
+    """Sentences from names of columns and what is said of each; the same of many, once."""
+    names = dict[str, list[str]]()
+    for name, ending in told:
+        names.setdefault(ending, []).append(name)
+    sentences = []
+    for ending, alike in names.items():
+        if len(alike) <= MOST_ALIKE:
+            sentences += [f"Column {name!r}{ending}" for name in alike]
+        else:
+            first = ", ".join(map(repr, alike[:MOST_ALIKE]))
+            sentences.append(f"Each of {len(alike)} columns ({first}, ...){ending}")
     return sentences
 
 

@@ -124,6 +124,17 @@ def test_every_change_to_the_table_is_noted() -> None:
     assert "not in the holdout: 'once'" in sentences
 
 
+def test_what_is_alike_in_many_columns_is_noted_once() -> None:
+    cells = ["NA", *(str(number + 0.5) for number in range(299))]
+    table = pd.DataFrame({f"x{number}": cells for number in range(12)})
+    dataset = make_dataset(table.assign(y=["a", "b", "c"] * 100), "y", name="t", source="t")
+    sentences = notes(dataset, split_rows(dataset.row_hashes, dataset.codes, seed=0))
+    assert [one for one in sentences if "missing value" in one] == [
+        "Each of 12 columns ('x0', 'x1', 'x2', 'x3', 'x4', ...) is a number; 'NA' in it means a "
+        "missing value."
+    ]
+
+
 def test_what_is_left_out_is_noted_and_the_table_identified() -> None:
     table = mixed_table()
     table.loc[:9, "label"] = None
