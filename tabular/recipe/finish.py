@@ -18,6 +18,7 @@ from tabular.recipe.recipe import Recipe, as_it_is
 from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.stats.constraint import Constraint
+from tabular.stats.metrics import sign
 
 
 def finish(
@@ -71,8 +72,31 @@ def finish(
             ),
         )
         mixed = judge.completed(Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
+        single = judge.completed(_as_chosen(first, stacked, judge))
         # an average is the steadier of two that are equal, so it need not be surely better
-        if judge.better(mixed, candidates[0], errors=0.0):
+        if judge.better(mixed, single, errors=0.0):
             candidates.insert(0, mixed)
     held = judge.constrained(at_least, candidates) if at_least else candidates
     return [judge.measured(candidate) for candidate in itertools.islice(held, most)]
+
+
+def _as_chosen(recipe: Recipe, stacked: np.ndarray, judge: Judge) -> Candidate:
+    """The best trial, on each fold the one that is best on the others.
+
+    The best of many trials owes a part of its score to luck with the folds that it was chosen by.
+
+    Args:
+        recipe: of the best one.
+        stacked: (n_trials, n_rows, n_classes) out-of-fold probabilities.
+        judge: of the rows.
+    """
+    scores = [judge.scores(Candidate(recipe, proba, proba)) for proba in stacked]
+    defined = np.ma.masked_invalid(sign(judge.metric) * np.array(scores))
+    folds = np.unique(judge.folds)
+
+    def best(inside: np.ndarray) -> int:
+        means = defined[:, np.isin(folds, judge.folds[inside])].mean(axis=1)
+        return int(np.ma.filled(means, -np.inf).argmax())
+
+    oof = cross_fitted(judge.folds, lambda inside, outside: stacked[best(inside), outside])
+    return Candidate(recipe, oof, oof)

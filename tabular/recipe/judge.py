@@ -177,7 +177,12 @@ class Judge:
         """By how much the objective is better."""
         return sign(self.metric) * (self._score(new) - self._score(old))
 
+    def scores(self, candidate: Candidate) -> np.ndarray:
+        """(n_folds,) the objective on each fold; NaN where it is undefined."""
+        folds = np.unique(self.folds)
+        return np.array([self._score(candidate, self.folds == fold) for fold in folds])
+
     def _spread(self, candidate: Candidate) -> float:
         """Standard deviation of the objective over the folds; 0 where it is undefined."""
-        scores = [self._score(candidate, self.folds == fold) for fold in np.unique(self.folds)]
+        scores = self.scores(candidate)
         return float(np.nanstd(scores)) if np.isfinite(scores).any() else 0.0

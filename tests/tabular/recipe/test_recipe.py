@@ -1,6 +1,7 @@
 """Ensemble, calibration and threshold: each only where it helps, judged on rows not chosen by."""
 
 import functools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,29 @@ def test_the_recipe_is_an_ensemble_where_that_is_better() -> None:
     assert len(recipes) == 4
     alone = max(recipe.metrics["f1_macro"] for recipe in recipes[1:])
     assert recipes[0].metrics["f1_macro"] > alone
+
+
+def test_the_luckiest_of_many_trials_is_no_better_than_an_ensemble_of_equal_worth() -> None:
+    """Of half of the rows nothing can be known: two trials say so, sixty decide at random."""
+    taken, luckier = [], []
+    for draw in range(10):
+        rng = np.random.default_rng(draw)
+        y_true, folds = rng.integers(0, 3, 300), np.arange(300) % N_FOLDS
+        rows: Any = SimpleNamespace(y_true=y_true, fold_of_row=folds, sample_weight=None)
+        known = np.arange(300) < 150
+        trials = []
+        for number, certainty in enumerate([0.9] * 60 + [0.34] * 2):
+            decided = np.where(known, y_true, rng.integers(0, 3, 300))
+            certain = np.where(known, 0.9, certainty)[:, None]
+            proba = np.where(np.arange(3) == decided[:, None], certain, (1 - certain) / 2)
+            metrics = compute_metrics(y_true, proba)
+            trials.append(Trial(number, "svc", {"C": number}, metrics, oof=proba))
+        first, *others = finish(pool(trials, "accuracy"), rows, "accuracy", seed=0)
+        taken.append(first.classifier == "ensemble")
+        best = max([first, *others], key=lambda recipe: recipe.metrics["accuracy"])
+        luckier.append(best.metrics["accuracy"] > first.metrics["accuracy"] + best.spread / 5**0.5)
+    assert sum(taken) >= 8
+    assert sum(luckier) >= 5
 
 
 def test_equal_models_are_not_an_ensemble() -> None:
