@@ -15,7 +15,7 @@ from tabular.store import registry
 from tabular.store.artifacts import download
 from tabular.store.signing import signer
 from tabular.table.dataset import Dataset, load_dataset
-from tabular.table.split import Split, make_folds, split_rows
+from tabular.table.split import N_FOLDS, Split, make_folds, split_rows
 from tabular.table.structure import Structure, combined
 
 SAMPLE_CELLS, SAMPLE_ROWS, SAMPLE_OF_CLASS = 100_000, 60, 5  # at least so many rows, of a class
@@ -109,10 +109,12 @@ def prepare(
     return Prepared(dataset, split, folds)
 
 
-def _folds(dataset: Dataset, split: Split, seed: int) -> Folds:
+def _folds(dataset: Dataset, split: Split, seed: int, n_folds: int = N_FOLDS) -> Folds:
     y, roles = dataset.codes[split.train], dataset.roles[split.train]
     hashes = dataset.row_hashes[split.train]
-    positions = make_folds(hashes, y, seed=seed, groups=roles.groups, moments=roles.moments)
+    positions = make_folds(
+        hashes, y, n_folds=n_folds, seed=seed, groups=roles.groups, moments=roles.moments
+    )
     rows = dataset.expanded[split.train]
     return Folds(
         rows, y, dataset.columns, positions, roles.sample_weight,
@@ -142,7 +144,8 @@ def sampled(prepared: Prepared, *, seed: int) -> Prepared:
     left_out = np.zeros(len(prepared.split.holdout), dtype=bool)
     left_out[np.flatnonzero(prepared.split.train)[place >= wanted[y]]] = True
     split = dataclasses.replace(prepared.split, left_out=left_out if left_out.any() else None)
-    return Prepared(prepared.dataset, split, _folds(prepared.dataset, split, seed))
+    n_folds = N_FOLDS if n_rows * cells <= SAMPLE_CELLS else 2  # each fits all of the columns
+    return Prepared(prepared.dataset, split, _folds(prepared.dataset, split, seed, n_folds))
 
 
 def _check_classes(dataset: Dataset, split: Split) -> None:

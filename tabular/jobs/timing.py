@@ -14,7 +14,7 @@ from tabular.search.stopping import Deadline
 # measured in them: on a slow or busy machine both take longer.
 IMPORTS_SECONDS = 3.0  # where this process is no command, and nothing was measured
 FINISH_IMPORTS = 1.5  # for the model's file, its proof, the report
-COLUMN_IMPORTS = 0.0006  # for each column of a wide table
+COLUMN_IMPORTS = 0.0003  # for each column of a wide table
 EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of the process
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.

@@ -58,7 +58,7 @@ class Layout:
     @property
     def schema(self) -> pa.Schema:
         """All cells are text."""
-        return pa.schema([(name, pa.string()) for name in self.names])
+        return pa.schema([(name, pa.large_string()) for name in self.names])
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def encoding_of(path: Path) -> tuple[str, bool, bool]:
     Windows' Western encoding, where that is as likely as the best guess, or where the letters are
     too few to know their language by.
     """
-    blank = quoted = False
+    blank = quoted = wide = False
     decoder = codecs.getincrementaldecoder("utf-8")()
     with open_bytes(path) as stream:
         block = stream.read(BLOCK)
@@ -98,7 +98,8 @@ def encoding_of(path: Path) -> tuple[str, bool, bool]:
             while block:
                 if b"\0" in block[:SAMPLE]:
                     return _recognised(block[:SAMPLE]), True, True
-                decoder.decode(block)
+                if wide := wide or not block.isascii():
+                    decoder.decode(block)
                 blank = blank or b"\n\n" in block or b"\n\r\n" in block
                 quoted = quoted or b'"' in block
                 block = stream.read(BLOCK)
@@ -200,11 +201,11 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
                 invalid_row_handler=skip,
             ),
             pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
             ),
         )
         done = breaks = 0  # rows, and line breaks inside their cells
-        last = pa.RecordBatch.from_pylist([], schema=pa.schema([(n, pa.string()) for n in names]))
+        last = pa.RecordBatch.from_pylist([], schema=pa.schema([(n, pa.large_string()) for n in names]))
         for batch in chain(batches, [last]):
             wrong: list[Unreadable] = []
             while skipped and skipped[0].place <= done + batch.num_rows + len(wrong) + 1:

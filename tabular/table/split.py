@@ -19,7 +19,7 @@ from custom_model.served.columns import ISO_DATE, Column
 from custom_model.served.dates import COMPACT, EPOCHS
 from tabular.table.notations.words import NULL_WORDS
 
-HOLDOUT_SHARE = 0.2
+HOLDOUT_SHARE, N_FOLDS = 0.2, 5
 MOST_TEXTS = 100_000  # hashed at once
 _OF_NOTHING = pd.util.hash_array(np.array([""], dtype=object))[0]
 
@@ -205,7 +205,7 @@ def make_folds(
     row_hashes: Hashes,
     codes: np.ndarray,
     *,
-    n_folds: int = 5,
+    n_folds: int = N_FOLDS,
     seed: int,
     groups: np.ndarray | None = None,
     moments: np.ndarray | None = None,
