@@ -174,13 +174,13 @@ def split_rows(
     by_hash = holdout.copy()
     for code in np.unique(codes):
         of_class = codes == code
-        distinct = np.unique(keyed[of_class])
-        if len(distinct) < 2:
-            holdout[keyed == distinct[0]] = False
+        first, last = keyed[of_class].min(), keyed[of_class].max()
+        if first == last:
+            holdout[keyed == first] = False
         elif not holdout[of_class].any():
-            holdout[keyed == distinct[0]] = True
+            holdout[keyed == first] = True
         elif holdout[of_class].all():
-            holdout[keyed == distinct[-1]] = False
+            holdout[keyed == last] = False
     # moved away with a duplicate of another class
     for code in np.setdiff1d(codes, codes[~holdout]):
         holdout[keyed == keyed[codes == code].max()] = False
