@@ -5,6 +5,7 @@ on a sample of the rows.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -130,16 +131,20 @@ class LastFits:
     def _on_rungs(self, workers: Processes, recipe: Recipe) -> tuple[Recipe, Split, Any] | None:
         """The recipe, fitted on the rung that it was made on, and again on larger ones in time."""
         dataset, seed = self.prepared.dataset, self.plan.seed
-        until, made = self.timing.fits_until(recipe.members), None
+        made, until = None, self.timing.fits_until(recipe.members)
         for rung in self.rungs:
             split = self._only(rung)
             fitted = fit_members(dataset, split, recipe.members, workers, seed=seed, until=until)
-            if len(fitted) < len(recipe.members):
+            members = [fitted[trial.number] for trial in recipe.members if trial.number in fitted]
+            model, ready = None, -math.inf
+            if len(members) == len(recipe.members):
+                model = assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
+                ready = self.timing.deadline.at - self.timing.packing(model)
+            if model is None or (made and time.monotonic() > ready):
                 late = f"the last fit of {recipe.name} on {len(rung.y)} rows"
                 self.timing.deadline.left_out.append(late)
                 break
-            members = [fitted[trial.number] for trial in recipe.members]
-            made = recipe, split, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
+            made, until = (recipe, split, model), min(until, ready)
         return made
 
     def _only(self, rung: Folds) -> Split:

@@ -1,8 +1,10 @@
 """How the time of a sweep is divided: until when it searches, and what is kept for the rest."""
 
 import math
+import pickle
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tabular.process import BEGAN
 from tabular.recipe.ensemble import MEMBERS
@@ -15,6 +17,7 @@ from tabular.search.stopping import Deadline
 IMPORTS_SECONDS = 3.0  # where this process is no command, and nothing was measured
 FINISH_IMPORTS = 1.5  # for the model's file, its proof, the report
 COLUMN_IMPORTS = 0.0003  # for each column of a wide table
+MEGABYTE_IMPORTS = 0.1  # for each megabyte of a model that is fitted on a rung of rows
 EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of the process
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
@@ -60,6 +63,11 @@ class Timing:
         left = self.deadline.left()
         after = self.finish + sum(_fold_seconds(trial) for trial in members)
         return time.monotonic() + max(left - after, FITS_SHARE * left)
+
+    def packing(self, model: Any) -> float:
+        """Seconds that a fitted model's file, its proof and the report need."""
+        megabytes = len(pickle.dumps(model)) / 1e6
+        return self.finish + MEGABYTE_IMPORTS * self.imports * megabytes
 
     def in_time(self, trial: Trial, until: float) -> bool:
         """Whether the last fit of a trial is as good as sure to be done by then."""

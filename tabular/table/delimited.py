@@ -205,7 +205,9 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
             ),
         )
         done = breaks = 0  # rows, and line breaks inside their cells
-        last = pa.RecordBatch.from_pylist([], schema=pa.schema([(n, pa.large_string()) for n in names]))
+        last = pa.RecordBatch.from_pylist(
+            [], schema=pa.schema([(n, pa.large_string()) for n in names])
+        )
         for batch in chain(batches, [last]):
             wrong: list[Unreadable] = []
             while skipped and skipped[0].place <= done + batch.num_rows + len(wrong) + 1:

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import check_is_fitted
 from custom_model.served.columns import expand
 from steps import sweep
 from steps.sweep import make_plan
-from tabular.jobs import last_fits, versions
+from tabular.jobs import last_fits, timing, versions
 from tabular.jobs.last_fits import LastFits
 from tabular.jobs.preparation import prepare, sampled
 from tabular.jobs.timing import Timing
@@ -24,6 +24,7 @@ from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe
 from tabular.search import workers
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
+from tabular.search.rungs import sample
 from tabular.search.workers import Processes
 from tests.conftest import Store
 from tests.endless import endless
@@ -162,3 +163,25 @@ def test_where_the_last_fit_is_late_the_best_that_is_sure_to_be_in_time_is_regis
         made, _, model = last.fit(Recipe((late,), (1.0,), {}), [late, good, quick])
     assert [trial.number for trial in made.members] == [good.number]
     check_is_fitted(model)
+
+
+@pytest.mark.parametrize(("seconds_of_a_megabyte", "n_rows"), [(0.0, 400), (1e9, 200)])
+def test_a_model_of_more_rows_whose_file_would_be_late_gives_way_to_one_of_fewer(
+    seconds_of_a_megabyte: float, n_rows: int, medium: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "MEGABYTE_IMPORTS", seconds_of_a_megabyte)
+    table = prepare(medium, "label", seed=0, say=lambda line: None)
+    rungs = [sample(table.folds, 200, seed=0), table.folds]
+    plan = make_plan(vars(sweep.make_parser("").read(["--timeout", "600"])))
+    trial = Trial(0, "extra_trees", {})
+    with Processes(rungs[0], 1) as engine:
+        last = LastFits(
+            table, rungs, engine, Timing(600), plan, [trial.classifier], None, None,
+            lambda: 1, lambda trial: None,
+        )  # fmt: skip
+        made, split, model = last.fit(Recipe((trial,), (1.0,), {}), [trial])
+    check_is_fitted(model)
+    assert made.members == (trial,)
+    assert abs(split.train.sum() - n_rows) < 40
+    late = ["the last fit of extra_trees"] if n_rows == 200 else []
+    assert [what.partition(" on ")[0] for what in last.timing.deadline.left_out] == late
