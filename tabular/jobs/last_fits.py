@@ -5,7 +5,6 @@ on a sample of the rows.
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from tabular.errors import BadInput
 from tabular.families.classifiers import CLASSIFIERS
 from tabular.jobs.plan import Plan
 from tabular.jobs.preparation import Prepared, sampled
-from tabular.jobs.timing import Timing
+from tabular.jobs.timing import MORE_ROWS, Timing
 from tabular.recipe.finish import finish
 from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe, as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
+from tabular.search.rungs import on_rows
 from tabular.search.stopping import TimeUp, time_limit
 from tabular.search.workers import Engine, Processes
 from tabular.stats.constraint import Constraint
@@ -81,7 +81,7 @@ class LastFits:
                 costs=self.costs, at_least=self.at_least, most=self.plan.register,
             )  # fmt: skip
 
-        return made() if self.at_least else self.timing.recipes(made, plain)
+        return made() if self.at_least else self.timing.recipes(made, plain, with_oof)
 
     def fit(self, recipe: Recipe, trials: Sequence[Trial]) -> tuple[Recipe, Split, Any]:
         """Fits a recipe, or what the time allows.
@@ -101,7 +101,7 @@ class LastFits:
             return recipe, split, fit(dataset, split, recipe, seed=plan.seed, jobs=plan.jobs)
         if isinstance(self.engine, Processes):
             if len(self.rungs) > 1:
-                return self._on_rungs(self.engine, recipe) or self.simplest()
+                return self._on_rungs(self.engine, recipe, trials) or self.simplest()
             made = self._in_processes(self.engine, recipe, trials)
         else:
             made = self._in_process(recipe, trials)
@@ -128,24 +128,58 @@ class LastFits:
         members = [fitted[trial.number] for trial in recipe.members]
         return recipe, assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
 
-    def _on_rungs(self, workers: Processes, recipe: Recipe) -> tuple[Recipe, Split, Any] | None:
-        """The recipe, fitted on the rung that it was made on, and again on larger ones in time."""
-        dataset, seed = self.prepared.dataset, self.plan.seed
-        made, until = None, self.timing.fits_until(recipe.members)
+    def _on_rungs(
+        self, workers: Processes, recipe: Recipe, trials: Sequence[Trial]
+    ) -> tuple[Recipe, Split, Any] | None:
+        """The recipe, fitted on the rung that it was made on, and again on larger ones in time.
+
+        More rows are worth more than an ensemble: where it would be late on a larger rung, the
+        trial of the lowest log loss that is likely to be in time is taken there.
+        """
+        timing, made = self.timing, None
+        until = timing.fits_until(recipe.members)
         for rung in self.rungs:
-            split = self._only(rung)
-            fitted = fit_members(dataset, split, recipe.members, workers, seed=seed, until=until)
-            members = [fitted[trial.number] for trial in recipe.members if trial.number in fitted]
-            model, ready = None, -math.inf
-            if len(members) == len(recipe.members):
-                model = assemble(dataset, recipe, members, seed=seed, jobs=self.plan.jobs)
-                ready = self.timing.deadline.at - self.timing.packing(model)
-            if model is None or (made and time.monotonic() > ready):
-                late = f"the last fit of {recipe.name} on {len(rung.y)} rows"
-                self.timing.deadline.left_out.append(late)
-                break
-            made, until = (recipe, split, model), min(until, ready)
+            late = f"the last fit of {recipe.name} on {len(rung.y)} rows"
+            wanted = [recipe.members]
+            if made:
+                until = timing.fits_until([], trials)
+                if timing.packing(made[2]) > timing.deadline.left():
+                    wanted = []
+                fits = [on_rows(trial, len(rung.y)) for trial in recipe.members]
+                if not wanted or not all(timing.in_time(one, until) for one in fits):
+                    larger = [on_rows(trial, len(rung.y)) for trial in trials]
+                    quick = [one for one in larger if timing.in_time(one, until, MORE_ROWS)]
+                    quick = sorted(quick, key=lambda trial: trial.metrics.get("log_loss", 0.0))
+                    wanted += [(trial,) for trial in quick[:1]]
+            former, made = made, self._on_rung(workers, rung, recipe, wanted, until, bool(made))
+            if not made or made[0] is not recipe:
+                timing.deadline.left_out.append(late)
+            if not made:
+                return former
+            recipe = made[0]
         return made
+
+    def _on_rung(
+        self,
+        workers: Processes,
+        rung: Folds,
+        recipe: Recipe,
+        wanted: Sequence[tuple[Trial, ...]],
+        until: float,
+        in_time: bool,
+    ) -> tuple[Recipe, Split, Any] | None:
+        """The first of what is wanted that is fitted by `until`, its file `in_time` if asked."""
+        dataset, seed, split = self.prepared.dataset, self.plan.seed, self._only(rung)
+        trials = {trial.number: trial for members in reversed(wanted) for trial in members}
+        fitted = fit_members(dataset, split, list(trials.values()), workers, seed=seed, until=until)
+        for members in wanted:
+            if fitted.keys() >= {trial.number for trial in members}:
+                found = recipe if members is recipe.members else self.recipes(members)[0]
+                parts = [fitted[trial.number] for trial in members]
+                model = assemble(dataset, found, parts, seed=seed, jobs=self.plan.jobs)
+                if not in_time or self.timing.packing(model) < self.timing.deadline.left():
+                    return found, split, model
+        return None
 
     def _only(self, rung: Folds) -> Split:
         """The sides of the table with no other rows to train on than those of a rung."""

@@ -23,7 +23,10 @@ PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
 FINISH_FITS = 3.0
 LAST_FIT = 2.0  # times a fit on a fold, at most: of more rows, on cores that are shared
-RECIPE_SHARE = 0.3  # of the time after the search, for ensemble, calibration and threshold
+MORE_ROWS = 1.25  # times a fit on a fold, in the mean
+# Ensemble, calibration and threshold: for each out-of-fold probability, and shares of what is left.
+CELL_IMPORTS = 3e-5
+RECIPE_SHARE, MOST_RECIPE_SHARE = 0.3, 0.6
 FITS_SHARE = 0.4  # of the time that is left then, at least, for the last fits
 
 
@@ -48,20 +51,26 @@ class Timing:
         """Keeps time for the file, the proof and the report of a table of so many columns."""
         self.finish += COLUMN_IMPORTS * self.imports * n_columns
 
-    def recipes(self, finish: Callable[[], list[Recipe]], plain: list[Recipe]) -> list[Recipe]:
+    def recipes(
+        self, finish: Callable[[], list[Recipe]], plain: list[Recipe], trials: Sequence[Trial]
+    ) -> list[Recipe]:
         """What `finish` makes of the trials, or what there is without it."""
-        seconds = RECIPE_SHARE * self.deadline.left()
+        left = self.deadline.left()
+        needed = min(1.5 * self._recipe_seconds(trials), MOST_RECIPE_SHARE * left)
+        seconds = max(RECIPE_SHARE * left, needed)
         what = "ensemble, calibration and threshold"
         return self.deadline.within(what, seconds, finish, plain)
 
-    def fits_until(self, members: Sequence[Trial]) -> float:
+    def fits_until(self, members: Sequence[Trial], again: Sequence[Trial] = ()) -> float:
         """When the last fits have to be done, of `time.monotonic`.
 
         Args:
             members: what is fitted; its file and its proof take time too.
+            again: of what a recipe may still be made after the fits.
         """
         left = self.deadline.left()
         after = self.finish + sum(_fold_seconds(trial) for trial in members)
+        after += self._recipe_seconds(again)
         return time.monotonic() + max(left - after, FITS_SHARE * left)
 
     def packing(self, model: Any) -> float:
@@ -69,15 +78,22 @@ class Timing:
         megabytes = len(pickle.dumps(model)) / 1e6
         return self.finish + MEGABYTE_IMPORTS * self.imports * megabytes
 
-    def in_time(self, trial: Trial, until: float) -> bool:
-        """Whether the last fit of a trial is as good as sure to be done by then."""
-        return LAST_FIT * _fold_seconds(trial) <= until - time.monotonic()
+    def in_time(self, trial: Trial, until: float, times: float = LAST_FIT) -> bool:
+        """Whether the last fit of a trial is done by then, if it takes so many times its fold's."""
+        return times * _fold_seconds(trial) <= until - time.monotonic()
 
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""
-        costs = sorted(_fold_seconds(trial) for trial in trials if trial.metrics)
-        seconds = self.finish + FINISH_FITS * sum(costs[-MEMBERS:])
+        done = [trial for trial in trials if trial.metrics]
+        likely = sorted(done, key=lambda trial: trial.metrics.get("log_loss", 0.0))[:MEMBERS]
+        seconds = self.finish + self._recipe_seconds(done)
+        seconds += FINISH_FITS * sum(map(_fold_seconds, likely))
         return min(seconds, self.timeout / 2)
+
+    def _recipe_seconds(self, trials: Sequence[Trial]) -> float:
+        """What ensemble, calibration and threshold are likely to take."""
+        n_cells = max((trial.oof.size for trial in trials if trial.oof is not None), default=0)
+        return CELL_IMPORTS * self.imports * n_cells
 
 
 def _fold_seconds(trial: Trial) -> float:

@@ -72,7 +72,9 @@ def finish(
             ),
         )
         mixed = judge.completed(Candidate(recipe, oof, np.tensordot(weights, stacked, 1)))
-        single = judge.completed(_as_chosen(first, stacked, judge))
+        chosen = _as_chosen(first, stacked, judge)
+        alone = np.array_equal(chosen.oof, stacked[0])
+        single = candidates[0] if alone else judge.completed(chosen)
         # an average is the steadier of two that are equal, so it need not be surely better
         if judge.better(mixed, single, errors=0.0):
             candidates.insert(0, mixed)

@@ -34,22 +34,25 @@ def tune(
     rng = np.random.default_rng(seed)
     weights = np.ones(len(proba)) if sample_weight is None else sample_weight
     candidates = np.unique(_quantiles(proba, weights))
+    order = np.argsort(proba)
+    places = np.searchsorted(proba[order], candidates, side="right")
     to = weights.cumsum()
     draws = int(np.clip(round(to[-1]), 1, MOST_DRAWN * len(proba)))
     best = []
     for _ in range(RESAMPLES):
-        drawn = rng.integers(0, draws, draws) * (to[-1] / draws)
-        rows = np.minimum(np.searchsorted(to, drawn, side="right"), len(proba) - 1)
-        order = np.argsort(proba[rows])
-        below = np.searchsorted(proba[rows][order], candidates, side="right")
-        fn = np.concatenate([[0], np.cumsum(y_true[rows][order])])[below]
-        positive = np.full_like(fn, y_true[rows].sum())
+        drawn = rng.integers(0, draws, draws)
+        if sample_weight is not None:
+            drawn = np.searchsorted(to, drawn * (to[-1] / draws), side="right")
+        times = np.bincount(np.minimum(drawn, len(proba) - 1), minlength=len(proba))[order]
+        below = np.concatenate([[0], times.cumsum()])[places]
+        of_second = np.concatenate([[0], (times * y_true[order]).cumsum()])
+        fn, positive = of_second[places], np.full(len(places), of_second[-1])
         correct, true, pred = (
             np.column_stack(counts)
             for counts in (
                 (below - fn, positive - fn),
-                (len(rows) - positive, positive),
-                (below, len(rows) - below),
+                (draws - positive, positive),
+                (below, draws - below),
             )
         )
         scores = by_counts(correct, true, pred)

@@ -19,10 +19,13 @@ from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, Goal, ranked, search
 from tabular.search.workers import Engine
+from tabular.stats.metrics import METRICS
 
 LARGE = 50_000  # rows to train on, from which rungs pay
 STEP = 4
 FEWEST_ROWS, MOST_ROWS = 5_000, 20_000  # of the first
+LONGER = 1.2  # times as long as its rows let expect: what a trial may take on the next rung
+MOST_ABOVE = 0.8  # of a rung's time and that of those above it: what the best may take there
 FEWEST_OF_CLASS = 20  # rows that a rung has of each class in each fold, if the table has them
 
 
@@ -85,7 +88,8 @@ def search_rungs(
 
     The best trial of a rung is the first to be evaluated on the next one. If it fails there, or
     would take too long by its time so far, the search goes no higher. So a rung that has results
-    has those of the best, and no trial wins because a better one was too slow for its rung.
+    has those of the best, and no trial wins because a better one was too slow for its rung. Where a
+    threshold is tuned after the search, the best is that of the lowest log loss.
 
     Args:
         rungs: from `rungs_of`.
@@ -103,15 +107,18 @@ def search_rungs(
     if len(rungs) == 1:
         yield from search(engine, shape, budget, goal, done=done, first=first)
         return
+    order = goal.metric
+    if METRICS[order].tunable and goal.costs is None and shape.n_classes == 2:
+        order = "log_loss"  # the threshold is tuned after the search, so labels at 0.5 say little
     number, below = itertools.count(len(done)), list[Trial]()
     tried = places = 0
     for place, folds in enumerate(rungs):
         rows, leads = len(folds.y), False
         of_rung = [trial for trial in done if trial.rows == rows and not (place and trial.error)]
         promoted, turns = 0, len(first) + n_families
-        part = _part(rungs[place:], below, budget, goal.metric, turns if not place else 1)
+        part = _part(rungs[place:], below, budget, order, turns if not place else 1)
         if place:
-            best = _promoted(below, max(n_families, places), goal.metric)
+            best = _promoted(below, max(n_families, places), order)
             known = [(trial.classifier, trial.params) for trial in of_rung]
             new = [one for one in best if (one.classifier, one.params) not in known]
             quick = [one for one in new if on_rows(one, rows).seconds <= part.left()]
@@ -146,7 +153,7 @@ def _part(
         rungs: this one and those above it.
         below: trials of the rung below; none for the first.
         budget: of the whole search.
-        metric: the objective.
+        metric: by which trials are ranked.
         turns: how many trials the rung has in any case.
     """
     began, sizes = time.monotonic(), [len(rung.y) for rung in rungs]
@@ -157,10 +164,12 @@ def _part(
             return budget.reserve(finished)
         best = ranked(here, metric)[0]
         after = max(budget.reserve(here), budget.reserve([on_rows(best, sizes[-1])]))
-        above = (budget.deadline - began - after) * (1 - 1 / len(rungs))
-        if len(rungs) == 1 or len(finished) < turns or on_rows(best, sizes[1]).seconds > above:
+        if len(rungs) == 1 or len(finished) < turns:
             return after
-        return after + above
+        whole = budget.deadline - began - after
+        needed = LONGER * on_rows(best, sizes[1]).seconds
+        above = max(whole * (1 - 1 / len(rungs)), needed)
+        return after + above if needed <= MOST_ABOVE * whole else after
 
     if math.isinf(budget.deadline):
         return budget
@@ -171,10 +180,10 @@ def _part(
 
 def _promoted(trials: Sequence[Trial], places: int, metric: str) -> list[Trial]:
     """Trials that have a place on the next rung: the best of each family first, then the others."""
-    order = ranked(trials, metric)
-    best = {trial.classifier: trial for trial in reversed(order)}
-    of_family = [trial for trial in order if best[trial.classifier] is trial]
-    return [*of_family, *(trial for trial in order if trial not in of_family)][:places]
+    best_first = ranked(trials, metric)
+    best = {trial.classifier: trial for trial in reversed(best_first)}
+    of_family = [trial for trial in best_first if best[trial.classifier] is trial]
+    return [*of_family, *(trial for trial in best_first if trial not in of_family)][:places]
 
 
 def on_rows(trial: Trial, n_rows: int) -> Trial:
