@@ -22,6 +22,7 @@ EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of t
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
 FINISH_FITS = 3.0
+NEAR = 1.1  # times the lowest log loss: what a likely member of the ensemble has at most
 LAST_FIT = 2.0  # times a fit on a fold, at most: of more rows, on cores that are shared
 MORE_ROWS = 1.25  # times a fit on a fold, in the mean
 # Ensemble, calibration and threshold: for each out-of-fold probability, and shares of what is left.
@@ -85,9 +86,10 @@ class Timing:
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""
         done = [trial for trial in trials if trial.metrics]
-        likely = sorted(done, key=lambda trial: trial.metrics.get("log_loss", 0.0))[:MEMBERS]
+        losses = [trial.metrics.get("log_loss", 0.0) for trial in done]
+        likely = [one for one, loss in zip(done, losses, strict=True) if loss <= NEAR * min(losses)]
         seconds = self.finish + self._recipe_seconds(done)
-        seconds += FINISH_FITS * sum(map(_fold_seconds, likely))
+        seconds += FINISH_FITS * sum(sorted(map(_fold_seconds, likely))[-MEMBERS:])
         return min(seconds, self.timeout / 2)
 
     def _recipe_seconds(self, trials: Sequence[Trial]) -> float:
