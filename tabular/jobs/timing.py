@@ -86,8 +86,11 @@ class Timing:
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""
         done = [trial for trial in trials if trial.metrics]
-        losses = [trial.metrics.get("log_loss", 0.0) for trial in done]
-        likely = [one for one, loss in zip(done, losses, strict=True) if loss <= NEAR * min(losses)]
+        likely = done
+        if any(trial.rows for trial in done):  # there something quicker takes the place of the late
+            losses = [trial.metrics.get("log_loss", 0.0) for trial in done]
+            near = NEAR * min(losses)
+            likely = [trial for trial, loss in zip(done, losses, strict=True) if loss <= near]
         seconds = self.finish + self._recipe_seconds(done)
         seconds += FINISH_FITS * sum(sorted(map(_fold_seconds, likely))[-MEMBERS:])
         return min(seconds, self.timeout / 2)
