@@ -110,14 +110,15 @@ def _readings(column: Column) -> Iterator[str]:
 
 def _of_columns(told: Iterable[tuple[str, str]]) -> list[str]:
     """Sentences from names of columns and what is said of each; the same of many, once."""
-    names = dict[str, list[str]]()
+    told, names = list(told), dict[str, list[str]]()
     for name, ending in told:
         names.setdefault(ending, []).append(name)
     sentences = []
-    for ending, alike in names.items():
+    for name, ending in told:
+        alike = names[ending]
         if len(alike) <= MOST_ALIKE:
-            sentences += [f"Column {name!r}{ending}" for name in alike]
-        else:
+            sentences.append(f"Column {name!r}{ending}")
+        elif name == alike[0]:
             first = ", ".join(map(repr, alike[:MOST_ALIKE]))
             sentences.append(f"Each of {len(alike)} columns ({first}, ...){ending}")
     return sentences
