@@ -31,6 +31,7 @@ def typical_row(typed: pd.DataFrame, columns: Sequence[Column]) -> dict[str, Any
     Returns:
         JSON: the value of each expanded column; None is missing.
     """
+    # numbers all at once, as a table may have thousands of them
     numbers = [column.name for column in columns if column.kind == "number"]
     values = np.sort(typed[numbers].to_numpy(np.float64), axis=0)  # what is missing comes last
     n_present = (~np.isnan(values)).sum(axis=0)

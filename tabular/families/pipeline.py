@@ -121,7 +121,10 @@ def _array(names: Sequence[str]) -> np.ndarray:
 def _fit_by_place(
     preprocessor: ColumnTransformer, features: pd.DataFrame, y: np.ndarray | None
 ) -> Any:
-    """Fits with the places of columns: scikit-learn looks for each name among all of them."""
+    """Fits with the places of columns: scikit-learn looks for each name among all of them.
+
+    What no step takes is not named in the fitted preprocessor.
+    """
     places = {name: place for place, name in enumerate(features.columns)}
     named = preprocessor.transformers
     preprocessor.transformers = [

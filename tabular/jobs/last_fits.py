@@ -16,12 +16,13 @@ from tabular.errors import BadInput
 from tabular.families.classifiers import CLASSIFIERS
 from tabular.jobs.plan import Plan
 from tabular.jobs.preparation import Prepared, sampled
-from tabular.jobs.timing import MORE_ROWS, Timing
+from tabular.jobs.timing import LAST_FIT, MORE_ROWS, Timing
 from tabular.recipe.finish import finish
 from tabular.recipe.fit import assemble, fit, fit_members
 from tabular.recipe.recipe import Recipe, as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
+from tabular.search.loop import ranked
 from tabular.search.rungs import on_rows
 from tabular.search.stopping import TimeUp, time_limit
 from tabular.search.workers import Engine, Processes
@@ -145,12 +146,10 @@ class LastFits:
                 until = timing.fits_until([], trials)
                 if timing.packing(made[2]) > timing.deadline.left():
                     wanted = []
-                fits = [on_rows(trial, len(rung.y)) for trial in recipe.members]
-                if not wanted or not all(timing.in_time(one, until) for one in fits):
-                    larger = [on_rows(trial, len(rung.y)) for trial in trials]
-                    quick = [one for one in larger if timing.in_time(one, until, MORE_ROWS)]
-                    quick = sorted(quick, key=lambda trial: trial.metrics.get("log_loss", 0.0))
-                    wanted += [(trial,) for trial in quick[:1]]
+                sure = self._in_time(recipe.members, rung, until)
+                if not wanted or len(sure) < len(recipe.members):
+                    quick = self._in_time(trials, rung, until, MORE_ROWS)
+                    wanted += [(trial,) for trial in quick and ranked(quick, "log_loss")[:1]]
             former, made = made, self._on_rung(workers, rung, recipe, wanted, until, bool(made))
             if not made or made[0] is not recipe:
                 timing.deadline.left_out.append(late)
@@ -158,6 +157,16 @@ class LastFits:
                 return former
             recipe = made[0]
         return made
+
+    def _in_time(
+        self, trials: Sequence[Trial], rung: Folds, until: float, times: float = LAST_FIT
+    ) -> list[Trial]:
+        """The trials whose fit on a rung takes so many times that on a fold, and is in time."""
+        return [
+            trial
+            for trial in trials
+            if self.timing.in_time(on_rows(trial, len(rung.y)), until, times)
+        ]
 
     def _on_rung(
         self,
@@ -173,12 +182,18 @@ class LastFits:
         trials = {trial.number: trial for members in reversed(wanted) for trial in members}
         fitted = fit_members(dataset, split, list(trials.values()), workers, seed=seed, until=until)
         for members in wanted:
-            if fitted.keys() >= {trial.number for trial in members}:
-                found = recipe if members is recipe.members else self.recipes(members)[0]
-                parts = [fitted[trial.number] for trial in members]
-                model = assemble(dataset, found, parts, seed=seed, jobs=self.plan.jobs)
-                if not in_time or self.timing.packing(model) < self.timing.deadline.left():
-                    return found, split, model
+            if not fitted.keys() >= {trial.number for trial in members}:
+                continue
+            found = recipe
+            if members is not recipe.members:
+                try:
+                    [found] = self.recipes(members)
+                except BadInput:  # it cannot hold the constraint
+                    continue
+            parts = [fitted[trial.number] for trial in members]
+            model = assemble(dataset, found, parts, seed=seed, jobs=self.plan.jobs)
+            if not in_time or self.timing.packing(model) < self.timing.deadline.left():
+                return found, split, model
         return None
 
     def _only(self, rung: Folds) -> Split:

@@ -22,11 +22,11 @@ EXIT_IMPORTS = 0.4  # of this the registration, the leaderboard and the end of t
 PROMOTION_IMPORTS = 4.0  # MLflow's server is started for the proof
 # A member's last fit, its file and its proof take about so many times its fit on a fold.
 FINISH_FITS = 3.0
-NEAR = 1.1  # times the lowest log loss: what a likely member of the ensemble has at most
 LAST_FIT = 2.0  # times a fit on a fold, at most: of more rows, on cores that are shared
 MORE_ROWS = 1.25  # times a fit on a fold, in the mean
 # Ensemble, calibration and threshold: for each out-of-fold probability, and shares of what is left.
 CELL_IMPORTS = 3e-5
+MOST_RECIPE = 1.5  # times that, at most
 RECIPE_SHARE, MOST_RECIPE_SHARE = 0.3, 0.6
 FITS_SHARE = 0.4  # of the time that is left then, at least, for the last fits
 
@@ -56,9 +56,8 @@ class Timing:
         self, finish: Callable[[], list[Recipe]], plain: list[Recipe], trials: Sequence[Trial]
     ) -> list[Recipe]:
         """What `finish` makes of the trials, or what there is without it."""
-        left = self.deadline.left()
-        needed = min(1.5 * self._recipe_seconds(trials), MOST_RECIPE_SHARE * left)
-        seconds = max(RECIPE_SHARE * left, needed)
+        left, likely = self.deadline.left(), self._recipe_seconds(trials)
+        seconds = min(max(RECIPE_SHARE * left, MOST_RECIPE * likely), MOST_RECIPE_SHARE * left)
         what = "ensemble, calibration and threshold"
         return self.deadline.within(what, seconds, finish, plain)
 
@@ -85,14 +84,8 @@ class Timing:
 
     def reserve(self, trials: Sequence[Trial]) -> float:
         """Seconds that are kept for what comes after the search, by the trials so far."""
-        done = [trial for trial in trials if trial.metrics]
-        likely = done
-        if any(trial.rows for trial in done):  # there something quicker takes the place of the late
-            losses = [trial.metrics.get("log_loss", 0.0) for trial in done]
-            near = NEAR * min(losses)
-            likely = [trial for trial, loss in zip(done, losses, strict=True) if loss <= near]
-        seconds = self.finish + self._recipe_seconds(done)
-        seconds += FINISH_FITS * sum(sorted(map(_fold_seconds, likely))[-MEMBERS:])
+        costs = sorted(_fold_seconds(trial) for trial in trials if trial.metrics)
+        seconds = self.finish + self._recipe_seconds(trials) + FINISH_FITS * sum(costs[-MEMBERS:])
         return min(seconds, self.timeout / 2)
 
     def _recipe_seconds(self, trials: Sequence[Trial]) -> float:

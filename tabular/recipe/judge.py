@@ -22,7 +22,7 @@ from tabular.recipe.recipe import Recipe
 from tabular.stats.compute import compute_metric, compute_metrics, predicted
 from tabular.stats.constraint import Constraint
 from tabular.stats.formulas import log_losses
-from tabular.stats.metrics import METRICS, sign
+from tabular.stats.metrics import sign, tunes_threshold
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ class Judge:
         probabilities of unbalanced classes, a threshold undoes in the decisions.
         """
         plain, likely, n_classes = candidate, candidate, candidate.oof.shape[1]
-        decided = self.costs is not None or self.constrains
-        tunable = n_classes == 2 and METRICS[self.metric].tunable and not decided
+        tunable = tunes_threshold(self.metric, n_classes, self.costs) and not self.constrains
         if self._fewest_classes == n_classes:  # or a calibrator would not know one
             for method in calibration.methods(
                 len(self.y_true) if self.weights is None else int(self.weights.sum())

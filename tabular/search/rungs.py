@@ -19,11 +19,12 @@ from tabular.search.cross_validation import Trial
 from tabular.search.folds import Folds
 from tabular.search.loop import Budget, Goal, ranked, search
 from tabular.search.workers import Engine
-from tabular.stats.metrics import METRICS
+from tabular.stats.metrics import tunes_threshold
 
 LARGE = 50_000  # rows to train on, from which rungs pay
 STEP = 4
 FEWEST_ROWS, MOST_ROWS = 5_000, 20_000  # of the first
+NEAR = 1.1  # times the lowest log loss: what a member of the ensemble is likely to have at most
 LONGER = 1.2  # times as long as its rows let expect: what a trial may take on the next rung
 MOST_ABOVE = 0.8  # of a rung's time and that of those above it: what the best may take there
 FEWEST_OF_CLASS = 20  # rows that a rung has of each class in each fold, if the table has them
@@ -107,9 +108,8 @@ def search_rungs(
     if len(rungs) == 1:
         yield from search(engine, shape, budget, goal, done=done, first=first)
         return
-    order = goal.metric
-    if METRICS[order].tunable and goal.costs is None and shape.n_classes == 2:
-        order = "log_loss"  # the threshold is tuned after the search, so labels at 0.5 say little
+    tuned = tunes_threshold(goal.metric, shape.n_classes, goal.costs)
+    order = "log_loss" if tuned else goal.metric  # before, labels at 0.5 say little
     number, below = itertools.count(len(done)), list[Trial]()
     tried = places = 0
     for place, folds in enumerate(rungs):
@@ -163,7 +163,9 @@ def _part(
         if not here:
             return budget.reserve(finished)
         best = ranked(here, metric)[0]
-        after = max(budget.reserve(here), budget.reserve([on_rows(best, sizes[-1])]))
+        lowest = min(trial.metrics["log_loss"] for trial in here)
+        likely = [trial for trial in here if trial.metrics["log_loss"] <= NEAR * lowest]
+        after = max(budget.reserve(likely), budget.reserve([on_rows(best, sizes[-1])]))
         if len(rungs) == 1 or len(finished) < turns:
             return after
         whole = budget.deadline - began - after

@@ -167,6 +167,11 @@ def sign(metric: str) -> int:
     return -1 if METRICS[metric].lower_is_better else 1
 
 
+def tunes_threshold(metric: str, n_classes: int, costs: np.ndarray | None) -> bool:
+    """Whether the threshold is chosen for a metric: of two classes, where no costs decide."""
+    return METRICS[metric].tunable and n_classes == 2 and costs is None
+
+
 def rank_key(metric: str, metrics: Mapping[str, float], prefix: str = "") -> tuple[float, float]:
     """Sorts the best first: by the metric, equals by log loss; what is undefined comes last."""
     value = -sign(metric) * metrics.get(prefix + metric, math.nan)

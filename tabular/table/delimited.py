@@ -27,6 +27,7 @@ HEAD = 1 << 20  # bytes that are looked at for the layout
 LOOKED_AT = 20  # rows that a separator has to fit
 SURE = 0.3  # a language that fits less is not known, nor letters of several bytes that are fewer
 SAMPLE = 64 << 10  # bytes by which an encoding is recognised
+TEXT = pa.large_string()  # as pandas keeps it
 _TRAILING = "__after_the_last_separator__"
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
@@ -58,7 +59,7 @@ class Layout:
     @property
     def schema(self) -> pa.Schema:
         """All cells are text."""
-        return pa.schema([(name, pa.large_string()) for name in self.names])
+        return pa.schema(dict.fromkeys(self.names, TEXT))
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def encoding_of(path: Path) -> tuple[str, bool, bool]:
     Windows' Western encoding, where that is as likely as the best guess, or where the letters are
     too few to know their language by.
     """
-    blank = quoted = wide = False
+    blank = quoted = beyond_ascii = False
     decoder = codecs.getincrementaldecoder("utf-8")()
     with open_bytes(path) as stream:
         block = stream.read(BLOCK)
@@ -98,7 +99,7 @@ def encoding_of(path: Path) -> tuple[str, bool, bool]:
             while block:
                 if b"\0" in block[:SAMPLE]:
                     return _recognised(block[:SAMPLE]), True, True
-                if wide := wide or not block.isascii():
+                if beyond_ascii := beyond_ascii or not block.isascii():
                     decoder.decode(block)
                 blank = blank or b"\n\n" in block or b"\n\r\n" in block
                 quoted = quoted or b'"' in block
@@ -201,13 +202,11 @@ def read_rows(path: Path, layout: Layout) -> Iterator[Chunk]:
                 invalid_row_handler=skip,
             ),
             pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
+                column_types=dict.fromkeys(names, TEXT), strings_can_be_null=False
             ),
         )
         done = breaks = 0  # rows, and line breaks inside their cells
-        last = pa.RecordBatch.from_pylist(
-            [], schema=pa.schema([(n, pa.large_string()) for n in names])
-        )
+        last = pa.RecordBatch.from_pylist([], schema=pa.schema(dict.fromkeys(names, TEXT)))
         for batch in chain(batches, [last]):
             wrong: list[Unreadable] = []
             while skipped and skipped[0].place <= done + batch.num_rows + len(wrong) + 1:

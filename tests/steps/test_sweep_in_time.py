@@ -173,7 +173,8 @@ def test_a_model_of_more_rows_whose_file_would_be_late_gives_way_to_one_of_fewer
     table = prepare(medium, "label", seed=0, say=lambda line: None)
     rungs = [sample(table.folds, 200, seed=0), table.folds]
     plan = make_plan(vars(sweep.make_parser("").read(["--timeout", "600"])))
-    trial = Trial(0, "extra_trees", {}, seconds=1.0, rows=200)
+    trial = evaluate_configuration(Task(0, "extra_trees", {}, "f1_macro", 0), rungs[0])
+    trial = dataclasses.replace(trial, rows=200)
     with Processes(rungs[0], 1) as engine:
         last = LastFits(
             table, rungs, engine, Timing(600), plan, [trial.classifier], None, None,

@@ -1,6 +1,7 @@
 """A sweep of a table as if it were large: what is tried on samples of its rows, made and logged."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tabular.jobs.timing import Timing
 from tabular.recipe.fit import fit_members
 from tabular.recipe.recipe import Recipe
 from tabular.search import rungs
-from tabular.search.cross_validation import Task, evaluate_configuration
+from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.workers import Processes
 from tabular.store.trials import log_trial
 from tabular.table.dataset import Dataset
@@ -99,28 +100,48 @@ def test_an_interrupted_sweep_on_rungs_goes_on_and_makes_the_same_model(
     assert np.array_equal(proba("1"), proba("2"))
 
 
-def test_where_the_last_fit_on_all_rows_is_late_the_version_is_that_of_fewer(
-    options: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("families", "left", "n_rungs_up"),
+    [
+        (("naive_bayes",), "naive_bayes", 1),  # the rows of the second of three rungs
+        (("naive_bayes", "logistic_regression"), "logistic_regression", 2),
+    ],
+)
+def test_where_the_last_fit_on_all_rows_is_late_fewer_rows_or_members_are_fitted(
+    families: tuple[str, ...],
+    left: str,
+    n_rungs_up: int,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plan = make_plan(vars(sweep.make_parser("").read([*options, "--timeout=600"])))
     table = prepare(plan.data, plan.target, seed=0, say=lambda line: None)
     some = rungs.rungs_of(table.folds, 0)
-    trial = evaluate_configuration(Task(0, "naive_bayes", {}, "f1_macro", 0), some[0])
-    trial = dataclasses.replace(trial, rows=len(some[0].y))
+    trials = [
+        dataclasses.replace(
+            evaluate_configuration(Task(number, family, {}, "f1_macro", 0), some[0]),
+            rows=len(some[0].y),
+            seconds=1e6 if number == 0 else 0.1,
+        )
+        for number, family in enumerate(families)
+    ]
 
-    def on_fewer(dataset: Dataset, split: Split, *rest: Any, **given: Any) -> dict[int, Pipeline]:
-        return {} if split.left_out is None else fit_members(dataset, split, *rest, **given)
+    def late(
+        dataset: Dataset, split: Split, wanted: Sequence[Trial], *rest: Any, **given: Any
+    ) -> dict[int, Pipeline]:
+        in_time = [trial for trial in wanted if trial.number or split.left_out is not None]
+        return fit_members(dataset, split, in_time, *rest, **given)
 
-    monkeypatch.setattr(last_fits, "fit_members", on_fewer)
+    monkeypatch.setattr(last_fits, "fit_members", late)
     with Processes(table.folds, 2) as engine:
         last = LastFits(
-            table, some, engine, Timing(600), plan, ("naive_bayes",), None, None, lambda: 1,
+            table, some, engine, Timing(600), plan, families, None, None, lambda: len(trials),
             lambda trial: None,
         )  # fmt: skip
-        recipe = Recipe((trial,), (1.0,), {})
-        made, split, model = last.fit(recipe, [trial])
-    assert made is recipe
-    assert split.train.sum() == len(some[1].y)
+        recipe = Recipe(tuple(trials), (1 / len(trials),) * len(trials), {})
+        made, split, model = last.fit(recipe, trials)
+    assert [trial.classifier for trial in made.members] == [left]
+    assert split.train.sum() == len(some[n_rungs_up].y)
     assert not (split.train & split.holdout).any()
-    assert last.timing.deadline.left_out == ["the last fit of naive_bayes on 568 rows"]
+    assert last.timing.deadline.left_out == [f"the last fit of {recipe.name} on 568 rows"]
     check_is_fitted(model)

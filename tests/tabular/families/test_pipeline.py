@@ -1,6 +1,5 @@
 """Every classifier fits, predicts and survives its file on a table of every kind of column."""
 
-import json
 import warnings
 import zipfile
 from pathlib import Path
@@ -92,5 +91,5 @@ def test_names_of_columns_are_found_again_in_any_order_and_take_little_room(
         again = load_pipeline(tmp_path / "step.skops")
         np.testing.assert_array_equal(again.transform(rows), matrix)
         with zipfile.ZipFile(tmp_path / "step.skops") as archive:
-            sizes.append(len(json.dumps(json.loads(archive.read("schema.json")))))
-    assert sizes[1] < 1.1 * sizes[0]
+            sizes.append(archive.getinfo("schema.json").file_size)
+    assert sizes[1] < 1.1 * sizes[0]  # the third has a name that is kept as an object
