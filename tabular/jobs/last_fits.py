@@ -23,7 +23,7 @@ from tabular.recipe.recipe import Recipe, as_it_is
 from tabular.search.cross_validation import Task, Trial, evaluate_configuration
 from tabular.search.folds import Folds
 from tabular.search.loop import ranked
-from tabular.search.rungs import on_rows
+from tabular.search.rungs import near_best, on_rows
 from tabular.search.stopping import TimeUp, time_limit
 from tabular.search.workers import Engine, Processes
 from tabular.stats.constraint import Constraint
@@ -135,7 +135,8 @@ class LastFits:
         """The recipe, fitted on the rung that it was made on, and again on larger ones in time.
 
         More rows are worth more than an ensemble: where it would be late on a larger rung, the
-        trial of the lowest log loss that is likely to be in time is taken there.
+        trial of the lowest log loss that is likely to be in time is taken there, if it is near that
+        of the best.
         """
         timing, made = self.timing, None
         until = timing.fits_until(recipe.members)
@@ -148,7 +149,7 @@ class LastFits:
                     wanted = []
                 sure = self._in_time(recipe.members, rung, until)
                 if not wanted or len(sure) < len(recipe.members):
-                    quick = self._in_time(trials, rung, until, MORE_ROWS)
+                    quick = self._in_time(near_best(trials), rung, until, MORE_ROWS)
                     wanted += [(trial,) for trial in quick and ranked(quick, "log_loss")[:1]]
             former, made = made, self._on_rung(workers, rung, recipe, wanted, until, bool(made))
             if not made or made[0] is not recipe:

@@ -163,9 +163,7 @@ def _part(
         if not here:
             return budget.reserve(finished)
         best = ranked(here, metric)[0]
-        lowest = min(trial.metrics["log_loss"] for trial in here)
-        likely = [trial for trial in here if trial.metrics["log_loss"] <= NEAR * lowest]
-        after = max(budget.reserve(likely), budget.reserve([on_rows(best, sizes[-1])]))
+        after = max(budget.reserve(near_best(here)), budget.reserve([on_rows(best, sizes[-1])]))
         if len(rungs) == 1 or len(finished) < turns:
             return after
         whole = budget.deadline - began - after
@@ -186,6 +184,12 @@ def _promoted(trials: Sequence[Trial], places: int, metric: str) -> list[Trial]:
     best = {trial.classifier: trial for trial in reversed(best_first)}
     of_family = [trial for trial in best_first if best[trial.classifier] is trial]
     return [*of_family, *(trial for trial in best_first if trial not in of_family)][:places]
+
+
+def near_best(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, each evaluated on every fold, whose log loss is near the lowest of them."""
+    lowest = min(trial.metrics["log_loss"] for trial in trials)
+    return [trial for trial in trials if trial.metrics["log_loss"] <= NEAR * lowest]
 
 
 def on_rows(trial: Trial, n_rows: int) -> Trial:
